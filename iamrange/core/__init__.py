@@ -1,0 +1,1 @@
+"""The types that every room shares: values and a clock, standard library only, no I/O."""
