@@ -1,0 +1,87 @@
+"""Signing keys of issuers and agents. A key never shows itself in a repr."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+from joserfc import jws
+from joserfc.jwk import ECKey, RSAKey
+
+from iamrange.jose.profile import RSA_AND_EC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_CURVE_ALGORITHMS = {curve: algorithm for algorithm, curve in _CURVES.items()}
+_RSA_BITS = 2048
+
+
+class SigningKey:
+    """A private key with one algorithm; its `kid` is its RFC 7638 thumbprint."""
+
+    __slots__ = ("_key", "alg", "kid")
+
+    def __init__(self, key: RSAKey | ECKey, alg: str) -> None:
+        """Take a private key and the one algorithm that it signs with.
+
+        Raises:
+            ValueError: the algorithm is not one that we sign with.
+
+        """
+        if alg not in RSA_AND_EC:
+            raise ValueError(f"signing key: algorithm {alg!r} is not supported")
+        self._key = key
+        self.alg = alg
+        self.kid: str = key.thumbprint()
+
+    @classmethod
+    def generate(cls, alg: str = "ES256") -> Self:
+        """Make a new key for this algorithm."""
+        if alg in _CURVES:
+            return cls(ECKey.generate_key(_CURVES[alg], private=True), alg)
+        return cls(RSAKey.generate_key(_RSA_BITS, private=True), alg)
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
+        """Load a private JWK; RSA keys sign RS256 unless `alg` says otherwise.
+
+        Raises:
+            ValueError: it is not a private RSA or EC key.
+
+        """
+        kty = jwk.get("kty")
+        if kty not in ("RSA", "EC") or "d" not in jwk:
+            raise ValueError("signing key: expected a private RSA or EC JWK")
+        if kty == "RSA":
+            return cls(RSAKey.import_key(dict(jwk)), str(jwk.get("alg", "RS256")))
+        return cls(ECKey.import_key(dict(jwk)), _CURVE_ALGORITHMS[str(jwk.get("crv"))])
+
+    def public_jwk(self) -> dict[str, Any]:
+        """Return the public key as it goes into a JWKS."""
+        public = self._key.as_dict(private=False)
+        return {**public, "kid": self.kid, "alg": self.alg, "use": "sig"}
+
+    def private_jwk(self) -> dict[str, Any]:
+        """Return the private key, for its owner's own file."""
+        return {**self._key.as_dict(private=True), "kid": self.kid, "alg": self.alg}
+
+    def sign(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        typ: str = "JWT",
+        header: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Return a compact JWS over the claims; `header` adds to or replaces header members."""
+        protected = {"alg": self.alg, "typ": typ, "kid": self.kid, **(header or {})}
+        payload = json.dumps(dict(claims), separators=(",", ":"), ensure_ascii=False)
+        registry = jws.JWSRegistry(algorithms=[self.alg], strict_check_header=False)
+        return jws.serialize_compact(
+            protected, payload.encode(), self._key, algorithms=[self.alg], registry=registry
+        )
+
+    def __repr__(self) -> str:
+        """Show which key, never the key."""
+        return f"SigningKey(kid={self.kid!r}, alg={self.alg!r})"

@@ -1,0 +1,110 @@
+"""Signature and time. Only `verify_signature` makes `VerifiedClaims`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from joserfc import jws
+from joserfc.errors import JoseError
+
+from iamrange.jose.gate import Refusal, UnverifiedToken, base64url
+
+if TYPE_CHECKING:
+    from iamrange.jose.keys import KeySet, PublicKey
+    from iamrange.jose.profile import Profile
+
+_SEAL: Final = object()
+
+
+class VerifiedClaims(Mapping[str, Any]):
+    """Claims whose signature was verified. Made by `verify_signature` alone."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: Mapping[str, Any], *, seal: object) -> None:
+        """Refuse to be made elsewhere.
+
+        Raises:
+            TypeError: the caller is not `verify_signature`.
+
+        """
+        if seal is not _SEAL:
+            raise TypeError("VerifiedClaims are made by verify_signature only")
+        self._claims = dict(claims)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return one claim."""
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the claims' names."""
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        """Count the claims."""
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        """Show issuer, subject and expiry only."""
+        return f"VerifiedClaims({ {n: self.get(n) for n in ('iss', 'sub', 'exp')}!r})"
+
+
+class _Registry(jws.JWSRegistry):
+    """joserfc's own limits are narrower than AWS's; the gate has measured the token already."""
+
+    max_header_length = 20_000
+    max_signature_length = 2_048
+
+
+def verify_signature(
+    token: UnverifiedToken, keys: KeySet, profile: Profile
+) -> VerifiedClaims | Refusal:
+    """Return the claims if one of the fitting keys signed them.
+
+    The key is chosen by exact `kid` and by what the key was published for; a key or an address
+    inside the token (`jwk`, `jku`, `x5c`, `x5u`) is never used.
+    """
+    algorithm = token.header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in profile.algorithms:
+        return Refusal("algorithm-not-allowed", "alg is not one of those allowed")
+    candidates = keys.candidates(token.header.get("kid"), algorithm)
+    if not candidates:
+        return Refusal("unknown-key", "no published key has this kid and serves this alg")
+    if any(_signed_by(token, key, algorithm) for key in candidates):
+        return VerifiedClaims(token.unverified_claims, seal=_SEAL)
+    return Refusal("signature-mismatch", "the signature is not by the published key")
+
+
+def check_time(claims: Mapping[str, Any], now: float, profile: Profile) -> Refusal | None:
+    """Return why the claims are not valid at this moment, or None. Dates were typed by the gate."""
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if expires is not None and now > expires + profile.expiry_leeway:
+        return Refusal("expired", f"expired at {expires}, now {int(now)}")
+    for name in ("nbf", "iat"):
+        start = claims.get(name)
+        if start is not None and now < start - profile.not_before_leeway:
+            return Refusal("not-yet-valid", f"{name} is {start}, now {int(now)}")
+    return _age_refusal(issued, expires, now, profile) if issued is not None else None
+
+
+def _age_refusal(
+    issued: float, expires: float | None, now: float, profile: Profile
+) -> Refusal | None:
+    if profile.max_age is not None and now - issued > profile.max_age:
+        return Refusal("too-old", f"{int(now - issued)}")
+    if profile.max_lifetime is not None and expires is not None:
+        lifetime = expires - issued
+        if lifetime <= 0 or lifetime > profile.max_lifetime:
+            return Refusal("lifetime-too-long", f"lives {int(lifetime)} s")
+    return None
+
+
+def _signed_by(token: UnverifiedToken, key: PublicKey, algorithm: str) -> bool:
+    compact = token.signing_input + b"." + base64url(token.signature).encode()
+    registry = _Registry(algorithms=[algorithm], strict_check_header=False)
+    try:
+        jws.deserialize_compact(compact, key.key, algorithms=[algorithm], registry=registry)
+    except (JoseError, ValueError, TypeError):
+        return False
+    return True
