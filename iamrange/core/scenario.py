@@ -1,0 +1,167 @@
+"""A scenario: one attack, the work that must go on, and what is expected to stop the attack.
+
+- A scenario's id comes from its path below `scenarios/`, and is never typed.
+- The attack runs in a process of its own that holds the declared foothold and nothing else.
+- The runner judges: an attack only says what it brought home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from iamrange.core.controls import Control, Invariant
+from iamrange.core.frameworks import Reference
+
+
+class Part(StrEnum):
+    """The part that an agent plays in the range. Its *name* is the stack's to choose."""
+
+    DATA_ANALYST = "data-analyst"
+    LOG_WRITER = "log-writer"
+    DEPLOY_BOT = "deploy-bot"
+    HR_ASSISTANT = "hr-assistant"
+    PAYMENTS_AGENT = "payments-agent"
+    FLEET_SENSOR = "fleet-sensor"
+    CREDENTIAL_BROKER = "credential-broker"
+    SUPPORT_LLM = "support-llm"
+    PLATFORM_ADMIN = "platform-admin"
+
+
+class Material(StrEnum):
+    """What can be taken from a victim."""
+
+    AWS_TOKEN = "aws-token"  # noqa: S105  # the kind of thing taken, not a secret
+    GCP_TOKEN = "gcp-token"  # noqa: S105  # same
+    AWS_SESSION = "aws-session"
+    GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
+
+
+class Network(StrEnum):
+    """Where a process stands. Each network is a proxy with an address of its own."""
+
+    CORPORATE = "corporate"
+    OUTSIDE = "outside"
+
+
+@dataclass(frozen=True, slots=True)
+class Foothold:
+    """What the attacker holds at the start, whose it was, and where it was lying.
+
+    `tenant` is another tenant of the same issuer when the attacker is that tenant's own agent,
+    named like the victim.
+    """
+
+    victim: Part
+    takes: Material
+    taken_from: str
+    tenant: str | None = None
+
+
+class AssetKind(StrEnum):
+    """The things that canaries stand in for."""
+
+    AWS_SECRET = "aws-secret"  # noqa: S105  # a kind of asset
+    GCP_SECRET = "gcp-secret"  # noqa: S105  # same
+    AWS_RECORDS = "aws-records"
+    AWS_PLATFORM_SECRET = "aws-platform-secret"  # noqa: S105  # same
+    AWS_BACKUP_SECRET = "aws-backup-secret"  # noqa: S105  # same
+    GCP_BACKUP_SECRET = "gcp-backup-secret"  # noqa: S105  # same
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One thing worth stealing. `of` is the agent it belongs to, where it belongs to one."""
+
+    kind: AssetKind
+    of: Part | None = None
+
+    def __str__(self) -> str:
+        """Name the asset for people."""
+        return f"{self.kind}:{self.of}" if self.of else str(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSession:
+    """Temporary credentials of AWS STS. Their repr hides them."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A foothold in the attacker's hands.
+
+    `knows` are names that the attacker has learnt (the scenario declares which): ARNs, resource
+    names, e-mail addresses; never a secret.
+    """
+
+    knows: Mapping[str, str]
+    token: str | None = field(default=None, repr=False)
+    aws_session: AwsSession | None = None
+    gcp_access_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loot:
+    """What an attack brought home. The runner alone knows what it is worth."""
+
+    values: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What legitimate work gives: the nonce it read, and what then lies in the agent's memory."""
+
+    nonce: str = field(repr=False)
+    memory: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Legitimate work of an agent: `run` reads `asset`'s value as the agent, on its own."""
+
+    run: Callable[[Mapping[str, str]], Work]
+    asset_kind: AssetKind
+    knows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One attack, as data. See the module's docstring for who does what.
+
+    `knows` are dotted names of facts that the attacker has learnt: `victim.FACT`, `target.FACT`,
+    `aws.FACT`, `gcp.FACT`. `ages` moves the world's clock by that many seconds between theft and
+    use. `incident` has the victim's incident declared, and responded to, between the two.
+    """
+
+    claim: str
+    blocked_by: tuple[Control | Invariant, ...]
+    foothold: Foothold
+    asset: Asset
+    knows: tuple[str, ...]
+    legitimate: Workload
+    attack: Callable[[Taken], Loot]
+    maps_to: tuple[Reference, ...]
+    lesson: str
+    bystander: Part = Part.LOG_WRITER
+    network: Network = Network.CORPORATE
+    ages: float = 0.0
+    incident: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a scenario that could prove nothing."""
+        for name in ("claim", "blocked_by", "knows", "maps_to", "lesson"):
+            if not getattr(self, name):
+                msg = f"scenario '{self.claim}': {name} expected at least one entry, got none"
+                raise ValueError(msg)
+        if self.bystander == self.foothold.victim:
+            msg = f"scenario '{self.claim}': bystander expected another agent than the victim"
+            raise ValueError(msg)
+        kinds = {type(guard) for guard in self.blocked_by}
+        if len(kinds) > 1:
+            msg = f"scenario '{self.claim}': blocked_by expected controls or invariants, got both"
+            raise ValueError(msg)
