@@ -9,14 +9,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from iamrange.core import frameworks as fw
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Layer(StrEnum):
@@ -223,7 +226,7 @@ NETWORK_PERIMETER = Control(
 REVOKE_OLDER_SESSIONS = Control(
     id="aws.revoke-older-sessions",
     layer=Layer.AWS,
-    summary="Incident response denies every session of the role that was issued before the incident.",
+    summary="Incident response denies each session of the role issued before the incident.",
     without_it="Incident response rotates the agent's key and leaves its live sessions alone.",
     refusal=Refusal(
         point="aws.authorize",
@@ -344,7 +347,7 @@ def _token_refusal(point: str, layer: str, reason: str = "*") -> Refusal:
 
 
 def _platform_invariants(layer: Layer, point: str, cloud: str) -> tuple[Invariant, ...]:
-    """The four guarantees that both clouds' token verifiers give."""
+    """Declare the four guarantees that both clouds' token verifiers give."""
     signature = _token_refusal(point, "signature")
     keys = _token_refusal(point, "keys")
     token = _token_refusal(point, "token")

@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from iamrange.core.controls import Control, Invariant
-from iamrange.core.frameworks import Reference
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iamrange.core.controls import Control, Invariant
+    from iamrange.core.frameworks import Reference
 
 
 class Part(StrEnum):
