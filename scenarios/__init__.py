@@ -1,1 +1,1 @@
-"""scenarios."""
+"""One attack a file, grouped by family. A scenario's id is its path."""

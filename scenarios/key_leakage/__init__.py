@@ -1,0 +1,1 @@
+"""Secrets read and keys minted that should stay out of reach."""

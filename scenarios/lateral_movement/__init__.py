@@ -1,0 +1,1 @@
+"""From one agent's identity to another's."""

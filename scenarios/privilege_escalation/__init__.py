@@ -1,0 +1,1 @@
+"""Powers turned into greater powers."""

@@ -1,0 +1,1 @@
+"""Tokens and sessions used where they were not issued for."""
