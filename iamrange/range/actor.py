@@ -1,0 +1,127 @@
+"""What runs in an actor's own process: an attack with its foothold, or an agent's work.
+
+- The process is given its arguments and an environment, and holds nothing else of the run's.
+- An actor reports what came home, or the client's own word for a refusal; it never judges.
+- Whatever else goes wrong is reported by type and place, never by text: exception texts of
+  third parties can hold tokens.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+import google.api_core.exceptions
+import google.auth.exceptions
+import requests
+
+from iamrange.core.scenario import AwsSession, Taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SERVER_ERROR = 500
+
+
+def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one scenario's attack.
+
+    `spec`: `module` (the scenario's), `knows`, and what was taken: `token`, `aws_session` (its
+    three members), `gcp_access_token`. Returns `loot` (list of strings) or `refused` with
+    `request_id`, or `broke`.
+    """
+    session = spec.get("aws_session")
+    taken = Taken(
+        knows=spec["knows"],
+        token=spec.get("token"),
+        aws_session=AwsSession(**session) if session else None,
+        gcp_access_token=spec.get("gcp_access_token"),
+    )
+    scenario = importlib.import_module(spec["module"]).SCENARIO
+    return _reported(lambda: {"loot": list(scenario.attack(taken).values)})
+
+
+def work(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Do an agent's legitimate work.
+
+    `spec`: `workload` (its name in `scenarios.workloads`) and `facts`. Returns `nonce` and
+    `memory`, or `refused`, or `broke`.
+    """
+    workload = getattr(importlib.import_module("scenarios.workloads"), spec["workload"])
+
+    def run() -> dict[str, Any]:
+        done = workload.run(spec["facts"])
+        return {"nonce": done.nonce, "memory": dict(done.memory)}
+
+    return _reported(run)
+
+
+def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return run()
+    except botocore.exceptions.ClientError as error:
+        return _from_aws(error)
+    except google.auth.exceptions.TransportError as error:
+        return {"broke": _place(error)}
+    except google.auth.exceptions.GoogleAuthError as error:
+        return _from_google_auth(error)
+    except google.api_core.exceptions.GoogleAPICallError as error:
+        return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else SERVER_ERROR
+        return _by_status(status, f"HTTP {status}", error)
+    except Exception as error:  # noqa: BLE001  # the report is the process's only way to speak
+        return {"broke": _place(error)}
+
+
+def _from_aws(error: botocore.exceptions.ClientError) -> dict[str, Any]:
+    metadata = error.response.get("ResponseMetadata", {})
+    report = _by_status(
+        metadata.get("HTTPStatusCode", SERVER_ERROR), error.response["Error"]["Code"], error
+    )
+    return {**report, "request_id": metadata.get("RequestId")} if "refused" in report else report
+
+
+def _from_google_auth(error: google.auth.exceptions.GoogleAuthError) -> dict[str, Any]:
+    """Tell a refusal of Google's token endpoints from a failure to reach them.
+
+    google-auth puts the response's body behind its message; IAM Credentials answers with a
+    google.rpc.Status, the token endpoint with OAuth's `error`.
+    """
+    for argument in error.args:
+        body = argument if isinstance(argument, dict) else _json(argument)
+        details = body.get("error")
+        if isinstance(details, dict):
+            status = int(details.get("code", SERVER_ERROR))
+            return _by_status(status, str(details.get("status", status)), error)
+        if isinstance(details, str):
+            return {"refused": details}
+    if isinstance(error, google.auth.exceptions.OAuthError):
+        return {"refused": str(error.args[0]).partition(":")[0]}
+    return {"broke": _place(error)}
+
+
+def _json(value: object) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value) if isinstance(value, (str, bytes)) else None
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _by_status(status: int, code: str, error: Exception) -> dict[str, Any]:
+    if status >= SERVER_ERROR:
+        return {"broke": f"{code} ({status}) at {_place(error)}"}
+    return {"refused": code}
+
+
+def _place(error: Exception) -> str:
+    """Name the error's type and the innermost line of ours, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "/scenarios/" in f.filename or "/iamrange/" in f.filename]
+    frame = (ours or frames)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

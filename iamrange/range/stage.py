@@ -1,0 +1,125 @@
+"""What stands on the stage: the names that the stack's outputs give to agents and assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iamrange.core.scenario import Asset, AssetKind, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from iamrange.core.scenario import Scenario
+
+
+class StageError(Exception):
+    """The stack's outputs lack something that the range needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Facts of one provisioned stack: for each part, for AWS, and for Google Cloud."""
+
+    agents: Mapping[Part, Mapping[str, str]]
+    aws: Mapping[str, str]
+    gcp: Mapping[str, str]
+
+    def facts(
+        self, names: Iterable[str], *, victim: Part | None = None, target: Part | None = None
+    ) -> dict[str, str]:
+        """Resolve dotted names (`victim.X`, `own.X`, `target.X`, `aws.X`, `gcp.X`).
+
+        Raises:
+            StageError: a name is not among the stack's outputs.
+        """
+        groups: dict[str, Mapping[str, str]] = {"aws": self.aws, "gcp": self.gcp}
+        if victim is not None:
+            groups["victim"] = groups["own"] = self.agents[victim]
+        if target is not None:
+            groups["target"] = self.agents[target]
+        facts: dict[str, str] = {}
+        for name in names:
+            group, _, fact = name.partition(".")
+            if group not in groups or fact not in groups[group]:
+                raise StageError(f"fact '{name}' expected among the stack's outputs, not found")
+            facts[name] = groups[group][fact]
+        return facts
+
+    def known_to(self, scenario: Scenario) -> dict[str, str]:
+        """Return the facts that a scenario's attacker has learnt."""
+        return self.facts(scenario.knows, victim=scenario.foothold.victim, target=scenario.asset.of)
+
+    def assets(self) -> tuple[Asset, ...]:
+        """Return every asset on this stage, each of which gets a value of its own."""
+        of_agents = (
+            Asset(kind, part)
+            for part in self.agents
+            for kind in (AssetKind.AWS_SECRET, AssetKind.GCP_SECRET, AssetKind.AWS_RECORDS)
+        )
+        platform = (
+            Asset(AssetKind.AWS_PLATFORM_SECRET),
+            Asset(AssetKind.AWS_BACKUP_SECRET),
+            Asset(AssetKind.GCP_BACKUP_SECRET),
+        )
+        return (*of_agents, *platform)
+
+    def place_of(self, asset: Asset) -> str:
+        """Return the resource that holds an asset: a secret's ARN or name, or a table's name.
+
+        Raises:
+            StageError: the stack's outputs do not name it.
+        """
+        if asset.of is not None:
+            fact = {
+                AssetKind.AWS_SECRET: "own.aws_secret_arn",
+                AssetKind.GCP_SECRET: "own.gcp_secret",
+                AssetKind.AWS_RECORDS: "own.aws_table",
+            }[asset.kind]
+            return self.facts([fact], victim=asset.of)[fact]
+        fact = {
+            AssetKind.AWS_PLATFORM_SECRET: "aws.platform_secret_arn",
+            AssetKind.AWS_BACKUP_SECRET: "aws.backup_secret_arn",
+            AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
+        }[asset.kind]
+        return self.facts([fact])[fact]
+
+
+def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
+    """Read the stage from the stack's outputs `agents`, `aws` and `gcp`.
+
+    Raises:
+        StageError: an output is missing, or a part of the range has no agent.
+    """
+    for name in ("agents", "aws", "gcp"):
+        if not isinstance(outputs.get(name), dict):
+            raise StageError(f"stack output '{name}' expected an object, got {outputs.get(name)!r}")
+    agents = outputs["agents"]
+    missing = sorted(set(Part) - set(agents))
+    if missing:
+        raise StageError(
+            f"stack config 'iamrange:agents': no agent plays the part '{missing[0]}'; "
+            f"parts are {', '.join(Part)}"
+        )
+    tables = outputs["aws"].get("tables", {})
+    return Stage(
+        agents={
+            Part(part): {
+                **{key: str(value) for key, value in facts.items()},
+                **(
+                    {"aws_table": str(tables[facts["project"]])}
+                    if facts["project"] in tables
+                    else {}
+                ),
+            }
+            for part, facts in agents.items()
+        },
+        aws={key: str(value) for key, value in outputs["aws"].items() if key != "tables"},
+        gcp={key: str(value) for key, value in outputs["gcp"].items()},
+    )
+
+
+def _facts_of_agent(facts: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, str]:
+    table = tables.get(facts.get("project", ""))
+    own = {key: str(value) for key, value in facts.items()}
+    return own if table is None else {**own, "aws_table": str(table)}
