@@ -1,0 +1,1 @@
+"""The AWS resource types of the embedded provider, on boto3."""

@@ -1,0 +1,1 @@
+"""The Vault package of the embedded provider: a clear refusal, until the range has a vault."""
