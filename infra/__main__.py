@@ -1,0 +1,160 @@
+"""The Pulumi program of the range: it reads the settings and wires the components, no more."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra import names, settings
+from infra.aws.accounts import member_provider
+from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
+from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
+from infra.aws.guardrails import OrganisationGuardrails, OrganisationGuardrailsArgs
+from infra.aws.issuer_trust import IssuerTrust, IssuerTrustArgs
+from infra.aws.platform_assets import PlatformAssets as AwsPlatformAssets
+from infra.aws.platform_assets import PlatformAssetsArgs as AwsPlatformAssetsArgs
+from infra.aws.project_records import ProjectRecords, ProjectRecordsArgs
+from infra.documents import Place
+from infra.gcp.agent_account import AgentAccount, AgentAccountArgs
+from infra.gcp.agent_pool import AgentPool, AgentPoolArgs
+from infra.gcp.guardrails import ProjectGuardrails, ProjectGuardrailsArgs
+from infra.gcp.platform_assets import PlatformAssets as GcpPlatformAssets
+from infra.gcp.platform_assets import PlatformAssetsArgs as GcpPlatformAssetsArgs
+from infra.unsafe import UnsafeOmissions
+
+stack = settings.load()
+omissions = UnsafeOmissions(stack.left_out)
+place = Place(account=stack.accounts.workloads, region=stack.region)
+audience = names.gcp_audience(stack.gcp.project_number)
+
+# AWS: the organisation is the management account's, the rest lives in the workloads account
+
+OrganisationGuardrails(
+    "organisation",
+    OrganisationGuardrailsArgs(
+        account=stack.accounts.workloads,
+        corporate_networks=stack.corporate_networks,
+        omissions=omissions,
+    ),
+)
+workloads = pulumi.ResourceOptions(
+    providers={
+        "aws": member_provider("workloads", account=place.account, region=place.region),
+    }
+)
+trust = IssuerTrust(
+    "issuer",
+    IssuerTrustArgs(issuer=stack.issuer, gcp_audience=audience, omissions=omissions),
+    workloads,
+)
+boundary = AgentBoundary("agent-boundary", AgentBoundaryArgs(place=place), workloads)
+principals = {
+    agent.part: AgentPrincipal(
+        agent.part,
+        AgentPrincipalArgs(
+            agent=agent,
+            place=place,
+            issuer=stack.issuer,
+            spiffe_id=names.spiffe_id(stack.trust_domain, agent.name),
+            provider_arn=trust.provider_arn,
+            boundary_arn=boundary.arn,
+            incident=stack.incidents.get(agent.part),
+            omissions=omissions,
+        ),
+        workloads,
+    )
+    for agent in stack.agents
+}
+records = {
+    project: ProjectRecords(project, ProjectRecordsArgs(project=project), workloads)
+    for project in stack.projects
+}
+aws_platform = AwsPlatformAssets("platform", AwsPlatformAssetsArgs(place=place), workloads)
+
+# Google Cloud: one project holds the agents
+
+in_project = pulumi.ResourceOptions(
+    providers={"gcp": gcp.Provider("agents", project=stack.gcp.project)}
+)
+ProjectGuardrails(
+    "project", ProjectGuardrailsArgs(project=stack.gcp.project, omissions=omissions), in_project
+)
+pool = AgentPool(
+    "agents",
+    AgentPoolArgs(
+        issuer=stack.issuer,
+        tenant=stack.tenant,
+        trust_domain=stack.trust_domain,
+        project_number=stack.gcp.project_number,
+        omissions=omissions,
+    ),
+    in_project,
+)
+accounts = {
+    agent.part: AgentAccount(
+        agent.part,
+        AgentAccountArgs(
+            agent=agent,
+            project=stack.gcp.project,
+            pool_name=pool.pool_name,
+            omissions=omissions,
+        ),
+        in_project,
+    )
+    for agent in stack.agents
+}
+gcp_platform = GcpPlatformAssets(
+    "platform",
+    GcpPlatformAssetsArgs(
+        key_administrators={
+            agent.part: accounts[agent.part].member
+            for agent in stack.agents
+            if settings.Power.MANAGE_SERVICE_KEYS in agent.powers
+        }
+    ),
+    in_project,
+)
+
+pulumi.export(
+    "agents",
+    {
+        agent.part: {
+            "name": agent.name,
+            "spiffe_id": names.spiffe_id(stack.trust_domain, agent.name),
+            "project": agent.project,
+            "aws_role_arn": principals[agent.part].role_arn,
+            "aws_account": place.account,
+            "aws_secret_arn": principals[agent.part].secret_arn,
+            "gcp_service_account": accounts[agent.part].email,
+            "gcp_secret": pulumi.Output.concat(
+                "projects/", stack.gcp.project, "/secrets/", accounts[agent.part].secret_id
+            ),
+        }
+        for agent in stack.agents
+    },
+)
+pulumi.export(
+    "aws",
+    {
+        "provider_arn": trust.provider_arn,
+        "audience": names.AWS_AUDIENCE,
+        "region": place.region,
+        "tables": {project: table.table_name for project, table in records.items()},
+        "platform_secret_arn": aws_platform.signing_key_arn,
+        "backup_secret_arn": aws_platform.backup_key_arn,
+        "backup_user": aws_platform.backup_user,
+        "workloads_account": place.account,
+    },
+)
+pulumi.export(
+    "gcp",
+    {
+        "provider": pool.provider_name,
+        "audience": audience,
+        "project": stack.gcp.project,
+        "backup_service_account": gcp_platform.backup_account,
+        "backup_secret": pulumi.Output.concat(
+            "projects/", stack.gcp.project, "/secrets/", gcp_platform.backup_secret
+        ),
+    },
+)

@@ -1,0 +1,1 @@
+"""What the range provisions on AWS, one component a file."""

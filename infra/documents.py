@@ -1,0 +1,276 @@
+"""The policy documents and conditions of the hardened range, as pure functions of values.
+
+- Everything here is the strong form. A form with a control left out is made in `unsafe.py` only.
+- A document is a value: equal inputs give equal text, so that an unchanged stack shows no change.
+- A Sid is a hint for people who read a decision; nothing decides by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from infra import names
+
+Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
+
+PROJECT_TAG = "aws:ResourceTag/project"
+SECRET_READ = ("secretsmanager:GetSecretValue",)
+RECORDS_READ = ("dynamodb:GetItem", "dynamodb:Query")
+ROLE_POLICY_WRITE = ("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy")
+ACCESS_KEY_WRITE = ("iam:CreateAccessKey", "iam:GetUser", "iam:ListAccessKeys")
+LONG_LIVED = (
+    "iam:CreateAccessKey",
+    "iam:CreateServiceSpecificCredential",
+    "iam:UploadSSHPublicKey",
+    "iam:UploadSigningCertificate",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of an AWS policy document."""
+
+    sid: str
+    effect: str = "Allow"
+    principal: Mapping[str, str] | None = None
+    actions: tuple[str, ...]
+    resources: tuple[str, ...] = ()
+    condition: Condition = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the statement in IAM's grammar; absent elements are left out, never empty."""
+        body: dict[str, object] = {"Sid": self.sid, "Effect": self.effect}
+        if self.principal is not None:
+            body["Principal"] = dict(self.principal)
+        body["Action"] = _one_or_many(self.actions)
+        if self.resources:
+            body["Resource"] = _one_or_many(self.resources)
+        if self.condition:
+            body["Condition"] = {
+                operator: {key: _one_or_many(value) for key, value in keys.items()}
+                for operator, keys in self.condition.items()
+            }
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An AWS policy document."""
+
+    statements: tuple[Statement, ...]
+
+    def to_json(self) -> str:
+        """Return the document's text, the same for the same document."""
+        return json.dumps(
+            {"Version": "2012-10-17", "Statement": [s.to_json() for s in self.statements]}
+        )
+
+
+def _one_or_many(values: str | Sequence[str]) -> str | list[str]:
+    if isinstance(values, str):
+        return values
+    return values[0] if len(values) == 1 else list(values)
+
+
+def condition_prefix(issuer: str) -> str:
+    """Return what IAM's condition keys of this issuer begin with: host and path, no scheme.
+
+    The path counts, and so does a trailing slash: another spelling is another key, which is absent.
+    """
+    return issuer.removeprefix("https://")
+
+
+def agent_trust(*, provider_arn: str, issuer: str, subject: str) -> Document:
+    """Let one subject of one issuer, with a token made for AWS, assume the role.
+
+    Both keys stand under StringEquals: an absent claim fails it, and no character is a wildcard.
+    """
+    prefix = condition_prefix(issuer)
+    return Document(
+        (
+            Statement(
+                sid="OneSubjectOneAudience",
+                principal={"Federated": provider_arn},
+                actions=("sts:AssumeRoleWithWebIdentity",),
+                condition={
+                    "StringEquals": {
+                        f"{prefix}:aud": names.AWS_AUDIENCE,
+                        f"{prefix}:sub": subject,
+                    }
+                },
+            ),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the resources that a policy names live."""
+
+    account: str
+    region: str
+
+
+def own_secret(place: Place, agent: str) -> Statement:
+    """Let an agent read its own secret and no other."""
+    pattern = names.secret_arn_pattern(place.region, place.account, names.secret(agent))
+    return Statement(sid="OwnSecret", actions=SECRET_READ, resources=(pattern,))
+
+
+def project_records(place: Place) -> Statement:
+    """Let an agent read records whose project tag is the agent's own.
+
+    The session's tag is the role's: nothing that the agent says can change it. Were the role
+    without that tag, the variable would have no value and the statement would not match.
+    """
+    return Statement(
+        sid="ProjectRecords",
+        actions=RECORDS_READ,
+        resources=(_tables(place),),
+        condition={"StringEquals": {PROJECT_TAG: "${aws:PrincipalTag/project}"}},
+    )
+
+
+def deploy_role_policies(place: Place, agent: str) -> Statement:
+    """Let an agent write the policies of its own role and of the roles that it deploys below it.
+
+    This is the power that the permissions boundary exists for: the writer of a policy may grant
+    itself anything that the boundary does not cap.
+    """
+    own = names.role_arn(place.account, agent)
+    return Statement(
+        sid="DeployRolePolicies", actions=ROLE_POLICY_WRITE, resources=(own, f"{own}/*")
+    )
+
+
+def manage_service_keys(place: Place) -> Statement:
+    """Let an agent look after the access keys of service users."""
+    return Statement(
+        sid="ManageServiceKeys", actions=ACCESS_KEY_WRITE, resources=(_service_users(place),)
+    )
+
+
+def agent_boundary(place: Place) -> Document:
+    """Cap what any agent can ever be granted: nothing below `platform/`, for one."""
+    return Document(
+        (
+            Statement(
+                sid="AgentSecretsOnly",
+                actions=SECRET_READ,
+                resources=(every_agent_secret(place),),
+            ),
+            Statement(sid="ProjectRecords", actions=RECORDS_READ, resources=(_tables(place),)),
+            Statement(
+                sid="AgentRolePolicies",
+                actions=ROLE_POLICY_WRITE,
+                resources=(f"arn:aws:iam::{place.account}:role{names.AGENT_PATH}*",),
+            ),
+            Statement(
+                sid="ServiceKeys", actions=ACCESS_KEY_WRITE, resources=(_service_users(place),)
+            ),
+            Statement(sid="WhoAmI", actions=("sts:GetCallerIdentity",), resources=("*",)),
+        )
+    )
+
+
+def revoke_older_sessions(declared: str) -> Document:
+    """Refuse everything to sessions that were issued before the incident was declared.
+
+    Sessions cannot be taken back one by one; this is what the console's own button writes.
+    """
+    return Document(
+        (
+            Statement(
+                sid="RevokeOlderSessions",
+                effect="Deny",
+                actions=("*",),
+                resources=("*",),
+                condition={"DateLessThan": {"aws:TokenIssueTime": declared}},
+            ),
+        )
+    )
+
+
+def read_secret(place: Place, name: str) -> Document:
+    """Let the holder read one secret."""
+    return Document(
+        (
+            Statement(
+                sid="OneSecret",
+                actions=SECRET_READ,
+                resources=(names.secret_arn_pattern(place.region, place.account, name),),
+            ),
+        )
+    )
+
+
+def no_long_lived_keys() -> Document:
+    """Refuse, to everybody in the account, credentials that do not expire."""
+    return Document(
+        (Statement(sid="NoLongLivedKeys", effect="Deny", actions=LONG_LIVED, resources=("*",)),)
+    )
+
+
+def network_perimeter(account: str, networks: Sequence[str]) -> Document:
+    """Refuse agents' calls that come from elsewhere than our own networks.
+
+    A call that an AWS service makes for the agent has no address of ours, and is not meant;
+    `...IfExists`, because the key is absent from some calls that agents make themselves.
+    """
+    return Document(
+        (
+            Statement(
+                sid="NetworkPerimeter",
+                effect="Deny",
+                actions=("*",),
+                resources=("*",),
+                condition={
+                    "ArnLike": {
+                        "aws:PrincipalArn": f"arn:aws:iam::{account}:role{names.AGENT_PATH}*"
+                    },
+                    "NotIpAddress": {"aws:SourceIp": tuple(networks)},
+                    "BoolIfExists": {"aws:ViaAWSService": "false"},
+                },
+            ),
+        )
+    )
+
+
+def attribute_mapping() -> dict[str, str]:
+    """Map a token to a Google subject.
+
+    A SPIFFE id may be 2048 bytes long and a subject 127, so the subject is the agent's name alone.
+    That leaves out the trust domain: tenants' agents of one name would be one subject, were it not
+    for `attribute_condition`, which pins the tenant.
+    """
+    return {
+        "google.subject": "assertion.sub.extract('/agent/{agent}')",
+        "attribute.tenant": "assertion.tenant",
+    }
+
+
+def attribute_condition(*, tenant: str, trust_domain: str) -> str:
+    """Admit tokens of our own tenant whose subject is the agent that they name.
+
+    `has()` first: to read an absent claim is an error, which refuses without saying why.
+    """
+    whole = names.spiffe_id(trust_domain, "")
+    return (
+        f"has(assertion.tenant) && assertion.tenant == '{tenant}' "
+        f"&& has(assertion.agent) && assertion.sub == '{whole}' + assertion.agent"
+    )
+
+
+def every_agent_secret(place: Place) -> str:
+    """Return the pattern that covers all agents' secrets: what a boundary caps them to."""
+    return f"arn:aws:secretsmanager:{place.region}:{place.account}:secret:agents/*"
+
+
+def _tables(place: Place) -> str:
+    return f"arn:aws:dynamodb:{place.region}:{place.account}:table/projects-*"
+
+
+def _service_users(place: Place) -> str:
+    return f"arn:aws:iam::{place.account}:user{names.SERVICE_PATH}*"

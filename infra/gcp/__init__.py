@@ -1,0 +1,1 @@
+"""What the range provisions on Google Cloud, one component a file."""

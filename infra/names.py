@@ -1,0 +1,97 @@
+"""What each thing is called, derived from an agent's name and nothing else.
+
+- Names are pure functions of the declaration, so a rename changes names and no decision.
+- A derived name never collides with another: short and shortened names have prefixes of their own,
+  and `settings` refuses two agents that would share one.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+AGENT_PATH = "/agents/"
+SERVICE_PATH = "/service/"
+BACKUP_USER = "backup"
+SIGNING_KEY_SECRET = "platform/signing-key"  # noqa: S105 - the name of a secret, not its value
+BACKUP_KEY_SECRET = "platform/backup-key"  # noqa: S105 - the name of a secret, not its value
+GCP_BACKUP_ACCOUNT = "backup"
+GCP_BACKUP_SECRET = "platform-backup-key"  # noqa: S105 - the name of a secret, not its value
+POOL = "agents"
+POOL_PROVIDER = "idp"
+AWS_AUDIENCE = "sts.amazonaws.com"
+
+_GCP_ACCOUNT_ID_LENGTH = 30
+_DIGEST_LENGTH = 10
+
+
+def spiffe_id(trust_domain: str, agent: str) -> str:
+    """Return the agent's SPIFFE id, which is the `sub` of its assertions."""
+    return f"spiffe://{trust_domain}/agent/{agent}"
+
+
+def role(agent: str) -> str:
+    """Return the name of the agent's IAM role (64 characters at most)."""
+    return f"{agent}-agent"
+
+
+def role_arn(account: str, agent: str) -> str:
+    """Return the ARN of the agent's IAM role."""
+    return f"arn:aws:iam::{account}:role{AGENT_PATH}{role(agent)}"
+
+
+def secret(agent: str) -> str:
+    """Return the name of the agent's own secret in AWS Secrets Manager."""
+    return f"agents/{agent}/credentials"
+
+
+def secret_arn_pattern(region: str, account: str, name: str) -> str:
+    """Return the pattern of a secret's ARN: Secrets Manager appends a hyphen and six characters."""
+    return f"arn:aws:secretsmanager:{region}:{account}:secret:{name}-??????"
+
+
+def table(project: str) -> str:
+    """Return the name of the table that holds a project's records."""
+    return f"projects-{project}-records"
+
+
+def gcp_account_id(agent: str) -> str:
+    """Return the id of the agent's service account: 6 to 30 characters, whatever the name.
+
+    A name that does not fit is cut, and a digest of the whole name keeps it apart from others;
+    the prefix keeps the cut ones apart from the short ones.
+    """
+    whole = f"agent-{agent}"
+    if len(whole) <= _GCP_ACCOUNT_ID_LENGTH:
+        return whole
+    digest = sha256(agent.encode()).hexdigest()[:_DIGEST_LENGTH]
+    room = _GCP_ACCOUNT_ID_LENGTH - len("agentx--") - _DIGEST_LENGTH
+    return f"agentx-{agent[:room].rstrip('-')}-{digest}"
+
+
+def gcp_secret(agent: str) -> str:
+    """Return the id of the agent's own secret in Google Secret Manager."""
+    return f"agent-{agent}-credentials"
+
+
+def gcp_provider(project_number: str) -> str:
+    """Return the full resource name of the workload identity provider.
+
+    The project is named by number: the exchange refuses the project's id in its place.
+    """
+    return (
+        f"projects/{project_number}/locations/global/workloadIdentityPools/{POOL}"
+        f"/providers/{POOL_PROVIDER}"
+    )
+
+
+def gcp_audience(project_number: str) -> str:
+    """Return the one audience that tokens for the workload identity provider carry."""
+    return f"https://iam.googleapis.com/{gcp_provider(project_number)}"
+
+
+def gcp_subject(pool: str, agent: str) -> str:
+    """Return the IAM member that stands for one agent of the pool, and for that one only.
+
+    `pool` is the pool's full resource name, with the project's number.
+    """
+    return f"principal://iam.googleapis.com/{pool}/subject/{agent}"

@@ -1,0 +1,122 @@
+"""The one place where a document with a control left out is made.
+
+- Each change here is a lapse that real operators make, and is asked for by a control's id.
+- What it makes is marked where the cloud has room for a mark: a tag `iamrange:unsafe` with the
+  controls' ids, a description, or a Sid that begins with `Unsafe`.
+- With nothing left out every method returns what it was given.
+- `settings` lets no control be left out but in the accounts and projects that are named for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import pulumi_gcp as gcp
+
+from iamrange.core import controls
+from infra import documents, names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TAG = "iamrange:unsafe"
+
+_T = TypeVar("_T")
+
+
+class UnsafeProjectGrant(gcp.projects.IAMMember):
+    """A grant on a whole project where a grant on one resource of it was meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsafeOmissions:
+    """The controls that this stack leaves out, and what each lapse makes of a strong document."""
+
+    left_out: frozenset[str] = frozenset()
+
+    def lacks(self, control: controls.Control) -> bool:
+        """Tell whether this control is left out."""
+        return control.id in self.left_out
+
+    def tags(self, *may_touch: controls.Control) -> dict[str, str]:
+        """Return the tag that marks a weak resource; no tag when none of these is left out."""
+        mark = self._mark(may_touch)
+        return {TAG: mark} if mark else {}
+
+    def description(self, text: str, *may_touch: controls.Control) -> str:
+        """Mark a weak resource that has a description and no tags."""
+        mark = self._mark(may_touch)
+        return f"{text} {TAG}={mark}" if mark else text
+
+    def _mark(self, may_touch: Sequence[controls.Control]) -> str:
+        return " ".join(sorted(control.id for control in may_touch if self.lacks(control)))
+
+    def trust(self, trust: documents.Document, issuer: str) -> documents.Document:
+        """Leave the subject or the audience, or both, out of a role's trust policy."""
+        prefix = documents.condition_prefix(issuer)
+        if self.lacks(controls.TRUST_PINS_SUBJECT):
+            trust = _without_key(trust, f"{prefix}:sub")
+        if self.lacks(controls.TRUST_PINS_AUDIENCE):
+            trust = _without_key(trust, f"{prefix}:aud")
+        return trust
+
+    def client_ids(self, client_ids: Sequence[str], gcp_audience: str) -> list[str]:
+        """Add the other cloud's audience, as one does to make a call work."""
+        if self.lacks(controls.PROVIDER_CLIENT_IDS):
+            return [*client_ids, gcp_audience]
+        return list(client_ids)
+
+    def boundary(self, boundary_arn: _T) -> _T | None:
+        """Leave a role without its permissions boundary."""
+        return None if self.lacks(controls.PERMISSIONS_BOUNDARY) else boundary_arn
+
+    def own_secret(
+        self, statement: documents.Statement, place: documents.Place
+    ) -> documents.Statement:
+        """Let the agent read every agent's secret."""
+        if not self.lacks(controls.LEAST_PRIVILEGE):
+            return statement
+        every = documents.every_agent_secret(place)
+        return replace(statement, sid="UnsafeEverySecret", resources=(every,))
+
+    def project_records(self, statement: documents.Statement) -> documents.Statement:
+        """Let the agent read the records of every project."""
+        if not self.lacks(controls.ABAC_PROJECT_TAG):
+            return statement
+        return replace(statement, sid="UnsafeEveryProject", condition={})
+
+    def attribute_condition(self, condition: str) -> str | None:
+        """Admit every tenant of the issuer."""
+        return None if self.lacks(controls.ATTRIBUTE_CONDITION) else condition
+
+    def allowed_audiences(self, audiences: Sequence[str]) -> list[str]:
+        """Add the other cloud's audience."""
+        if self.lacks(controls.ALLOWED_AUDIENCES):
+            return [*audiences, names.AWS_AUDIENCE]
+        return list(audiences)
+
+    def enforcement(self) -> str:
+        """Spell, as the API does, whether service-account keys are forbidden."""
+        return "FALSE" if self.lacks(controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
+
+
+NOTHING_OMITTED = UnsafeOmissions()
+
+
+def _without_key(document: documents.Document, key: str) -> documents.Document:
+    """Return the document without this condition key; an operator left empty goes with it."""
+    return documents.Document(
+        tuple(
+            replace(statement, condition=_condition_without(statement.condition, key))
+            for statement in document.statements
+        )
+    )
+
+
+def _condition_without(condition: documents.Condition, key: str) -> documents.Condition:
+    rest = {
+        operator: {name: value for name, value in keys.items() if name != key}
+        for operator, keys in condition.items()
+    }
+    return {operator: keys for operator, keys in rest.items() if keys}
