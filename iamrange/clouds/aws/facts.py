@@ -1,0 +1,55 @@
+"""A request as the engine reads it: keys folded, values in one shape, made once a decision.
+
+- Keys are lower case; a value is a string (one value) or a tuple (a multivalued key).
+- `unevaluated` collects, in order, what could not be evaluated on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from iamrange.clouds.aws.request import Request
+
+Value = str | tuple[str, ...]
+
+
+class Facts:
+    """One request, ready for matching."""
+
+    __slots__ = ("action", "principal", "request", "resource", "unevaluated", "values")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.action = request.action.lower()
+        self.resource = request.resource
+        self.principal = request.principal
+        self.values = _fold(request.context)
+        self.unevaluated: list[str] = []
+
+    def single(self, key: str) -> str | None:
+        """Return the value of a single-valued key, or None if it is absent or multivalued."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) else None
+
+
+def _fold(context: Mapping[str, str | Sequence[str]]) -> dict[str, Value]:
+    folded: dict[str, Value] = {
+        key.lower(): value if isinstance(value, str) else tuple(value)
+        for key, value in context.items()
+    }
+    if len(folded) != len(context):
+        return _merge(context)
+    return folded
+
+
+def _merge(context: Mapping[str, str | Sequence[str]]) -> dict[str, Value]:
+    """Fold keys that differ in case only: their values are joined, so that none is overlooked."""
+    merged: dict[str, Value] = {}
+    for name, value in context.items():
+        key, values = name.lower(), (value,) if isinstance(value, str) else tuple(value)
+        before = merged.get(key)
+        if before is None:
+            merged[key] = value if isinstance(value, str) else values
+        elif before != value:
+            merged[key] = ((before,) if isinstance(before, str) else before) + values
+    return merged
