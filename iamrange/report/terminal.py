@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iamrange.core.result import RunResult, ScenarioResult
     from iamrange.core.verdict import Proof, Trial
 
+HEADINGS = ("attack", "blocked by", "where and why", "without it", "alone?", "work goes on")
 STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
