@@ -138,8 +138,7 @@ def split_fields(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
         parts = token.split(":", ARN_FIELDS - len(fields))
         if parts[0]:
             fields[-1].append(parts[0])
-        for part in parts[1:]:
-            fields.append([part] if part else [])
+        fields.extend([part] if part else [] for part in parts[1:])
     return [tuple(field) for field in fields]
 
 

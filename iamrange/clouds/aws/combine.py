@@ -7,14 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.principals import ACCOUNT, PRINCIPAL_ARN
-from iamrange.clouds.aws.request import Request
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
 
-_OF_PRINCIPAL = ("identity", "permissions-boundary", "session-policy")
-_WEIGHED = (*_OF_PRINCIPAL, "resource", "trust")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iamrange.clouds.aws.request import Request
+
+_LIMITS = ("permissions-boundary", "session-policy")
+_WEIGHED = ("identity", *_LIMITS, "resource", "trust")
 
 Verdict = tuple[Outcome, str]
 
@@ -42,10 +46,17 @@ def _weigh(answers: Mapping[str, LayerAnswer], request: Request) -> Verdict:
         return _side_of_resource(grantor)
     if kind == "root":
         return _root(grantor, request)
-    if not request.same_account:
-        # Both accounts must allow ("Cross-account policy evaluation logic").
-        mine = _side_of_principal(answers)
-        return mine if mine[0] is Outcome.DENY else _side_of_resource(grantor)
+    if request.same_account:
+        return _within_account(answers, grantor, request)
+    # Both accounts must allow ("Cross-account policy evaluation logic").
+    mine = _side_of_principal(answers)
+    return mine if mine[0] is Outcome.DENY else _side_of_resource(grantor)
+
+
+def _within_account(
+    answers: Mapping[str, LayerAnswer], grantor: LayerAnswer | None, request: Request
+) -> Verdict:
+    """Let either side allow, within the limits that depend on how the resource names the caller."""
     if grantor is None:
         return _side_of_principal(answers)
     if grantor.effect is not Effect.ALLOW:
@@ -55,18 +66,19 @@ def _weigh(answers: Mapping[str, LayerAnswer], request: Request) -> Verdict:
     if grantor.reason == ACCOUNT:
         # Naming the account delegates: its own identity policies decide.
         return _side_of_principal(answers)
-    if grantor.reason == PRINCIPAL_ARN and kind in ("assumed-role", "federated"):
+    session = request.principal.kind in ("assumed-role", "federated")
+    if grantor.reason == PRINCIPAL_ARN and session:
         # Named by its role (or by the user behind a federated session), a session stays within
         # boundary and session policy; a user's own ARN, a session's own ARN and `*` do not
-        # ("Resource-based policies", the table of principal types).
-        for name in ("permissions-boundary", "session-policy"):
+        # ("Policy evaluation for requests within a single account", the principal types).
+        for name in _LIMITS:
             if _refuses(answers, name):
                 return _deny(f"{name}-does-not-allow")
     return _side_of_resource(grantor)
 
 
 def _grantor(answers: Mapping[str, LayerAnswer]) -> LayerAnswer | None:
-    """Return the answer from the resource's side: of the role's trust policy, or of the resource."""
+    """Return the answer from the resource's side: the role's trust policy or the resource's."""
     for name in ("trust", "resource"):
         answer = answers.get(name)
         if answer is not None and answer.effect is not Effect.NOT_APPLICABLE:
@@ -97,7 +109,7 @@ def _side_of_principal(answers: Mapping[str, LayerAnswer]) -> Verdict:
     identity = answers.get("identity")
     if identity is None or identity.effect is not Effect.ALLOW:
         return _deny("identity-does-not-allow")
-    for name in ("permissions-boundary", "session-policy"):
+    for name in _LIMITS:
         if _refuses(answers, name):
             return _deny(f"{name}-does-not-allow")
     return Outcome.ALLOW, "identity-allows"

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.combine import combine
 from iamrange.clouds.aws.facts import Facts
@@ -17,6 +17,9 @@ from iamrange.clouds.aws.layers import granted_at_every_level, granted_by, grant
 from iamrange.clouds.aws.policy import CompiledPolicy, MalformedPolicy, PolicyKind, compile_policy
 from iamrange.clouds.aws.request import Principal, Request
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "LAYERS",
@@ -60,7 +63,7 @@ RCP_SERVICES = frozenset(
         "sts",
     }
 )
-"""The services whose resources RCPs bind (Organizations user guide, "Resource control policies")."""
+"""The services whose resources RCPs bind (Organizations user guide, "RCPs")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ _WITHOUT_IDENTITY = frozenset({"service", "web-identity", "anonymous"})
 
 def evaluate(request: Request, policies: PolicySet) -> Evaluation:
     """Ask every layer."""
-    facts = Facts(request)
+    facts = Facts(request, bounded=policies.boundary is not None)
     principal = request.principal
     kind = principal.kind
     foreign = kind in _WITHOUT_IDENTITY

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from iamrange.clouds.aws.request import Request
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from iamrange.clouds.aws.request import Request
 
 Value = str | tuple[str, ...]
 
@@ -16,10 +19,12 @@ Value = str | tuple[str, ...]
 class Facts:
     """One request, ready for matching."""
 
-    __slots__ = ("action", "principal", "request", "resource", "unevaluated", "values")
+    __slots__ = ("action", "bounded", "principal", "request", "resource", "unevaluated", "values")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, bounded: bool = False) -> None:
+        """Fold a request; `bounded` tells whether its principal has a permissions boundary."""
         self.request = request
+        self.bounded = bounded
         self.action = request.action.lower()
         self.resource = request.resource
         self.principal = request.principal

@@ -7,12 +7,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from iamrange.clouds.aws.facts import Facts
 from iamrange.clouds.aws.policy import ALLOWS, DENIES, NOT_EVALUABLE, CompiledPolicy
 from iamrange.clouds.aws.principals import STRENGTH
 from iamrange.core.decision import Effect, LayerAnswer, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from iamrange.clouds.aws.facts import Facts
 
 NO_STATEMENT = "no-statement-allows"
 

@@ -10,6 +10,7 @@ class MalformedPolicy(ValueError):  # noqa: N818 (the name of AWS's own error co
     """
 
     def __init__(self, message: str, detail: str = "") -> None:
+        """Keep AWS's message and the detail."""
         super().__init__(message)
         self.message = message
         self.detail = detail

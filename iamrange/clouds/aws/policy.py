@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.arn import Matcher, action_matcher, complete, resource_matcher
 from iamrange.clouds.aws.conditions import Condition, compile_condition
@@ -21,11 +20,15 @@ from iamrange.clouds.aws.documents import (
     parse_document,
     policy_size,
 )
-from iamrange.clouds.aws.facts import Facts
 from iamrange.clouds.aws.malformed import MalformedPolicy
 from iamrange.clouds.aws.principals import EVERYONE, PrincipalElement
 from iamrange.clouds.aws.variables import Token, Variable, has_variables, parse, resolve
 from iamrange.core.decision import Effect, LayerAnswer, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from iamrange.clouds.aws.facts import Facts
 
 __all__ = [
     "SIZE_LIMITS",
@@ -52,6 +55,7 @@ class ResourceElement:
     def __init__(
         self, texts: Sequence[str], *, inverted: bool, allow: bool, variables: bool
     ) -> None:
+        """Compile the texts of the element."""
         self._inverted = inverted
         self._unresolved_inverts = not allow
         self._exact: set[str] = set()
@@ -103,6 +107,7 @@ class CompiledStatement:
     def __init__(
         self, parsed: ParsedStatement, *, policy: str, number: int, variables: bool
     ) -> None:
+        """Compile a checked statement."""
         self.label = Statement(policy, parsed.sid or f"#{number}")
         self.allow = parsed.allow
         self._resource = (
@@ -151,8 +156,10 @@ class CompiledStatement:
         if element is None:
             return EVERYONE
         if self._principal_inverted:
-            left_out = element.excludes(principal) if self.allow else element.spares(principal)
-            return None if left_out else EVERYONE
+            if self.allow:
+                return None if element.excludes(principal) else EVERYONE
+            # Documented: such a Deny hits every principal with a boundary, listed or not.
+            return None if element.spares(principal) and not facts.bounded else EVERYONE
         named = element.names(principal, allow=self.allow)
         if named is None and not self.allow and element.undecidable(principal):
             facts.unevaluated.append(f"{self.label.policy}/{self.label.statement}: CanonicalUser")
@@ -190,6 +197,7 @@ class CompiledPolicy:
         kind: PolicyKind,
         statements: Sequence[tuple[CompiledStatement, ParsedStatement]],
     ) -> None:
+        """Index the statements by action."""
         self.name = name
         self.kind = kind
         self.statements = tuple(statement for statement, _ in statements)
@@ -197,6 +205,7 @@ class CompiledPolicy:
         self._by_action: dict[str, Candidates] = {}
 
     def __repr__(self) -> str:
+        """Name the policy; its content would only clutter."""
         return (
             f"CompiledPolicy({self.name!r}, {self.kind.value}, {len(self.statements)} statements)"
         )

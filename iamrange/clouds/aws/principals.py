@@ -9,10 +9,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from iamrange.clouds.aws.request import Principal
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iamrange.clouds.aws.request import Principal
 
 SESSION_ARN = "allows-session-arn"
 EVERYONE = "allows-everyone"

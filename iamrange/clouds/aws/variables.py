@@ -54,7 +54,7 @@ def parse(text: str, *, variables: bool, wildcards: bool) -> tuple[Token, ...]:
             tokens.append(_variable(found.group(1)))
             position = found.end()
         if "${" in text[position:]:
-            # An open brace that never closes: nothing can say what was meant, so it matches nothing.
+            # A brace that never closes: nobody can say what was meant, so it matches nothing.
             tokens.append(Variable(None))
     _literal(text[position:], tokens, wildcards=wildcards)
     return tuple(tokens)
