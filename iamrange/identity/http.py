@@ -1,0 +1,54 @@
+"""What the identity endpoints share: reading a small JSON body, answering OAuth-style errors.
+
+- The request id is made here; a client's own is never taken over.
+- Error bodies say what kind of refusal it was, and never who is registered: that is in the record.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+_BODY_LIMIT = 64 * 1024
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def new_request_id() -> str:
+    """Return a fresh request id."""
+    return str(uuid.uuid4())
+
+
+async def read_object(request: Request) -> Mapping[str, Any] | None:
+    """Return the JSON object of the body, or None if there is none within the limit."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_LIMIT:
+            return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def answer(value: Mapping[str, Any], request_id: str) -> JSONResponse:
+    """Return a success that no cache may keep (RFC 6749 section 5.1)."""
+    return JSONResponse(dict(value), headers=_NO_STORE | {"X-Request-Id": request_id})
+
+
+def refuse(status: int, error: str, description: str, request_id: str) -> JSONResponse:
+    """Return an error as RFC 6749 section 5.2 shapes it, with the request id."""
+    return JSONResponse(
+        {"error": error, "error_description": description, "request_id": request_id},
+        status_code=status,
+        headers=_NO_STORE | {"X-Request-Id": request_id},
+    )
