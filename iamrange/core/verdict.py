@@ -238,33 +238,55 @@ class Failure:
 def prove(guard: str, with_it: Trial, without_it: Trial) -> Proof | Failure:
     """Make a proof of two trials, or say why they are none."""
     scenario = with_it.scenario
-
-    def failed(message: str, *, range_broke: bool = False) -> Failure:
-        return Failure(scenario=scenario, guard=guard, message=message, range_broke=range_broke)
-
     for trial in (with_it, without_it):
         if trial.judgement.verdict is Verdict.ERROR:
-            return failed(f"{scenario}: {trial.judgement.detail}", range_broke=True)
-    if with_it.judgement.verdict is Verdict.SUCCEEDED:
-        return failed(f"{scenario} succeeds although {guard} is on")
-    if guard not in with_it.judgement.guards:
-        seen = ", ".join(with_it.judgement.guards) or "something that no control declares"
-        return failed(f"{scenario}: expected {guard} to refuse, got a refusal by {seen}")
-    if not with_it.work_went_on:
-        idle = "; ".join(f"{w.part} {w.when}: {w.detail}" for w in with_it.legitimate if not w.ok)
-        return failed(f"{scenario}: {guard} refuses, and legitimate work stopped too ({idle})")
-    if without_it.judgement.verdict is not Verdict.SUCCEEDED:
-        seen = ", ".join(without_it.judgement.guards) or "something that no control declares"
-        return failed(
-            f"{scenario}: expected the attack to succeed without {guard}, got a refusal by {seen}"
-        )
-    context = with_it.off
-    if without_it.off | {guard} != without_it.off and without_it.rogue is None:
-        return failed(f"{scenario}: the world without {guard} has it on")
+            return Failure(
+                scenario=scenario,
+                guard=guard,
+                message=f"{scenario}: {trial.judgement.detail}",
+                range_broke=True,
+            )
+    flaw = _not_held_by(guard, with_it) or _not_opened_without(guard, with_it, without_it)
+    if flaw is not None:
+        return Failure(scenario=scenario, guard=guard, message=flaw)
     return Proof(
         guard=guard,
         scenario=scenario,
-        context=context,
+        context=with_it.off,
         with_it=with_it,
         without_it=without_it,
     )
+
+
+def _not_held_by(guard: str, with_it: Trial) -> str | None:
+    """Say why the world with the guard does not show that the guard holds, or None."""
+    scenario = with_it.scenario
+    if with_it.judgement.verdict is Verdict.SUCCEEDED:
+        return f"{scenario} succeeds although {guard} is on"
+    if guard not in with_it.judgement.guards:
+        return f"{scenario}: expected {guard} to refuse, got a refusal by {_seen(with_it)}"
+    if not with_it.work_went_on:
+        idle = "; ".join(f"{w.part} {w.when}: {w.detail}" for w in with_it.legitimate if not w.ok)
+        return f"{scenario}: {guard} refuses, and legitimate work stopped too ({idle})"
+    return None
+
+
+def _not_opened_without(guard: str, with_it: Trial, without_it: Trial) -> str | None:
+    """Say why the world without the guard does not show that it was the guard, or None."""
+    scenario = with_it.scenario
+    if without_it.judgement.verdict is not Verdict.SUCCEEDED:
+        return (
+            f"{scenario}: expected the attack to succeed without {guard}, "
+            f"got a refusal by {_seen(without_it)}"
+        )
+    if without_it.rogue is not None:
+        return None
+    if guard not in without_it.off:
+        return f"{scenario}: the world without {guard} has it on"
+    if without_it.off != with_it.off | {guard}:
+        return f"{scenario}: the worlds with and without {guard} differ in more than it"
+    return None
+
+
+def _seen(trial: Trial) -> str:
+    return ", ".join(trial.judgement.guards) or "something that no control declares"

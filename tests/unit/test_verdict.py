@@ -1,0 +1,210 @@
+"""What counts as blocked, and what never does."""
+
+from __future__ import annotations
+
+import pytest
+
+from iamrange.core import controls
+from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant, Refusal
+from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
+from iamrange.core.verdict import (
+    Attempt,
+    Judgement,
+    Legitimate,
+    Proof,
+    Trial,
+    Verdict,
+    judge,
+    prove,
+)
+
+KNOWN: dict[str, Control | Invariant] = {**CONTROLS, **INVARIANTS}
+CANARY = "canary-of-this-run"
+GUARD = controls.LEAST_PRIVILEGE.id
+
+
+def layer(
+    name: str = "identity",
+    effect: Effect = Effect.IMPLICIT_DENY,
+    reason: str = "no-statement-allows",
+    **more: object,
+) -> LayerAnswer:
+    return LayerAnswer(layer=name, effect=effect, reason=reason, **more)  # type: ignore[arg-type]  # test table
+
+
+def record(
+    *layers: LayerAnswer,
+    point: str = "aws.authorize",
+    action: str = "secretsmanager:GetSecretValue",
+    outcome: Outcome = Outcome.DENY,
+    request_id: str = "r1",
+) -> DecisionRecord:
+    return DecisionRecord(
+        request_id=request_id,
+        time=0.0,
+        point=point,
+        action=action,
+        resource="arn:x",
+        principal="p",
+        outcome=outcome,
+        reason="r",
+        layers=layers or (layer(),),
+    )
+
+
+def judged(attempt: Attempt, *records: DecisionRecord, under_test: str = GUARD) -> Judgement:
+    return judge(attempt, canary=CANARY, records=records, known=KNOWN, under_test=[under_test])
+
+
+REFUSED = Attempt(refused="AccessDenied", request_id="r1")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "records", "expected"),
+    [
+        pytest.param(Attempt(loot=(CANARY,)), (), Verdict.SUCCEEDED, id="canary brought home"),
+        pytest.param(REFUSED, (record(),), Verdict.BLOCKED, id="refused by the control"),
+        pytest.param(
+            Attempt(refused="PERMISSION_DENIED"), (record(),), Verdict.BLOCKED, id="no id was told"
+        ),
+        pytest.param(
+            REFUSED,
+            (record(layer("scp", Effect.DENY, "statement-denies")),),
+            Verdict.BLOCKED_ELSEWHERE,
+            id="refused by another layer",
+        ),
+        pytest.param(
+            REFUSED,
+            (record(layer(near_misses=(Statement("p", "#0", ("aws:x",)),))),),
+            Verdict.BLOCKED_ELSEWHERE,
+            id="an absence is not a near miss",
+        ),
+        pytest.param(
+            REFUSED,
+            (record(action="s3:GetObject"),),
+            Verdict.BLOCKED_ELSEWHERE,
+            id="another action refused",
+        ),
+        pytest.param(REFUSED, (), Verdict.ERROR, id="no decision point knows of a refusal"),
+        pytest.param(
+            REFUSED, (record(outcome=Outcome.ALLOW),), Verdict.ERROR, id="only allows on record"
+        ),
+        pytest.param(Attempt(), (record(),), Verdict.ERROR, id="neither loot nor refusal"),
+        pytest.param(Attempt(loot=("junk",)), (), Verdict.ERROR, id="loot that nobody planted"),
+        pytest.param(
+            Attempt(broke="TypeError at x.py:1"), (record(),), Verdict.ERROR, id="attack crashed"
+        ),
+        pytest.param(
+            REFUSED,
+            (record(layer("keys", Effect.DENY, "unreachable"), point="aws.web-identity"),),
+            Verdict.ERROR,
+            id="a key set that does not answer is not a block",
+        ),
+    ],
+)
+def test_a_verdict_follows_from_the_evidence(
+    attempt: Attempt, records: tuple[DecisionRecord, ...], expected: Verdict
+) -> None:
+    assert judged(attempt, *records).verdict is expected
+
+
+def test_the_request_that_the_client_names_is_judged_not_the_last_one() -> None:
+    other = record(layer("scp", Effect.DENY, "statement-denies"), request_id="r2")
+    assert judged(REFUSED, record(), other).verdict is Verdict.BLOCKED
+    unnamed = Attempt(refused="AccessDenied")
+    assert judged(unnamed, record(), other).verdict is Verdict.BLOCKED_ELSEWHERE
+
+
+def test_every_refusing_layer_of_the_request_is_reported() -> None:
+    judgement = judged(REFUSED, record(layer(), layer("permissions-boundary")))
+    assert [refused.layer for refused in judgement.refusals] == ["identity", "permissions-boundary"]
+    assert set(judgement.guards) == {GUARD, controls.PERMISSIONS_BOUNDARY.id}
+
+
+def test_a_condition_key_is_recognised_in_the_statement_that_turned_on_it() -> None:
+    refusal = Refusal(
+        point="aws.authorize", layer="scp", effect=Effect.DENY, condition_key="aws:sourceip"
+    )
+    decided = Statement("policy", "#0", ("aws:sourceip",))
+    answer = layer("scp", Effect.DENY, "statement-denies", decided_by=decided)
+    assert refusal.is_answer("aws.authorize", answer)
+    assert not refusal.is_answer("aws.authorize", layer("scp", Effect.DENY))
+    assert judged(REFUSED, record(answer)).refusals[0].statement == "policy #0"
+
+
+def trial(
+    verdict: Verdict,
+    *guards: str,
+    off: frozenset[str] = frozenset(),
+    rogue: str | None = None,
+    ok: bool = True,
+) -> Trial:
+    refusing = tuple(
+        layer() if name == GUARD else layer(reason="other") for name in guards or ("x",)
+    )
+    judgement = (
+        judged(REFUSED, record(*refusing))
+        if verdict is Verdict.BLOCKED
+        else Judgement(verdict=verdict, detail="it broke")
+    )
+    return Trial(
+        scenario="s/x",
+        off=off,
+        rogue=rogue,
+        judgement=judgement,
+        records=(),
+        legitimate=(Legitimate(part="victim", when="after", ok=ok, detail="refused"),),
+        seconds=0.0,
+    )
+
+
+WITHOUT = trial(Verdict.SUCCEEDED, off=frozenset({GUARD}))
+
+
+def test_two_worlds_that_differ_in_the_control_alone_are_a_proof() -> None:
+    proof = prove(GUARD, trial(Verdict.BLOCKED, GUARD), WITHOUT)
+    assert isinstance(proof, Proof)
+    assert proof.single_point_of_failure
+
+
+def test_a_context_makes_it_defence_in_depth() -> None:
+    depth = frozenset({"aws.other"})
+    proof = prove(
+        GUARD,
+        trial(Verdict.BLOCKED, GUARD, off=depth),
+        trial(Verdict.SUCCEEDED, off=depth | {GUARD}),
+    )
+    assert isinstance(proof, Proof)
+    assert not proof.single_point_of_failure
+
+
+@pytest.mark.parametrize(
+    ("with_it", "without_it", "says", "broke"),
+    [
+        (trial(Verdict.ERROR), WITHOUT, "it broke", True),
+        (trial(Verdict.BLOCKED, GUARD), trial(Verdict.ERROR), "it broke", True),
+        (trial(Verdict.SUCCEEDED), WITHOUT, "succeeds although", False),
+        (trial(Verdict.BLOCKED_ELSEWHERE), WITHOUT, "something that no control", False),
+        (trial(Verdict.BLOCKED, GUARD, ok=False), WITHOUT, "legitimate work stopped", False),
+        (
+            trial(Verdict.BLOCKED, GUARD),
+            trial(Verdict.BLOCKED, GUARD, off=frozenset({GUARD})),
+            "expected the attack to succeed without",
+            False,
+        ),
+        (trial(Verdict.BLOCKED, GUARD), trial(Verdict.SUCCEEDED), "has it on", False),
+        (
+            trial(Verdict.BLOCKED, GUARD),
+            trial(Verdict.SUCCEEDED, off=frozenset({GUARD, "aws.another"})),
+            "differ in more",
+            False,
+        ),
+    ],
+)
+def test_two_worlds_that_do_not_differ_as_they_should_are_no_proof(
+    with_it: Trial, without_it: Trial, says: str, *, broke: bool
+) -> None:
+    outcome = prove(GUARD, with_it, without_it)
+    assert not isinstance(outcome, Proof)
+    assert says in outcome.message
+    assert outcome.range_broke is broke
