@@ -24,6 +24,7 @@ from iamrange.engine.errors import (
 )
 from iamrange.engine.events import Diagnostic, EventLog, Progress, Step, plain
 from iamrange.engine.language_server import LOOPBACK, NO_PROXY_VARIABLE
+from iamrange.engine.launcher import write_world_pulumi
 from iamrange.engine.process import CommandRun, Ended
 
 if TYPE_CHECKING:
@@ -108,7 +109,6 @@ class Engine:
             "PULUMI_BACKEND_URL": self.workspace.backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.workspace.passphrase_file),
             "PULUMI_HOME": str(self.workspace.home),
-            "PULUMI_STACK": self.workspace.stack,
             # A person may run the CLI in the checkout itself: the salt is then read from the
             # state, and the committed config file is left as it is.
             "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
@@ -165,13 +165,15 @@ class Engine:
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs, secrets in the clear."""
-        answer = json.loads(self._text("stack", "output", "--json", "--show-secrets"))
+        answer = json.loads(
+            self._text("stack", "output", *self._stack_flag(), "--json", "--show-secrets")
+        )
         return dict(answer)
 
     def export(self, *, show_secrets: bool = False) -> dict[str, Any]:
         """Return the stack's state."""
         flags = ["--show-secrets"] if show_secrets else []
-        return dict(json.loads(self._text("stack", "export", *flags)))
+        return dict(json.loads(self._text("stack", "export", *self._stack_flag(), *flags)))
 
     def set_config(self, values: Mapping[str, object]) -> None:
         """Write plain values into this world's copy of the stack's config."""
@@ -179,13 +181,27 @@ class Engine:
 
     def set_secret(self, key: str, value: str) -> None:
         """Write an encrypted value into this world's copy of the stack's config."""
-        self._text("config", "set", "--secret", key, given=value)
+        self._text("config", "set", *self._stack_flag(), "--secret", key, given=value)
 
     def copy_to(self, state_dir: Path, environment: Mapping[str, str] | None = None) -> Engine:
         """Return an engine on a copy of this stack, state and all."""
         workspace = self.workspace.copy_to(state_dir)
         told = self.environment if environment is None else environment
         return Engine(self.cli, workspace, told, program=self._program, timeout=self._timeout)
+
+    def write_shell_commands(self, checkout: Path) -> Path:
+        """Write a `pulumi` that works on this stack inside `checkout`; return its folder.
+
+        A shell that has this folder first on its PATH, and `shell_environment`, uses the range.
+        """
+        self._text("stack", "select", self.workspace.stack)
+        folder = self.workspace.state_dir / "bin"
+        directory = self.workspace.directory
+        write_world_pulumi(folder, cli=self.cli, directory=directory, checkout=checkout)
+        return folder
+
+    def _stack_flag(self) -> tuple[str, ...]:
+        return (f"--stack={self.workspace.stack}",)
 
     def _operate(
         self,
@@ -195,7 +211,7 @@ class Engine:
         *,
         runs_program: bool = False,
     ) -> OperationResult:
-        arguments = [operation, "--json", *flags]
+        arguments = [operation, "--json", *self._stack_flag(), *flags]
         if operation != "preview" and "--preview-only" not in flags:
             arguments.append("--yes")
         log = EventLog()
