@@ -1,0 +1,256 @@
+"""The AWS cloud: one ASGI application that authenticates, authorises, and then carries out.
+
+- One server-made id a request, in the answer's headers and body and in every record.
+- Whatever cannot be read, mapped or decided is refused; whatever breaks answers 500.
+- Single-threaded, and nothing is kept open between requests: the process may fork in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from iamrange.clouds.aws.authenticate import Authenticator
+from iamrange.clouds.aws.authorize import PolicyAuthorizer
+from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
+from iamrange.clouds.aws.plan import Unmapped
+from iamrange.clouds.aws.protocol import Target, locate, parse
+from iamrange.clouds.aws.resources import MotoResources
+from iamrange.clouds.aws.responses import HttpResponse, error_response, output_response, refusal
+from iamrange.clouds.aws.services.secretsmanager import SecretsManagerPlanner
+from iamrange.clouds.aws.store import MotoIamStore
+from iamrange.clouds.aws.upstream import EmbeddedMoto
+from iamrange.core.decision import DecisionRecord, Outcome, honest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    from iamrange.clouds.aws.model import Handler
+    from iamrange.clouds.aws.plan import Planner
+    from iamrange.clouds.aws.upstream import Upstream
+    from iamrange.clouds.fetch import Fetcher
+    from iamrange.core.clock import Clock
+    from iamrange.core.decision import RecordSink, Tamper
+
+MAX_BODY = 16 * 1024 * 1024
+DEFAULT_REGION = "us-east-1"
+
+Message = MutableMapping[str, Any] if TYPE_CHECKING else dict
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A user's long-term credentials."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+
+class NoOrganization:
+    """Accounts that are in no organisation at all."""
+
+    def scps(self, account: str) -> tuple[tuple[Any, ...], ...]:
+        """Return none."""
+        del account
+        return ()
+
+    def rcps(self, account: str) -> tuple[tuple[Any, ...], ...]:
+        """Return none."""
+        del account
+        return ()
+
+    def organization_id(self, account: str) -> str | None:
+        """Return none."""
+        del account
+        return None
+
+    def path(self, account: str) -> str | None:
+        """Return none."""
+        del account
+        return None
+
+
+class AwsCloud:
+    """An enforcing AWS: its accounts, and the one door to them."""
+
+    def __init__(  # noqa: PLR0913 - its ports, by name
+        self,
+        *,
+        clock: Clock,
+        records: RecordSink,
+        fetcher: Fetcher,
+        tamper: Tamper = honest,
+        upstream: Upstream | None = None,
+    ) -> None:
+        """Assemble the cloud around an upstream (default: moto in this process)."""
+        self._clock = clock
+        self._records = records
+        self._upstream = upstream if upstream is not None else EmbeddedMoto()
+        self._store = MotoIamStore()
+        self._resources = MotoResources(self._store.accounts)
+        self._organization = NoOrganization()
+        from iamrange.clouds.aws.sessions import SessionTable
+        self._authenticator = Authenticator(
+            store=self._store,
+            sessions=SessionTable(),
+            clock=clock,
+            records=records,
+            tamper=tamper,
+        )
+        self._authorizer = PolicyAuthorizer(
+            store=self._store,
+            organization=self._organization,
+            records=records,
+            tamper=tamper,
+        )
+        self._handlers: dict[str, Handler] = {}
+        self._planners: dict[str, Planner] = {
+            "secretsmanager": SecretsManagerPlanner(self._resources),
+        }
+
+    def create_account(self, account_id: str, *, admin_name: str = "admin") -> AccessKey:
+        """Make an account with an administrator user, and return that user's key."""
+        self._store.add_account(account_id)
+        return AccessKey(*self._store.create_administrator(account_id, admin_name))
+
+    async def __call__(
+        self,
+        scope: Mapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"scope {scope['type']!r} is not http")
+        request_id = str(uuid.uuid4())
+        http = await _read(scope, receive)
+        response = await self.respond(http, request_id)
+        headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in response.headers]
+        if not any(name == b"content-length" for name, _ in headers):
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def respond(self, http: HttpRequest | None, request_id: str) -> HttpResponse:
+        """Answer one request that was read whole; None: it was longer than we read."""
+        if http is None:
+            too_large = AwsError(
+                code="RequestEntityTooLarge", message="the body is too long", status=413
+            )
+            return error_response("s3", "rest-xml", too_large, request_id)
+        target = locate(http)
+        if isinstance(target, AwsError):
+            return error_response("s3", "rest-xml", target, request_id)
+        try:
+            answer = await self._answer(target, http, request_id)
+        except Exception:
+            # The range broke: the record and the log say so, the client sees AWS's 500.
+            _LOG.exception("request %s to %s failed", request_id, target.service)
+            self._record_error(target, http, request_id)
+            message = "An internal error has occurred"
+            answer = refusal("internal", target.service, target.protocol, message)
+        if isinstance(answer, AwsError):
+            head = http.method == "HEAD"
+            return error_response(target.service, target.protocol, answer, request_id, head=head)
+        return answer
+
+    async def _answer(
+        self, target: Target, http: HttpRequest, request_id: str
+    ) -> HttpResponse | AwsError:
+        known = self._authenticator.authenticate(target, http, request_id)
+        if isinstance(known, AwsError):
+            return known
+        operation = parse(target, known.http)
+        if isinstance(operation, AwsError):
+            return operation
+        request = AwsRequest(
+            service=target.service,
+            operation=operation.name,
+            parameters=operation.parameters,
+            region=known.region or target.region or DEFAULT_REGION,
+            account=known.caller.account or "",
+            request_id=request_id,
+            protocol=target.protocol,
+            http=known.http,
+            source_ip=http.peer,
+            secure=http.scheme == "https",
+            user_agent=http.header("user-agent") or "",
+            now=self._clock.now(),
+        )
+        planner = self._planners.get(target.service)
+        handler = self._handlers.get(target.service)
+        if planner is None and handler is None:
+            why = f"{target.service} is not a service that this range decides"
+            return self._authorizer.refuse_unmapped(why, request, known.caller)
+        account, overrides = request.account, {}
+        if planner is not None:
+            plan = planner(request, known.caller)
+            if isinstance(plan, Unmapped):
+                return self._authorizer.refuse_unmapped(plan.why, request, known.caller)
+            for check in plan.checks:
+                refused = self._authorizer.authorize(check, request, known.caller)
+                if refused is not None:
+                    return refused
+            if plan.instead is not None:
+                return plan.instead
+            account, overrides = plan.account, dict(plan.overrides)
+        if handler is not None:
+            answer = await handler.handle(request, known.caller)
+            if isinstance(answer, AwsResponse):
+                return output_response(
+                    target.service, request.operation, target.protocol, answer, request_id
+                )
+            return answer
+        return self._upstream.call(
+            request,
+            account=account,
+            access_key_id=known.caller.access_key_id,
+            overrides=overrides,
+        )
+
+    def _record_error(self, target: Target, http: HttpRequest, request_id: str) -> None:
+        self._records(
+            DecisionRecord(
+                request_id=request_id,
+                time=self._clock.now(),
+                point="aws.authorize",
+                action=f"{target.service}:*",
+                resource="",
+                principal="",
+                outcome=Outcome.DENY,
+                reason="error",
+                layers=(),
+                source_ip=http.peer,
+                user_agent=http.header("user-agent") or "",
+            )
+        )
+
+
+async def _read(
+    scope: Mapping[str, Any], receive: Callable[[], Awaitable[Message]]
+) -> HttpRequest | None:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        more = message.get("more_body", False)
+    client = scope.get("client") or ("", 0)
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    return HttpRequest(
+        method=scope["method"],
+        raw_path=raw_path.decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]),
+        body=bytes(body),
+        scheme=scope["scheme"],
+        peer=client[0],
+    )

@@ -1,0 +1,40 @@
+"""What one operation needs: the permissions to check, and where it then lands.
+
+- A plan names resources as the store knows them, not as the caller wrote them: a name, a partial
+  ARN or an alias is resolved first, so that what was authorised is what is acted on.
+- An operation without a plan is refused; nothing is allowed for want of a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The checks of one call, all of which must pass, in AWS's order.
+
+    `account` is where the call is carried out. `overrides` are top-level members made exact.
+    `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
+    of the service, or a resource that is not there.
+    """
+
+    checks: tuple[Check, ...]
+    account: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    instead: AwsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """Why an operation cannot be put into permissions."""
+
+    why: str
+
+
+Planner = Callable[[AwsRequest, Caller], Plan | Unmapped]
+"""One service's rules: what an operation needs."""

@@ -1,0 +1,1 @@
+"""One module a service: its planner, and what the service itself refuses."""

@@ -1,0 +1,229 @@
+"""What the deciders read of IAM: an adapter over the embedded emulator's own memory.
+
+- Everything is read afresh at each request: a policy taken away counts at once.
+- Compiled policies are cached by the document's text, so that a fresh read costs a dict lookup.
+- A stored document that does not compile is an exception (the range broke), never an allow.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from moto.iam.models import iam_backends
+
+from iamrange.clouds.aws.model import (
+    AccessKeyRecord,
+    OidcProviderRecord,
+    RoleRecord,
+    UserRecord,
+)
+from iamrange.clouds.aws.policy import PolicyKind, compile_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from iamrange.clouds.aws.policy import CompiledPolicy
+
+_ENTITY = re.compile(r"^arn:aws:iam::(\d{12}):(user|role)/(?:.*/)?([^/]+)$")
+_MANAGED = re.compile(r"^arn:aws:iam::(\d{12}|aws):policy/.+$")
+ONE_HOUR = 3600
+ADMINISTRATOR = (
+    '{"Version": "2012-10-17", "Statement": '
+    '[{"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def compiled(document: str, kind: PolicyKind, name: str) -> CompiledPolicy:
+    """Compile a policy once for each text, kind and name.
+
+    Raises:
+        MalformedPolicy: the document is no policy of that kind.
+    """
+    return compile_policy(document, kind=kind, name=name)
+
+
+def _tags(found: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in found or ()}
+
+
+class MotoIamStore:
+    """IAM as the emulator of this process holds it."""
+
+    def __init__(self) -> None:
+        self._accounts: set[str] = set()
+
+    def add_account(self, account: str) -> None:
+        """Make an account known: keys and roles are looked up in known accounts only."""
+        self._accounts.add(account)
+
+    def accounts(self) -> frozenset[str]:
+        """Return every account of this cloud."""
+        return frozenset(self._accounts)
+
+    def create_administrator(self, account: str, name: str) -> tuple[str, str]:
+        """Make a user who may do everything, and return its access key and secret."""
+        backend = self._backend(account)
+        backend.create_user("us-east-1", name)
+        user = backend.users[name]
+        user.policies["AdministratorAccess"] = ADMINISTRATOR
+        key = backend.create_access_key(name)
+        # The emulator's generator is no source of secrets.
+        key.secret_access_key = secrets.token_urlsafe(30)
+        return key.access_key_id, key.secret_access_key
+
+    def _backend(self, account: str) -> Any:  # noqa: ANN401  # the emulator publishes no types
+        return iam_backends[account]["aws"] if account in self._accounts else None
+
+    def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
+        """Return the long-term key, active or not; None when its user is gone."""
+        for account in self._accounts:
+            backend = self._backend(account)
+            key = backend.access_keys.get(access_key_id)
+            if key is None:
+                continue
+            user = backend.users.get(key.user_name)
+            if user is None or key not in user.access_keys:
+                return None
+            return AccessKeyRecord(
+                access_key_id=access_key_id,
+                secret_access_key=key.secret_access_key,
+                account=account,
+                user_name=key.user_name,
+                active=key.status == "Active",
+            )
+        return None
+
+    def user(self, account: str, name: str) -> UserRecord | None:
+        """Return the user."""
+        backend = self._backend(account)
+        user = backend.users.get(name) if backend else None
+        if user is None:
+            return None
+        return UserRecord(
+            account=account,
+            name=user.name,
+            arn=user.arn,
+            user_id=user.id,
+            tags=_tags(user.tags),
+            mfa_serials=frozenset(user.mfa_devices),
+        )
+
+    def role(self, account: str, name: str) -> RoleRecord | None:
+        """Return the role; `name` is without its path."""
+        backend = self._backend(account)
+        for role in backend.roles.values() if backend else ():
+            if role.name == name:
+                return _role_record(account, role)
+        return None
+
+    def role_by_arn(self, arn: str) -> RoleRecord | None:
+        """Return the role of that exact ARN, path included."""
+        found = _ENTITY.match(arn)
+        if found is None or found[2] != "role":
+            return None
+        role = self.role(found[1], found[3])
+        return role if role is not None and role.arn == arn else None
+
+    def oidc_provider(self, account: str, url: str) -> OidcProviderRecord | None:
+        """Return the account's provider for an issuer; `url` with or without https://."""
+        backend = self._backend(account)
+        wanted = url.removeprefix("https://")
+        for provider in backend.open_id_providers.values() if backend else ():
+            if provider.url == wanted:
+                return OidcProviderRecord(
+                    account=account,
+                    arn=provider.arn,
+                    url=provider.url,
+                    client_ids=tuple(provider.client_id_list or ()),
+                    thumbprints=tuple(provider.thumbprint_list or ()),
+                )
+        return None
+
+    def _entity(self, arn: str) -> tuple[Any, Any]:
+        found = _ENTITY.match(arn)
+        backend = self._backend(found[1]) if found else None
+        if found is None or backend is None:
+            return None, None
+        kind, name = found[2], found[3]
+        if kind == "user":
+            entity = backend.users.get(name)
+        else:
+            entity = next((r for r in backend.roles.values() if r.name == name), None)
+        return (backend, entity) if entity is not None and entity.arn == arn else (None, None)
+
+    def identity_policies(self, principal_arn: str) -> tuple[CompiledPolicy, ...]:
+        """Return the inline, attached and group policies of a user or role ARN."""
+        backend, entity = self._entity(principal_arn)
+        if entity is None:
+            return ()
+        policies = list(_of(entity, "inline"))
+        if ":user/" in principal_arn:
+            for group in backend.groups.values():
+                if any(user.name == entity.name for user in group.users):
+                    policies += _of(group, f"group:{group.name}")
+        return tuple(policies)
+
+    def boundary(self, principal_arn: str) -> CompiledPolicy | None:
+        """Return the permissions boundary of a user or role ARN.
+
+        Raises:
+            LookupError: a boundary is set to a policy that is not there any more.
+        """
+        _, entity = self._entity(principal_arn)
+        arn = boundary_arn(entity)
+        if arn is None:
+            return None
+        document = self.managed_policy(arn)
+        if document is None:
+            raise LookupError(f"boundary {arn} of {principal_arn} is not there")
+        return compiled(document, PolicyKind.BOUNDARY, arn)
+
+    def managed_policy(self, arn: str) -> str | None:
+        """Return the default version's document of a managed policy."""
+        found = _MANAGED.match(arn)
+        if found is None:
+            return None
+        owners = self._accounts if found[1] == "aws" else {found[1]} & self._accounts
+        for account in owners:
+            policy = self._backend(account).managed_policies.get(arn)
+            if policy is not None:
+                return _default_version(policy)
+        return None
+
+
+def _role_record(account: str, role: Any) -> RoleRecord:  # noqa: ANN401  # no types published
+    return RoleRecord(
+        account=account,
+        name=role.name,
+        arn=role.arn,
+        role_id=role.id,
+        trust_document=role.assume_role_policy_document,
+        max_session_duration=int(role.max_session_duration or ONE_HOUR),
+        tags=_tags(role.tags.values() if isinstance(role.tags, dict) else role.tags),
+    )
+
+
+def boundary_arn(entity: Any) -> str | None:  # noqa: ANN401  # the emulator publishes no types
+    """Return the ARN of an entity's boundary; users carry it where `services.iam` put it."""
+    if entity is None:
+        return None
+    stated = getattr(entity, "permissions_boundary", None)
+    return stated["PermissionsBoundaryArn"] if stated else None
+
+
+def _default_version(policy: Any) -> str:  # noqa: ANN401  # the emulator publishes no types
+    for version in policy.versions:
+        if version.version_id == policy.default_version_id:
+            return str(version.document)
+    raise LookupError(f"policy {policy.arn} has no default version")
+
+
+def _of(entity: Any, prefix: str) -> Iterable[CompiledPolicy]:  # noqa: ANN401  # no types
+    for name, document in entity.policies.items():
+        yield compiled(document, PolicyKind.IDENTITY, f"{prefix}:{name}")
+    for arn, policy in entity.managed_policies.items():
+        yield compiled(_default_version(policy), PolicyKind.IDENTITY, arn)
