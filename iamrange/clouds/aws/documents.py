@@ -221,7 +221,11 @@ def _resources(value: Mapping[str, Any], kind: PolicyKind) -> tuple[str, ...] | 
         return None
     if not present:
         raise MalformedPolicy("Policy statement must contain resources.")
-    return parse_resources(_either(value, "Resource"), of_resource=kind is PolicyKind.RESOURCE)
+    return parse_resources(
+        _either(value, "Resource"),
+        of_resource=kind is PolicyKind.RESOURCE,
+        complete=kind is PolicyKind.SESSION,
+    )
 
 
 def _principal(value: Mapping[str, Any], kind: PolicyKind) -> PrincipalElement | None:
@@ -232,7 +236,8 @@ def _principal(value: Mapping[str, Any], kind: PolicyKind) -> PrincipalElement |
         return None
     if not present:
         raise MalformedPolicy("Missing required field Principal")
-    if kind is not PolicyKind.RESOURCE and "NotPrincipal" in value:
+    if "NotPrincipal" in value and (kind is not PolicyKind.RESOURCE or value["Effect"] == "Allow"):
+        # IAM user guide, "NotPrincipal": with Deny, in resource policies, nowhere else.
         raise MalformedPolicy("Has prohibited field NotPrincipal.")
     return parse_principal(_either(value, "Principal"))
 

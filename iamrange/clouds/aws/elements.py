@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from iamrange.clouds.aws.arn import ARN_FIELDS, split_fields
 from iamrange.clouds.aws.malformed import MalformedPolicy, syntax_error
 from iamrange.clouds.aws.principals import PrincipalElement, account_of
+from iamrange.clouds.aws.variables import Token, Variable, Wildcard, parse
 
 PARTITIONS = ("aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f")
 
@@ -84,20 +86,25 @@ def parse_actions(value: object) -> tuple[str, ...]:
     return actions
 
 
-def parse_resources(value: object, *, of_resource: bool) -> tuple[str, ...]:
+def parse_resources(value: object, *, of_resource: bool, complete: bool) -> tuple[str, ...]:
     """Read a Resource or NotResource element.
 
     Raises:
-        MalformedPolicy: it is empty, or holds what is neither an ARN nor `*`.
+        MalformedPolicy: it is empty, or holds what is neither an ARN nor `*`; with `complete`
+            also an ARN of fewer than six fields, which session policies do not take.
     """
     resources = strings(value)
     if not resources:
         raise MalformedPolicy("Policy statement must contain resources.")
     for resource in resources:
-        if resource != "*":
-            _check_arn(resource)
-            if not of_resource:
-                _check_service_rules(resource)
+        if resource == "*":
+            continue
+        _check_arn(resource)
+        fields = split_fields(parse(resource, variables=True, wildcards=True))
+        if complete and len(fields) < ARN_FIELDS:
+            raise MalformedPolicy(f'Resource {resource} must be in ARN format or "*".')
+        if not of_resource and len(fields) == ARN_FIELDS:
+            _check_service_rules(resource, fields)
     return resources
 
 
@@ -110,30 +117,22 @@ def _check_arn(resource: str) -> None:
         raise MalformedPolicy(f'Partition "{partition}" is not valid for resource "{resource}".')
 
 
-def _check_service_rules(resource: str) -> None:
+def _check_service_rules(resource: str, fields: Sequence[tuple[Token, ...]]) -> None:
     """Refuse ARNs that can name nothing in the two services without regions."""
-    fields = resource.split(":", 5)
-    if len(fields) < 6 or _WILD.search(":".join(fields[1:4])):  # noqa: PLR2004 (fields of an ARN)
-        return
     service, region, path = fields[2], fields[3], fields[5]
-    if service == "iam":
+    start = path[0] if path else ""
+    literal = start if isinstance(start, str) else ""
+    if service == ("iam",):
         if region:
             raise MalformedPolicy(f"IAM resource {resource} cannot contain region information.")
-        if not _WILD.match(path) and path != "root" and not _iam_path(path):
-            known = ", ".join(_IAM_PATHS)
+        known = literal == "root" or literal.startswith(_IAM_PATHS)
+        if not known and not isinstance(start, Variable) and path != (Wildcard.MANY,):
+            expected = ", ".join(_IAM_PATHS)
             raise MalformedPolicy(
-                f'IAM resource path must either be "*" or start with {known}.', resource
+                f'IAM resource path must either be "*" or start with {expected}.', resource
             )
-    if service == "s3" and region and not path.startswith("accesspoint/"):
+    if service == ("s3",) and region and literal and not literal.startswith("accesspoint/"):
         raise MalformedPolicy(f"Resource {resource} can not contain region information.")
-
-
-def _iam_path(path: str) -> bool:
-    wild = _WILD.search(path)
-    if wild is not None and not path.startswith(_IAM_PATHS):
-        # `ro*`: the part before the wildcard may still grow into a known type.
-        return any(known.startswith(path[: wild.start()]) for known in _IAM_PATHS)
-    return path.startswith(_IAM_PATHS)
 
 
 def parse_principal(value: object) -> PrincipalElement:

@@ -29,8 +29,10 @@ def granted_by(layer: str, policies: Iterable[CompiledPolicy], facts: Facts) -> 
     for denies, _ in candidates:
         for statement in denies:
             applies = statement.applies(facts)
-            if applies is not False:
-                return statement.answer(layer, DENIES if applies else NOT_EVALUABLE)
+            if applies:
+                return statement.answer(layer, DENIES)
+            if applies is None:
+                return statement.refuses_unevaluated(layer, facts)
     for _, allows in candidates:
         for statement in allows:
             if statement.applies(facts):
@@ -52,9 +54,10 @@ def granted_on_resource(layer: str, policy: CompiledPolicy, facts: Facts) -> Lay
         if named is None:
             continue
         applies = statement.applies(facts)
+        if applies and named != NOT_EVALUABLE:
+            return statement.answer(layer, DENIES)
         if applies is not False:
-            told = applies and named != NOT_EVALUABLE
-            return statement.answer(layer, DENIES if told else NOT_EVALUABLE)
+            return statement.refuses_unevaluated(layer, facts)
     best: LayerAnswer | None = None
     misses: list[Statement] = []
     for statement in allows:

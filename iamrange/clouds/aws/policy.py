@@ -156,8 +156,6 @@ class CompiledStatement:
         if element is None:
             return EVERYONE
         if self._principal_inverted:
-            if self.allow:
-                return None if element.excludes(principal) else EVERYONE
             # Documented: such a Deny hits every principal with a boundary, listed or not.
             return None if element.spares(principal) and not facts.bounded else EVERYONE
         named = element.names(principal, allow=self.allow)
@@ -171,6 +169,11 @@ class CompiledStatement:
         if self._resource is not None and not self._resource.matches(facts):
             return ()
         return tuple(dict.fromkeys(c.key for c in self._conditions if c.test(facts) is not True))
+
+    def refuses_unevaluated(self, layer: str, facts: Facts) -> LayerAnswer:
+        """Return the layer's answer when this Deny cannot be evaluated: it denies."""
+        label = Statement(self.label.policy, self.label.statement, self.failed_keys(facts))
+        return LayerAnswer(layer, Effect.DENY, NOT_EVALUABLE, decided_by=label)
 
     def answer(self, layer: str, reason: str) -> LayerAnswer:
         """Return the layer's answer when this statement decides it; made once."""

@@ -94,10 +94,6 @@ class PrincipalElement:
         parts = list(self._listed(principal))
         return bool(parts) and all(parts)
 
-    def excludes(self, principal: Principal) -> bool:
-        """Tell whether an Allow with this NotPrincipal leaves the principal out."""
-        return self.everyone or self.aws_everyone or any(self._listed(principal))
-
     def _listed(self, principal: Principal) -> Iterator[bool]:
         """Say of each thing that the principal consists of whether it is listed."""
         kind = principal.kind
