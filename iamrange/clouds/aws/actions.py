@@ -56,11 +56,20 @@ def exists(action: str) -> bool:
     return name in _reference().get(prefix, {})
 
 
+def resource_types(action: str) -> list[str]:
+    """Return the types of resource that the action is about; none: its resource is `*`.
+
+    Raises:
+        KeyError: there is no such action.
+    """
+    prefix, _, name = action.partition(":")
+    return _reference()[prefix][name]
+
+
 def takes_resource(action: str) -> bool:
     """Tell whether the action is about some resource; if not, its resource is `*`.
 
     Raises:
         KeyError: there is no such action.
     """
-    prefix, _, name = action.partition(":")
-    return bool(_reference()[prefix][name])
+    return bool(resource_types(action))

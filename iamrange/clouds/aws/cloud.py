@@ -11,15 +11,17 @@ import logging
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
-from iamrange.clouds.aws.plan import Unmapped
+from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.protocol import Target, locate, parse
 from iamrange.clouds.aws.resources import MotoResources
 from iamrange.clouds.aws.responses import HttpResponse, error_response, output_response, refusal
+from iamrange.clouds.aws.services.iam import IamPlanner
 from iamrange.clouds.aws.services.secretsmanager import SecretsManagerPlanner
 from iamrange.clouds.aws.store import MotoIamStore
 from iamrange.clouds.aws.upstream import EmbeddedMoto
@@ -109,6 +111,7 @@ class AwsCloud:
         )
         self._handlers: dict[str, Handler] = {}
         self._planners: dict[str, Planner] = {
+            "iam": IamPlanner(self._store),
             "secretsmanager": SecretsManagerPlanner(self._resources),
         }
 
@@ -186,31 +189,31 @@ class AwsCloud:
         if planner is None and handler is None:
             why = f"{target.service} is not a service that this range decides"
             return self._authorizer.refuse_unmapped(why, request, known.caller)
-        account, overrides = request.account, {}
+        plan = Plan(checks=(), account=request.account)
         if planner is not None:
-            plan = planner(request, known.caller)
-            if isinstance(plan, Unmapped):
-                return self._authorizer.refuse_unmapped(plan.why, request, known.caller)
+            planned = planner(request, known.caller)
+            if isinstance(planned, Unmapped):
+                return self._authorizer.refuse_unmapped(planned.why, request, known.caller)
+            plan = planned
             for check in plan.checks:
                 refused = self._authorizer.authorize(check, request, known.caller)
                 if refused is not None:
                     return refused
             if plan.instead is not None:
                 return plan.instead
-            account, overrides = plan.account, dict(plan.overrides)
         if handler is not None:
-            answer = await handler.handle(request, known.caller)
-            if isinstance(answer, AwsResponse):
-                return output_response(
-                    target.service, request.operation, target.protocol, answer, request_id
-                )
-            return answer
-        return self._upstream.call(
+            return _written(request, await handler.handle(request, known.caller))
+        if plan.local is not None:
+            return _written(request, plan.local())
+        response = self._upstream.call(
             request,
-            account=account,
+            account=plan.account,
             access_key_id=known.caller.access_key_id,
-            overrides=overrides,
+            overrides=plan.overrides,
         )
+        if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:
+            plan.after()
+        return response
 
     def _record_error(self, target: Target, http: HttpRequest, request_id: str) -> None:
         self._records(
@@ -228,6 +231,14 @@ class AwsCloud:
                 user_agent=http.header("user-agent") or "",
             )
         )
+
+
+def _written(request: AwsRequest, answer: AwsResponse | AwsError) -> HttpResponse | AwsError:
+    if isinstance(answer, AwsError):
+        return answer
+    return output_response(
+        request.service, request.operation, request.protocol, answer, request.request_id
+    )
 
 
 async def _read(

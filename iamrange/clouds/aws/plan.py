@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, Caller, Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +20,16 @@ class Plan:
 
     `account` is where the call is carried out. `overrides` are top-level members made exact.
     `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
-    of the service, or a resource that is not there.
+    of the service, or a resource that is not there. `local` carries the call out in place of
+    the upstream, which lacks the operation; `after` completes what the upstream did, when it did.
     """
 
     checks: tuple[Check, ...]
     account: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     instead: AwsError | None = None
+    local: Callable[[], AwsResponse | AwsError] | None = None
+    after: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

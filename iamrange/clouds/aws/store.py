@@ -8,11 +8,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from moto.iam.models import iam_backends
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy, iam_backends
 
 from iamrange.clouds.aws.model import (
     AccessKeyRecord,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _ENTITY = re.compile(r"^arn:aws:iam::(\d{12}):(user|role)/(?:.*/)?([^/]+)$")
 _MANAGED = re.compile(r"^arn:aws:iam::(\d{12}|aws):policy/.+$")
 ONE_HOUR = 3600
+AWS_MANAGED = "arn:aws:iam::aws:policy/"
 ADMINISTRATOR = (
     '{"Version": "2012-10-17", "Statement": '
     '[{"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}]}'
@@ -48,6 +52,15 @@ def compiled(document: str, kind: PolicyKind, name: str) -> CompiledPolicy:
 
 def _tags(found: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in found or ()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """What permissions on an IAM entity turn on."""
+
+    arn: str
+    tags: Mapping[str, str]
+    boundary: str | None
 
 
 class MotoIamStore:
@@ -187,12 +200,68 @@ class MotoIamStore:
         found = _MANAGED.match(arn)
         if found is None:
             return None
-        owners = self._accounts if found[1] == "aws" else {found[1]} & self._accounts
-        for account in owners:
-            policy = self._backend(account).managed_policies.get(arn)
+        if found[1] == "aws":
+            policy = aws_managed(arn, next(iter(self._accounts)))
+        else:
+            backend = self._backend(found[1])
+            policy = backend.managed_policies.get(arn) if backend else None
+        return _default_version(policy) if policy is not None else None
+
+    def offer_aws_managed(self, account: str, arn: str) -> None:
+        """Let the emulator know one of AWS's own policies, so that it can be attached."""
+        backend = self._backend(account)
+        if arn.startswith(AWS_MANAGED) and arn not in backend.managed_policies:
+            policy = aws_managed(arn, account)
             if policy is not None:
-                return _default_version(policy)
+                backend.managed_policies[arn] = policy
+
+    def entity(self, account: str, kind: str, name: str) -> Entity | None:
+        """Return the user, role, group or instance profile of that name."""
+        backend = self._backend(account)
+        if backend is None:
+            return None
+        kept = {
+            "user": backend.users,
+            "role": backend.roles,
+            "group": backend.groups,
+            "instance-profile": backend.instance_profiles,
+        }[kind]
+        found = next((e for e in kept.values() if e.name == name), None)
+        if found is None:
+            return None
+        tags = getattr(found, "tags", None)
+        tags = tags.values() if isinstance(tags, dict) else tags
+        return Entity(arn=found.arn, tags=_tags(tags), boundary=boundary_arn(found))
+
+    def managed_tags(self, arn: str) -> dict[str, str]:
+        """Return the tags of a customer managed policy."""
+        found = _MANAGED.match(arn)
+        backend = self._backend(found[1]) if found and found[1] != "aws" else None
+        policy = backend.managed_policies.get(arn) if backend else None
+        return _tags(policy.tags.values()) if policy is not None else {}
+
+    def set_user_boundary(self, account: str, name: str, arn: str | None) -> bool:
+        """Set or remove a user's boundary, which the emulator knows for roles only."""
+        user = self._backend(account).users.get(name)
+        if user is None:
+            return False
+        user.permissions_boundary = arn and {
+            "PermissionsBoundaryType": "PermissionsBoundaryPolicy",
+            "PermissionsBoundaryArn": arn,
+        }
+        return True
+
+
+@functools.lru_cache(maxsize=256)
+def aws_managed(arn: str, account: str) -> Any:  # noqa: ANN401  # the emulator has no types
+    """Read one of AWS's own policies out of the emulator's text, without parsing all of it."""
+    name = arn.rsplit("/", 1)[-1]
+    start = aws_managed_policies_data.find(f'\n "{name}":{{')
+    if start < 0:
         return None
+    about, _ = json.JSONDecoder().raw_decode(aws_managed_policies_data, start + len(name) + 5)
+    policy = AWSManagedPolicy.from_data(name, account, "us-east-1", about)
+    return policy if policy.arn == arn else None
 
 
 def _role_record(account: str, role: Any) -> RoleRecord:  # noqa: ANN401  # no types published
