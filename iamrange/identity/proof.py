@@ -102,9 +102,7 @@ class ProofVerifier:
             claims,
         )
 
-    def _refusal(  # noqa: PLR0911 - one return per way to be refused
-        self, token: UnverifiedToken, agent: Agent | None
-    ) -> str | None:
+    def _refusal(self, token: UnverifiedToken, agent: Agent | None) -> str | None:
         if agent is None:
             return "no-key"
         claims = verify_signature(token, agent.keys(), PROOF)

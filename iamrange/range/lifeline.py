@@ -15,6 +15,8 @@ import threading
 
 _PR_SET_PDEATHSIG = 1
 _ORPHANED = 75
+CHANNEL = 3
+"""The descriptor of a zygote's child's channel to the controller; it ends when that does."""
 
 
 def die_with_parent(parent: int) -> None:

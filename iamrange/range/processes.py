@@ -175,11 +175,13 @@ class Zygote:
         stderr: Path | None = None,
         path: Sequence[str] = (),
         serves: bool = False,
+        single_threaded: bool = False,
     ) -> Child:
         """Start `module:function` with JSON arguments in a process of its own.
 
         Its environment is `env` and nothing else. With `serves` the function is also given
         `ready`, which sends a value back while it runs on; otherwise what it returns is sent.
+        A `single_threaded` function watches `lifeline.CHANNEL` for its end itself.
 
         Raises:
             ZygoteBrokenError: the zygote has ended.
@@ -192,6 +194,7 @@ class Zygote:
             "cwd": str(cwd),
             "path": list(path),
             "serves": serves,
+            "single_threaded": single_threaded,
         }
         with (
             theirs,

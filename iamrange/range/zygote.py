@@ -24,7 +24,7 @@ import sys
 import traceback
 from typing import Any
 
-from iamrange.range.lifeline import die_with_parent, thread_count, watch_in_thread
+from iamrange.range.lifeline import CHANNEL, die_with_parent, thread_count, watch_in_thread
 
 PRELOAD = (
     "boto3",
@@ -152,9 +152,8 @@ def _become_child(channel: int, out: int, err: int) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        channel = _only_these_descriptors(channel, out, err)
-        watch_in_thread(channel)
-        status = _work(channel)
+        _only_these_descriptors(channel, out, err)
+        status = _work()
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:  # noqa: BLE001 - the fork must not run on into the zygote's own code
@@ -166,21 +165,22 @@ def _become_child(channel: int, out: int, err: int) -> None:
         os._exit(status)
 
 
-def _only_these_descriptors(channel: int, out: int, err: int) -> int:
-    """Put the streams on 0 to 2 and the channel on 3, close all else, return 3."""
+def _only_these_descriptors(channel: int, out: int, err: int) -> None:
+    """Put the streams on 0 to 2 and the channel on its own number, close all else."""
     kept = [os.dup(descriptor) for descriptor in (channel, out, err)]
-    # The channel was copied first: if 3 was free, its copy is there; no other copy can be.
+    # The channel was copied first: if its number was free, its copy is there; no other copy can be.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(kept[1], 1)
     os.dup2(kept[2], 2)
-    os.dup2(kept[0], 3, inheritable=False)
-    os.closerange(4, max(256, max(map(int, os.listdir("/dev/fd"))) + 1))  # noqa: PTH208 - names only
-    return 3
+    os.dup2(kept[0], CHANNEL, inheritable=False)
+    os.closerange(CHANNEL + 1, max(256, max(map(int, os.listdir("/dev/fd"))) + 1))  # noqa: PTH208 - names only
 
 
-def _work(channel: int) -> int:
-    with socket.socket(fileno=os.dup(channel)) as connection, connection.makefile("rb") as lines:
+def _work() -> int:
+    with socket.socket(fileno=os.dup(CHANNEL)) as connection, connection.makefile("rb") as lines:
         orders = json.loads(lines.readline())
+    if not orders["single_threaded"]:
+        watch_in_thread(CHANNEL)
     os.environ.clear()
     os.environ.update(orders["env"])
     os.chdir(orders["cwd"])
@@ -192,7 +192,7 @@ def _work(channel: int) -> int:
     def send(value: Any) -> None:  # noqa: ANN401 - any JSON value
         line = json.dumps(value).encode() + b"\n"
         while line:
-            line = line[os.write(channel, line) :]
+            line = line[os.write(CHANNEL, line) :]
 
     module, _, name = orders["function"].partition(":")
     function = getattr(importlib.import_module(module), name)

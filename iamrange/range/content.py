@@ -1,0 +1,202 @@
+"""What a world holds, apart from any socket: the clouds, the directory, the issuer, the broker.
+
+- Built once, carried along by a fork; nothing in it belongs to one event loop.
+- The clouds reach issuers, sinks and tampers through ports that a fork re-points.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
+from iamrange.core.clock import OffsetClock
+from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
+from iamrange.identity.broker import Broker
+from iamrange.identity.issuer import Issuer
+from iamrange.identity.registry import Registry
+from iamrange.identity.sts import AsgiSts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from iamrange.network.edge import Receive, Scope, Send
+    from iamrange.range.config import WorldConfig
+
+BROKER_NETWORK = "corporate"
+_UNRECORDED = 74
+
+
+class AwsPort(Protocol):
+    """What a world asks of its AWS cloud."""
+
+    def create_account(self, account_id: str) -> Any:  # noqa: ANN401 - the cloud's own AccessKey
+        """Make an account with an administrator, whose key is returned."""
+        ...
+
+    def create_organization(self, management_id: str, member_ids: Sequence[str]) -> None:
+        """Make an organisation of existing accounts."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        ...
+
+
+class GcpPort(Protocol):
+    """What a world asks of its Google cloud."""
+
+    def create_organization(self, organization_id: str) -> None:
+        """Make an organisation."""
+        ...
+
+    def create_project(
+        self, project_id: str, number: str, *, organization: str | None = None
+    ) -> str:
+        """Make a project; return an administrator's access token."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        ...
+
+
+def imported(path: str) -> Any:  # noqa: ANN401 - whatever is there
+    """Return what the import path `module:attribute` names.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: the module has no such attribute.
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class RecordFile:
+    """The sink: one JSON line a record, one write each, in the world's own file.
+
+    A record that cannot be kept stops the world: the process ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the file."""
+        self._descriptor = -1
+        self.open(path)
+
+    def open(self, path: Path) -> None:
+        """Write to this file from now on; the descriptor before is not closed (it was a fork's)."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+
+    def __call__(self, record: DecisionRecord) -> None:
+        """Keep one record."""
+        line = json.dumps(record_to_json(record)).encode() + b"\n"
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            written = -1
+            sys.stderr.write(f"world: record not kept: {error.strerror}\n")
+        if written != len(line):
+            os._exit(_UNRECORDED)
+
+
+class SwitchedTamper:
+    """The seam of every decision point of one world: honest until a rogue is switched on."""
+
+    def __init__(self, rogues: Mapping[str, str]) -> None:
+        """Take the rogues that may be switched on: name -> `module:attribute`."""
+        self._rogues = dict(rogues)
+        self._current: Tamper = honest
+
+    def __call__(self, point: str, layers: tuple[LayerAnswer, ...]) -> tuple[LayerAnswer, ...]:
+        """Pass the layers through the one that is switched on."""
+        return self._current(point, layers)
+
+    def switch(self, name: str | None, arguments: Mapping[str, Any] | None = None) -> None:
+        """Switch a rogue on, or with None back to honest.
+
+        With arguments the attribute is a factory that is called with them.
+
+        Raises:
+            ValueError: no rogue of that name was declared when the world was made.
+        """
+        if name is None:
+            self._current = honest
+            return
+        if name not in self._rogues:
+            raise ValueError(f"rogue {name!r}: declared are {sorted(self._rogues)}")
+        found = imported(self._rogues[name])
+        self._current = found if arguments is None else found(**arguments)
+
+
+class SwitchedFetcher:
+    """Fetches through whatever the world's listeners are now."""
+
+    def __init__(self) -> None:
+        """Start without any way out."""
+        self.target: Fetcher | None = None
+
+    async def fetch(self, url: str) -> Fetched:
+        """Return the answer.
+
+        Raises:
+            FetchError: there is none, or the world does not listen yet.
+        """
+        if self.target is None:
+            raise FetchError("the world does not listen yet")
+        return await self.target.fetch(url)
+
+
+class Content:
+    """A world's state and its apps."""
+
+    def __init__(self, config: WorldConfig, records: Path) -> None:
+        """Make the clouds, accounts, projects and agents of the configuration."""
+        self.config = config
+        self.clock = OffsetClock(config.clock_offset)
+        self.records = RecordFile(records)
+        self.tamper = SwitchedTamper(config.rogues)
+        self.fetcher = SwitchedFetcher()
+        ports: dict[str, Any] = {
+            "clock": self.clock,
+            "records": self.records,
+            "tamper": self.tamper,
+        }
+        self.aws: AwsPort = imported(config.aws_cloud)(**ports, fetcher=self.fetcher)
+        self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
+        self.registry = Registry()
+        self.issuer = Issuer(registry=self.registry, **ports)
+        source = config.networks.get(BROKER_NETWORK, "127.0.0.1")
+        self.broker = Broker(
+            registry=self.registry,
+            issuer=self.issuer,
+            sts=AsgiSts(self.aws, source_address=source),
+            run_id=config.run_id,
+            **ports,
+        )
+        self.aws_keys: dict[str, dict[str, str]] = {}
+        self.gcp_tokens: dict[str, str] = {}
+        self._populate()
+
+    def _populate(self) -> None:
+        config = self.config
+        for account in config.aws_accounts:
+            key = self.aws.create_account(account)
+            self.aws_keys[account] = {
+                "access_key_id": key.access_key_id,
+                "secret_access_key": key.secret_access_key,
+            }
+        if config.aws_organization is not None:
+            self.aws.create_organization(config.aws_organization, list(config.aws_members))
+        if config.gcp_organization is not None:
+            self.gcp.create_organization(config.gcp_organization)
+        for project in config.gcp_projects:
+            self.gcp_tokens[project.id] = self.gcp.create_project(
+                project.id, project.number, organization=project.organization
+            )
+        for registration in config.agents:
+            self.registry.register(registration.agent())

@@ -1,0 +1,309 @@
+"""The world's server process: clouds, issuer, broker, network, and a channel to control it.
+
+- One thread, one event loop. A fork happens while the loop stands still: the child leaves the old
+  loop and its sockets behind, and listens with an authority and ports of its own.
+- Commands come as JSON lines over a unix socket in the world's folder that only its owner opens.
+- The process dies with its parent, whichever way that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from iamrange.clouds.fetch import FetchError
+from iamrange.identity.issuer import IssuerError
+from iamrange.identity.names import ISSUER
+from iamrange.identity.registry import AgentState, RegistryError
+from iamrange.range.config import AgentRegistration, WorldConfig
+from iamrange.range.content import Content
+from iamrange.range.lifeline import CHANNEL, die_with_parent, exit_orphaned, thread_count
+from iamrange.range.listeners import Listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CONTROL_SOCKET = "control.sock"
+RECORDS_FILE = "records.jsonl"
+LOG_FILE = "host.log"
+_LINE_LIMIT = 1 << 20
+_ABANDONED: list[object] = []
+"""What belongs to a fork's parent: kept alive, because to collect it would act on it."""
+
+
+class CommandError(Exception):
+    """A command that cannot be obeyed; the message goes back over the channel."""
+
+
+class Host:
+    """One world in this process."""
+
+    def __init__(self, content: Content, folder: Path, socket_path: Path) -> None:
+        """Take what the world holds and where its files go."""
+        self._content = content
+        self._folder = folder
+        self._socket_path = socket_path
+        self._listeners = Listeners(content, folder)
+        self._pause: asyncio.Future[_Fork | None] | None = None
+        self._commands: Mapping[str, Callable[..., Any]] = {
+            "describe": self._describe,
+            "clock": self._clock,
+            "register_agent": self._register_agent,
+            "quarantine_agent": self._quarantine_agent,
+            "activate_agent": self._activate_agent,
+            "rotate_keys": self._rotate_keys,
+            "withdraw_key": self._withdraw_key,
+            "rogue": self._rogue,
+        }
+
+    async def start(self) -> None:
+        """Listen on the network and on the control channel."""
+        await self._listeners.start()
+        before = os.umask(0o177)  # the socket is private from its first moment
+        try:
+            await asyncio.start_unix_server(self._serve, self._socket_path, limit=_LINE_LIMIT)
+        finally:
+            os.umask(before)
+
+    async def run(self) -> _Fork | None:
+        """Serve until the loop must stand still for a fork, or (None) until told to stop."""
+        self._pause = asyncio.get_running_loop().create_future()
+        return await self._pause
+
+    def close(self) -> None:
+        """Take the control channel away; what listens ends with the process."""
+        self._socket_path.unlink(missing_ok=True)
+
+    def fork_content(self) -> Content:
+        """Return the content, for the fork to carry on with."""
+        return self._content
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, ValueError, asyncio.IncompleteReadError):
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            order = json.loads(line)
+            name = order.pop("command")
+            if name == "stop":
+                return self._stop()
+            if name == "fork":
+                return {"ok": await self._fork(**order)}
+            return {"ok": self._command(name)(**order)}
+        except (CommandError, RegistryError, IssuerError, FetchError) as error:
+            return {"error": str(error)}
+        except (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _command(self, name: str) -> Callable[..., Any]:
+        if name not in self._commands:
+            known = ", ".join(sorted([*self._commands, "fork", "stop"]))
+            raise CommandError(f"command {name!r}: known are {known}")
+        return self._commands[name]
+
+    def _describe(self) -> Mapping[str, Any]:
+        content = self._content
+        description = dict(self._listeners.description())
+        return description | {
+            "pid": os.getpid(),
+            "folder": str(self._folder),
+            "control": str(self._socket_path),
+            "records": str(self._folder / RECORDS_FILE),
+            "run_id": content.config.run_id,
+            "clock_offset": content.clock.offset,
+            "issuer": ISSUER,
+            "issuer_keys": content.issuer.kids,
+            "aws_keys": content.aws_keys,
+            "gcp_tokens": content.gcp_tokens,
+            "agents": {agent.id: agent.state.value for agent in content.registry},
+        }
+
+    def _clock(self, offset: float) -> float:
+        self._content.clock.offset = float(offset)
+        return self._content.clock.offset
+
+    def _register_agent(self, **registration: Any) -> str:  # noqa: ANN401 - an AgentRegistration's members
+        agent = AgentRegistration.from_json(registration).agent()
+        self._content.registry.register(agent)
+        return agent.id
+
+    def _quarantine_agent(self, name: str) -> None:
+        self._content.registry.set_state(name, AgentState.QUARANTINED)
+
+    def _activate_agent(self, name: str) -> None:
+        self._content.registry.set_state(name, AgentState.ACTIVE)
+
+    def _rotate_keys(self) -> str:
+        return self._content.issuer.rotate()
+
+    def _withdraw_key(self, kid: str) -> None:
+        self._content.issuer.withdraw(kid)
+
+    def _rogue(self, name: str | None, arguments: Mapping[str, Any] | None = None) -> None:
+        self._content.tamper.switch(name, arguments)
+
+    def _stop(self) -> Mapping[str, Any]:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._resume, None)  # after the answer is written
+        return {"ok": None}
+
+    async def _fork(
+        self,
+        folder: str,
+        control: str,
+        rogue: str | None = None,
+        rogue_arguments: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - the child's description
+        if thread_count() != 1:
+            raise CommandError(f"fork: {thread_count()} threads in the world's process")
+        if not Path(folder).is_dir():  # noqa: ASYNC240 - one stat, and nobody else is served here
+            raise CommandError(f"fork: no folder {folder!r}")
+        read, write = os.pipe()
+        fork = _Fork(Path(folder), Path(control), rogue, rogue_arguments, write)
+        try:
+            self._resume(fork)
+            reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+            loop = asyncio.get_running_loop()
+            await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb")
+            )
+            line = await reader.readline()
+        finally:
+            fork.close_in_parent()
+        if not line:
+            raise CommandError(f"fork: the new world broke; see {Path(folder) / LOG_FILE}")
+        return json.loads(line)
+
+    def _resume(self, fork: _Fork | None) -> None:
+        if self._pause is None or self._pause.done():
+            raise CommandError("fork: another one is under way")
+        self._pause.set_result(fork)
+
+
+class _Fork:
+    """An order to fork, and the pipe by which the child says that it is ready."""
+
+    def __init__(
+        self,
+        folder: Path,
+        control: Path,
+        rogue: str | None,
+        rogue_arguments: Mapping[str, Any] | None,
+        ready: int,
+    ) -> None:
+        self.folder = folder
+        self.control = control
+        self.rogue = rogue
+        self.rogue_arguments = rogue_arguments
+        self.ready = ready
+        self._closed = False
+
+    def close_in_parent(self) -> None:
+        if not self._closed:
+            self._closed = True
+            os.close(self.ready)
+
+
+def serve_world(
+    *, ready: Callable[[Any], None], config: Mapping[str, Any], folder: str, control: str
+) -> None:
+    """Run a world in this process, until it is told to stop. Started by the zygote.
+
+    `ready` is called with the world's description once everything listens.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the kernel
+    content = Content(WorldConfig.from_json(config), Path(folder) / RECORDS_FILE)
+    _serve(content, Path(folder), Path(control), ready, CHANNEL)
+
+
+def _serve(
+    content: Content,
+    folder: Path,
+    control: Path,
+    ready: Callable[[Any], None],
+    lifeline: int,
+) -> NoReturn:
+    """Serve one world on a new loop, forking others off between its runs; never return."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    host = Host(content, folder, control)
+    loop.run_until_complete(host.start())
+    loop.add_reader(lifeline, exit_orphaned)
+    ready(host._describe())  # noqa: SLF001 - the same module
+    lifelines: list[int] = []
+    while True:
+        fork = loop.run_until_complete(host.run())
+        if fork is None:
+            host.close()
+            _leave(0)
+        read, write = os.pipe()
+        parent = os.getpid()
+        gc.freeze()  # a collection in the child would copy every page that it looks at
+        if os.fork() == 0:
+            _ABANDONED.extend((loop, host))
+            _fork_world(host.fork_content(), fork, parent, read)
+        gc.unfreeze()
+        os.close(read)
+        lifelines.append(write)  # held open as long as we live
+        fork.close_in_parent()
+
+
+def _fork_world(content: Content, fork: _Fork, parent: int, lifeline: int) -> NoReturn:
+    """Go on as another world in this new process; never return."""
+    try:
+        die_with_parent(parent)
+        os.setsid()
+        asyncio.set_event_loop(None)
+        _redirect(fork.folder / LOG_FILE)
+        _abandon_descriptors({0, 1, 2, lifeline, fork.ready})
+        content.records.open(fork.folder / RECORDS_FILE)
+        if fork.rogue is not None:
+            content.tamper.switch(fork.rogue, fork.rogue_arguments)
+
+        def ready(description: Any) -> None:  # noqa: ANN401 - any JSON value
+            with os.fdopen(fork.ready, "wb") as pipe:
+                pipe.write(json.dumps(description).encode() + b"\n")
+
+        _serve(content, fork.folder, fork.control, ready, lifeline)
+    except BaseException:  # noqa: BLE001 - the fork must not run on into its parent's code
+        sys.excepthook(*sys.exc_info())
+        _leave(1)
+
+
+def _redirect(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _abandon_descriptors(kept: set[int]) -> None:
+    """Turn the parent's sockets into /dev/null, in place.
+
+    Their numbers stay taken: Python objects of the parent that still name them could otherwise
+    close a descriptor of ours that had got the same number.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 - names only
+        if descriptor not in kept and descriptor != null:
+            with contextlib.suppress(OSError):
+                os.fstat(descriptor)  # the listing's own descriptor is closed by now
+                os.dup2(null, descriptor, inheritable=False)
+
+
+def _leave(status: int) -> NoReturn:
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)

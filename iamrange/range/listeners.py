@@ -1,0 +1,82 @@
+"""A world's sockets: its authority, its edges, its networks. Every fork makes its own.
+
+- One TLS edge for all names, one plain edge a cloud, one proxy a network; loopback only.
+- Ports are picked by the kernel and stay the same for the world's life.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iamrange.clouds.fetch import HttpFetcher
+from iamrange.network.ca import CertificateAuthority
+from iamrange.network.edge import Edge, Route
+from iamrange.network.environment import client_environment
+from iamrange.network.names import AWS_PATTERN, BROKER_HOST, GCP_PATTERN, IDP_HOST
+from iamrange.network.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from iamrange.range.content import Content
+
+CA_FILE = "ca.pem"
+
+
+class Listeners:
+    """The running listeners in front of one world's content."""
+
+    def __init__(self, content: Content, folder: Path) -> None:
+        """Make a new authority, and write its certificate into the world's folder."""
+        self._content = content
+        self.authority = CertificateAuthority.create(f"iamrange world {folder.name}")
+        self.ca_file = folder / CA_FILE
+        self.ca_file.write_text(self.authority.pem)
+        routes = [
+            Route(AWS_PATTERN, content.aws),
+            Route(GCP_PATTERN, content.gcp),
+            Route(IDP_HOST, content.issuer),
+            Route(BROKER_HOST, content.broker),
+        ]
+        self._patterns = tuple(route.pattern for route in routes)
+        self.tls = Edge(routes, ca=self.authority)
+        self.aws = Edge([Route("*", content.aws)], ca=None)
+        self.gcp = Edge([Route("*", content.gcp)], ca=None)
+        self.networks: dict[str, Proxy] = {}
+
+    async def start(self) -> None:
+        """Listen, and point the clouds' fetches at the issuers.
+
+        Raises:
+            OSError: a network's address is not there.
+            ValueError: an issuer is to be fetched from somewhere that is not loopback.
+        """
+        for edge in (self.tls, self.aws, self.gcp):
+            await edge.start()
+        targets = dict.fromkeys(self._patterns, ("127.0.0.1", self.tls.port))
+        for name, address in self._content.config.networks.items():
+            self.networks[name] = Proxy(name, address=address, targets=targets)
+            await self.networks[name].start()
+        config = self._content.config
+        self._content.fetcher.target = HttpFetcher(
+            resolve={IDP_HOST: f"https://127.0.0.1:{self.tls.port}", **config.resolve},
+            authorities=(self.authority.pem, *config.trust_ca),
+        )
+
+    def description(self) -> Mapping[str, Any]:
+        """Return where everything is."""
+        ca_file = str(self.ca_file)
+        return {
+            "ca_file": ca_file,
+            "aws": {"endpoint": f"http://127.0.0.1:{self.aws.port}"},
+            "gcp": {"endpoint": f"http://127.0.0.1:{self.gcp.port}"},
+            "networks": {
+                name: {
+                    "address": proxy.address,
+                    "url": proxy.url,
+                    "env": client_environment(proxy.url, ca_file),
+                }
+                for name, proxy in self.networks.items()
+            },
+        }
