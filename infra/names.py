@@ -31,7 +31,7 @@ def spiffe_id(trust_domain: str, agent: str) -> str:
 
 def role(agent: str) -> str:
     """Return the name of the agent's IAM role (64 characters at most)."""
-    return f"{agent}-agent"
+    return f"{agent}-role"
 
 
 def role_arn(account: str, agent: str) -> str:

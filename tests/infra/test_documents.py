@@ -1,0 +1,249 @@
+"""The documents as IAM would read them, and what each lapse makes of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iamrange.core.controls import CONTROLS
+from infra import documents, names
+from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ISSUER = "https://idp.agents.example"
+PLACE = documents.Place(account="111122223333", region="eu-west-1")
+SUBJECT = "spiffe://agents.example/agent/planner"
+PROVIDER = "arn:aws:iam::111122223333:oidc-provider/idp.agents.example"
+
+
+def _trust() -> documents.Document:
+    return documents.agent_trust(provider_arn=PROVIDER, issuer=ISSUER, subject=SUBJECT)
+
+
+def _statements(document: documents.Document) -> list[dict[str, Any]]:
+    body = json.loads(document.to_json())
+    assert body["Version"] == "2012-10-17"
+    statements: list[dict[str, Any]] = body["Statement"]
+    return statements
+
+
+def test_trust_names_one_subject_and_one_audience() -> None:
+    assert _statements(_trust()) == [
+        {
+            "Sid": "OneSubjectOneAudience",
+            "Effect": "Allow",
+            "Principal": {"Federated": PROVIDER},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {
+                    "idp.agents.example:aud": "sts.amazonaws.com",
+                    "idp.agents.example:sub": SUBJECT,
+                }
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "prefix"),
+    [
+        ("https://idp.agents.example", "idp.agents.example"),
+        ("https://idp.agents.example/", "idp.agents.example/"),
+        ("https://idp.agents.example/realms/A", "idp.agents.example/realms/A"),
+    ],
+)
+def test_condition_keys_keep_the_issuers_spelling(issuer: str, prefix: str) -> None:
+    assert documents.condition_prefix(issuer) == prefix
+
+
+@pytest.mark.parametrize(
+    ("left_out", "keys"),
+    [
+        (set(), {"idp.agents.example:aud", "idp.agents.example:sub"}),
+        ({"aws.trust-pins-subject"}, {"idp.agents.example:aud"}),
+        ({"aws.trust-pins-audience"}, {"idp.agents.example:sub"}),
+    ],
+)
+def test_trust_loses_the_key_whose_control_is_left_out(left_out: set[str], keys: set[str]) -> None:
+    omissions = UnsafeOmissions(frozenset(left_out))
+    (statement,) = _statements(omissions.trust(_trust(), ISSUER))
+    assert set(statement["Condition"]["StringEquals"]) == keys
+
+
+def test_trust_without_both_has_no_condition_at_all() -> None:
+    omissions = UnsafeOmissions(frozenset({"aws.trust-pins-subject", "aws.trust-pins-audience"}))
+    (statement,) = _statements(omissions.trust(_trust(), ISSUER))
+    assert "Condition" not in statement
+
+
+def test_agent_reads_its_own_secret_only() -> None:
+    assert documents.own_secret(PLACE, "planner").to_json() == {
+        "Sid": "OwnSecret",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+        "agents/planner/credentials-??????",
+    }
+
+
+def test_agent_without_least_privilege_reads_every_agents_secret() -> None:
+    omissions = UnsafeOmissions(frozenset({"aws.least-privilege"}))
+    weak = omissions.own_secret(documents.own_secret(PLACE, "planner"), PLACE)
+    assert weak.resources == ("arn:aws:secretsmanager:eu-west-1:111122223333:secret:agents/*",)
+    assert weak.sid.startswith("Unsafe")
+
+
+def test_records_are_bound_to_the_agents_project() -> None:
+    strong = documents.project_records(PLACE).to_json()
+    assert strong["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/project": "${aws:PrincipalTag/project}"}
+    }
+    weak = UnsafeOmissions(frozenset({"aws.abac-project-tag"})).project_records(
+        documents.project_records(PLACE)
+    )
+    assert "Condition" not in weak.to_json()
+    assert weak.to_json()["Resource"] == strong["Resource"]
+
+
+def test_deploying_agent_writes_policies_of_its_own_role_and_below_it() -> None:
+    resources = documents.deploy_role_policies(PLACE, "bot").resources
+    assert resources == (
+        "arn:aws:iam::111122223333:role/agents/bot-role",
+        "arn:aws:iam::111122223333:role/agents/bot-role/*",
+    )
+
+
+def test_boundary_covers_every_power_and_nothing_of_the_platforms() -> None:
+    boundary = documents.agent_boundary(PLACE).statements
+    capped = {action for statement in boundary for action in statement.actions}
+    granted = {
+        action
+        for statement in (
+            documents.own_secret(PLACE, "a"),
+            documents.project_records(PLACE),
+            documents.deploy_role_policies(PLACE, "a"),
+            documents.manage_service_keys(PLACE),
+        )
+        for action in statement.actions
+    }
+    assert granted < capped
+    assert {s.effect for s in boundary} == {"Allow"}
+    assert not any("*" in action for action in capped)
+    resources = [resource for statement in boundary for resource in statement.resources]
+    assert not any("platform" in resource or ":secret:*" in resource for resource in resources)
+    assert [s.sid for s in boundary if s.resources == ("*",)] == ["WhoAmI"]
+
+
+def test_revocation_denies_sessions_older_than_the_incident() -> None:
+    assert _statements(documents.revoke_older_sessions("2026-11-25T15:00:00Z")) == [
+        {
+            "Sid": "RevokeOlderSessions",
+            "Effect": "Deny",
+            "Action": "*",
+            "Resource": "*",
+            "Condition": {"DateLessThan": {"aws:TokenIssueTime": "2026-11-25T15:00:00Z"}},
+        }
+    ]
+
+
+def test_backup_user_reads_one_secret() -> None:
+    (statement,) = _statements(documents.read_secret(PLACE, names.BACKUP_KEY_SECRET))
+    assert statement["Resource"].endswith(":secret:platform/backup-key-??????")
+
+
+def test_organisation_denies_every_credential_without_an_end() -> None:
+    (statement,) = _statements(documents.no_long_lived_keys())
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == "*"
+    assert "Condition" not in statement
+    assert "iam:CreateAccessKey" in statement["Action"]
+
+
+def test_perimeter_denies_agents_calls_from_other_networks() -> None:
+    document = documents.network_perimeter("111122223333", ("192.0.2.0/24", "2001:db8::/32"))
+    (statement,) = _statements(document)
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {
+        "ArnLike": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/agents/*"},
+        "NotIpAddress": {"aws:SourceIp": ["192.0.2.0/24", "2001:db8::/32"]},
+        "BoolIfExists": {"aws:ViaAWSService": "false"},
+    }
+
+
+def test_condition_pins_the_tenant_and_the_whole_subject() -> None:
+    condition = documents.attribute_condition(tenant="acme", trust_domain="agents.example")
+    assert condition == (
+        "has(assertion.tenant) && assertion.tenant == 'acme' && has(assertion.agent) && "
+        "assertion.sub == 'spiffe://agents.example/agent/' + assertion.agent"
+    )
+
+
+def test_mapping_takes_the_agents_name_as_subject() -> None:
+    mapping = documents.attribute_mapping()
+    assert mapping["google.subject"] == "assertion.sub.extract('/agent/{agent}')"
+
+
+@pytest.mark.parametrize(
+    ("control", "change", "strong", "weak"),
+    [
+        (
+            "aws.provider-client-ids",
+            lambda o: o.client_ids(["sts.amazonaws.com"], "https://gcp"),
+            ["sts.amazonaws.com"],
+            ["sts.amazonaws.com", "https://gcp"],
+        ),
+        ("aws.permissions-boundary", lambda o: o.boundary("arn"), "arn", None),
+        ("gcp.attribute-condition", lambda o: o.attribute_condition("true"), "true", None),
+        (
+            "gcp.allowed-audiences",
+            lambda o: o.allowed_audiences(["https://gcp"]),
+            ["https://gcp"],
+            ["https://gcp", "sts.amazonaws.com"],
+        ),
+        ("gcp.no-service-account-keys", lambda o: o.enforcement(), "TRUE", "FALSE"),
+        (
+            "aws.provider-client-ids",
+            lambda o: o.tags(CONTROLS["aws.provider-client-ids"]),
+            {},
+            {"iamrange:unsafe": "aws.provider-client-ids"},
+        ),
+        (
+            "gcp.allowed-audiences",
+            lambda o: o.description("Ours.", CONTROLS["gcp.allowed-audiences"]),
+            "Ours.",
+            "Ours. iamrange:unsafe=gcp.allowed-audiences",
+        ),
+    ],
+)
+def test_lapse_is_made_for_its_own_control_alone(
+    control: str, change: Callable[[UnsafeOmissions], object], strong: object, weak: object
+) -> None:
+    others = frozenset(CONTROLS) - {control}
+    assert change(NOTHING_OMITTED) == strong
+    assert change(UnsafeOmissions(others)) == strong
+    assert change(UnsafeOmissions(frozenset({control}))) == weak
+
+
+def test_documents_are_the_same_text_each_time() -> None:
+    assert _trust().to_json() == _trust().to_json()
+
+
+@pytest.mark.parametrize("name", ["a", "1", "x" * 24, "x" * 25, "x" * 11 + "-" + "y" * 20])
+def test_service_account_id_fits_any_name(name: str) -> None:
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])", names.gcp_account_id(name))
+
+
+def test_service_account_id_shows_a_name_that_fits() -> None:
+    assert names.gcp_account_id("data-analyst") == "agent-data-analyst"
+
+
+def test_cut_service_account_ids_stay_apart() -> None:
+    long = [f"{'a' * 30}-{n}" for n in range(200)]
+    short = [name[:24] for name in long]
+    ids = {names.gcp_account_id(name) for name in (*long, *short)}
+    assert len(ids) == len(set(long) | set(short))
