@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulumi.runtime.proto import provider_pb2 as wire
 
-from iamrange.engine.package import Package
 from iamrange.engine.properties import decode, has_unknown
-from iamrange.engine.resource import Naming, ResourceType
 from iamrange.engine.schema import Problem, type_schema
+
+if TYPE_CHECKING:
+    from iamrange.engine.package import Package
+    from iamrange.engine.resource import Naming, ResourceType
 
 _SUFFIX_LENGTH = 7
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.runtime.proto import provider_pb2 as wire
 
-from iamrange.engine.resource import Properties, ResourceType
+if TYPE_CHECKING:
+    from iamrange.engine.resource import Properties, ResourceType
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

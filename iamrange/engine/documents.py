@@ -102,10 +102,14 @@ def member_document(key: str, *, policy: bool = True) -> Any:  # noqa: ANN401 - 
     def canonical(items: Any) -> Any:  # noqa: ANN401 - any JSON value
         if not isinstance(items, list):
             return items
-        return unordered([
-            {**item, key: form(item[key])} if isinstance(item, Mapping) and key in item else item
-            for item in items
-        ])
+        return unordered(
+            [
+                {**item, key: form(item[key])}
+                if isinstance(item, Mapping) and key in item
+                else item
+                for item in items
+            ]
+        )
 
     return canonical
 
@@ -118,5 +122,3 @@ def trimmed(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list):
         return [trimmed(item) for item in value]
     return value
-
-

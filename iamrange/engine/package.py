@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from grpc import StatusCode
-
-from iamrange.engine.resource import Function, Properties, ResourceType
 from iamrange.engine.schema import Problem, config_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from grpc import StatusCode
+
+    from iamrange.engine.resource import Function, Properties, ResourceType
 
 
 class Session(Protocol):

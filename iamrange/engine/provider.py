@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
@@ -33,6 +32,9 @@ from iamrange.engine.resource import (
     ResourceType,
 )
 from iamrange.engine.state import merged_tags, settled, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NO_TYPE = "the embedded {package} provider has no resource type {token}"
 
@@ -141,6 +143,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         old = decode(request.old_inputs) if request.HasField("old_inputs") else state
         changed = changed_inputs(kind, old, new)
         replacing = changed & kind.force_new
+        if kind.also_force_new is not None:
+            replacing |= changed & kind.also_force_new(old, new)
         if kind.update is None:
             replacing = changed
         if kind.tagging and kind.tagging.own not in changed:
@@ -367,6 +371,6 @@ def _previewed(
     result |= dict.fromkeys(unknown, UNKNOWN)
     result |= wanted(kind, inputs, session.default_tags)
     if kind.tagging:
-        tags: Mapping[str, Any] = {key: result[kind.tagging.all] for key in kind.tagging.also}
+        tags: Mapping[str, Any] = dict.fromkeys(kind.tagging.also, result[kind.tagging.all])
         result |= tags
     return result

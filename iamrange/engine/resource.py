@@ -98,6 +98,8 @@ class ResourceType(Generic[S]):
     # outputs told once, at creation
     kept: frozenset[str] = frozenset()
     force_new: frozenset[str] = frozenset()
+    # what else forces a replacement, seen from both sets of inputs
+    also_force_new: Callable[[Properties, Properties], frozenset[str]] | None = None
     identity: frozenset[str] = frozenset()
     settings: frozenset[str] = frozenset()
     # inputs that own all of something when set, and leave it alone when not

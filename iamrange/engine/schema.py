@@ -136,7 +136,7 @@ def _alternatives(expected: Any) -> list[Any]:  # noqa: ANN401 - an annotation
     return [expected]
 
 
-def _one_problem(path: str, value: Any, kind: Any) -> list[Problem]:  # noqa: ANN401, PLR0911 - one return a kind reads best
+def _one_problem(path: str, value: Any, kind: Any) -> list[Problem]:  # noqa: ANN401 - one return a kind reads best
     origin = get_origin(kind)
     if origin is abc.Sequence or origin is list:
         if not isinstance(value, list):

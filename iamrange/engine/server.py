@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -19,8 +19,10 @@ from iamrange.engine.endpoints import (
     GcpEndpoint,
     ProviderEndpoints,
 )
-from iamrange.engine.package import Package
 from iamrange.engine.provider import Provider
+
+if TYPE_CHECKING:
+    from iamrange.engine.package import Package
 
 __all__ = ["AccessKey", "AwsEndpoint", "GcpEndpoint", "ProviderEndpoints", "Running", "serve"]
 

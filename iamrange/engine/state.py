@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from iamrange.engine.resource import Properties, ResourceType
+if TYPE_CHECKING:
+    from iamrange.engine.resource import Properties, ResourceType
 
 
 def merged_tags(kind: ResourceType[Any], inputs: Properties, defaults: Mapping[str, str]) -> Any:  # noqa: ANN401 - a map, or unknown
@@ -72,5 +73,5 @@ def _with_own_tags(
     everything = live.get(kind.tagging.all) or {}
     written = old_inputs.get(kind.tagging.own) or {}
     own = {k: v for k, v in everything.items() if k in written or defaults.get(k) != v}
-    also = {key: everything for key in kind.tagging.also}
+    also = dict.fromkeys(kind.tagging.also, everything)
     return {**live, kind.tagging.own: own or None, kind.tagging.all: everything, **also}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.aws_types.missing import missing_is_fine, none_if_missing
-from iamrange.engine.aws_types.session import AwsSession
 from iamrange.engine.aws_types.tags import TAG_OUTPUTS, TAGGING, retag, tag_list, tag_map
 from iamrange.engine.documents import as_text, member_document, policy_document, unordered
 from iamrange.engine.resource import (
@@ -17,6 +16,9 @@ from iamrange.engine.resource import (
     ResourceType,
     completing,
 )
+
+if TYPE_CHECKING:
+    from iamrange.engine.aws_types.session import AwsSession
 
 
 def _create(session: AwsSession, inputs: Properties) -> Created:
@@ -146,18 +148,20 @@ def _set_managed_policies(iam: Any, role: str, arns: list[str] | None) -> None: 
 
 ROLE: Final[ResourceType[AwsSession]] = ResourceType(
     token="aws:iam/role:Role",  # noqa: S106 - a type token
-    inputs=frozenset({
-        "name",
-        "path",
-        "assumeRolePolicy",
-        "description",
-        "maxSessionDuration",
-        "permissionsBoundary",
-        "inlinePolicies",
-        "managedPolicyArns",
-        "forceDetachPolicies",
-        "tags",
-    }),
+    inputs=frozenset(
+        {
+            "name",
+            "path",
+            "assumeRolePolicy",
+            "description",
+            "maxSessionDuration",
+            "permissionsBoundary",
+            "inlinePolicies",
+            "managedPolicyArns",
+            "forceDetachPolicies",
+            "tags",
+        }
+    ),
     computed=frozenset({"arn", "uniqueId", "createDate"}) | TAG_OUTPUTS,
     force_new=frozenset({"name", "path"}),
     identity=frozenset({"name", "path"}),

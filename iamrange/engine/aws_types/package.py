@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.engine.aws_types import iam_role, secretsmanager
+from iamrange.engine.aws_types import (
+    dynamodb,
+    iam_inline,
+    iam_policy,
+    iam_role,
+    iam_user,
+    kms,
+    organizations,
+    s3,
+    s3_object,
+    secretsmanager,
+)
+from iamrange.engine.aws_types.functions import FUNCTIONS
 from iamrange.engine.aws_types.session import AwsSession, describe
-from iamrange.engine.endpoints import AwsEndpoint
 from iamrange.engine.package import ConfigurationError, Package
-from iamrange.engine.resource import Function, Properties, ResourceType
+
+if TYPE_CHECKING:
+    from iamrange.engine.endpoints import AwsEndpoint
+    from iamrange.engine.resource import Properties, ResourceType
 
 TYPES: Final[tuple[ResourceType[AwsSession], ...]] = (
     iam_role.ROLE,
-    secretsmanager.SECRET,
-    secretsmanager.SECRET_POLICY,
-    secretsmanager.SECRET_VERSION,
+    *iam_inline.TYPES,
+    *iam_policy.TYPES,
+    *iam_user.TYPES,
+    *secretsmanager.TYPES,
+    *s3.TYPES,
+    *s3_object.TYPES,
+    *kms.TYPES,
+    *dynamodb.TYPES,
+    *organizations.TYPES,
 )
-FUNCTIONS: Final[tuple[Function[AwsSession], ...]] = ()
 
 _OWN = "the embedded provider takes {} from its own process; leave it out of this stack"
 
@@ -36,25 +55,29 @@ def aws_package(endpoint: AwsEndpoint | None) -> Package:
         types={kind.token: kind for kind in TYPES},
         functions={function.token: function for function in FUNCTIONS},
         open_session=open_session,
-        settings=frozenset({
-            "region",
-            "allowedAccountIds",
-            "forbiddenAccountIds",
-            "assumeRoles",
-            "defaultTags",
-        }),
+        settings=frozenset(
+            {
+                "region",
+                "allowedAccountIds",
+                "forbiddenAccountIds",
+                "assumeRoles",
+                "defaultTags",
+            }
+        ),
         # they tell the official plugin what not to ask of an emulator, or how to reach it
-        ignored=frozenset({
-            "skipCredentialsValidation",
-            "skipMetadataApiCheck",
-            "skipRegionValidation",
-            "skipRequestingAccountId",
-            "s3UsePathStyle",
-            "s3UsEast1RegionalEndpoint",
-            "maxRetries",
-            "retryMode",
-            "userAgents",
-        }),
+        ignored=frozenset(
+            {
+                "skipCredentialsValidation",
+                "skipMetadataApiCheck",
+                "skipRegionValidation",
+                "skipRequestingAccountId",
+                "s3UsePathStyle",
+                "s3UsEast1RegionalEndpoint",
+                "maxRetries",
+                "retryMode",
+                "userAgents",
+            }
+        ),
         refused={
             "endpoints": _OWN.format("its endpoint"),
             "accessKey": _OWN.format("its credentials"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from iamrange.engine.aws_types.missing import missing_is_fine, none_if_missing
-from iamrange.engine.aws_types.session import AwsSession
 from iamrange.engine.aws_types.tags import TAG_OUTPUTS, TAGGING, retag, tag_list, tag_map
 from iamrange.engine.documents import as_text, policy_document, unordered
 from iamrange.engine.resource import (
@@ -19,6 +18,9 @@ from iamrange.engine.resource import (
     ResourceType,
     completing,
 )
+
+if TYPE_CHECKING:
+    from iamrange.engine.aws_types.session import AwsSession
 
 _CURRENT = "AWSCURRENT"
 
@@ -88,14 +90,16 @@ def _delete_secret(session: AwsSession, arn: str, state: Properties) -> None:
 
 SECRET: Final[ResourceType[AwsSession]] = ResourceType(
     token="aws:secretsmanager/secret:Secret",  # noqa: S106 - a type token
-    inputs=frozenset({
-        "name",
-        "description",
-        "kmsKeyId",
-        "policy",
-        "recoveryWindowInDays",
-        "tags",
-    }),
+    inputs=frozenset(
+        {
+            "name",
+            "description",
+            "kmsKeyId",
+            "policy",
+            "recoveryWindowInDays",
+            "tags",
+        }
+    ),
     computed=frozenset({"arn"}) | TAG_OUTPUTS,
     force_new=frozenset({"name"}),
     identity=frozenset({"name"}),
@@ -264,3 +268,4 @@ SECRET_POLICY: Final[ResourceType[AwsSession]] = ResourceType(
     update=_update_policy,
     delete=_delete_policy,
 )
+TYPES: Final = (SECRET, SECRET_VERSION, SECRET_POLICY)

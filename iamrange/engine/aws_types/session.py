@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -20,7 +19,11 @@ from grpc import StatusCode
 
 from iamrange.engine.endpoints import AccessKey, AwsEndpoint
 from iamrange.engine.package import ConfigurationError
-from iamrange.engine.resource import Properties
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iamrange.engine.resource import Properties
 
 _CLIENT = Config(
     proxies={},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.resource import Change, Properties, Tagging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 TAGGING: Final = Tagging()
 TAG_OUTPUTS: Final = frozenset({"tagsAll"})
