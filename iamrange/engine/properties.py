@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
@@ -28,13 +28,14 @@ _UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 class Unknown:
     """The one value that stands for "not known before the update runs"."""
 
-    _only: Unknown | None = None
+    _only: ClassVar[Any] = None
 
     def __new__(cls) -> Self:
         """Return the only instance, so that `is UNKNOWN` holds after a copy."""
         if cls._only is None:
             cls._only = super().__new__(cls)
-        return cls._only
+        only: Self = cls._only
+        return only
 
     def __repr__(self) -> str:
         """Name the constant."""

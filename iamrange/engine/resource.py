@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from iamrange.engine.properties import has_unknown
+
 S = TypeVar("S")
 Properties = Mapping[str, Any]
 Canonical = Callable[[Any], Any]
@@ -126,7 +128,8 @@ class ResourceType(Generic[S]):
         if value is None or value in ([], {}):
             return None
         form = self.canonical.get(key)
-        return form(value) if form else value
+        # what holds an unknown has no canonical form yet, and differs from all that is known
+        return form(value) if form and not has_unknown(value) else value
 
     def filled(self, inputs: Properties) -> dict[str, Any]:
         """Return the inputs with the defaults of those not set."""

@@ -181,4 +181,6 @@ def _kind(value: Any) -> str:  # noqa: ANN401 - any JSON value
         return "number"
     if isinstance(value, Mapping):
         return "object"
-    return {str: "string", list: "list"}.get(type(value), "asset")
+    if isinstance(value, str):
+        return "string"
+    return "list" if isinstance(value, list) else "asset"

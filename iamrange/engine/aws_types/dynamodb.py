@@ -147,7 +147,16 @@ def _update_table(session: AwsSession, change: Change) -> None:
     if changed & {"streamEnabled", "streamViewType"}:
         # the view of a running stream cannot be changed: off, then on
         if change.old.get("streamEnabled"):
-            if change.old.get("ttl"):
+            stopped = {"StreamEnabled": False}
+            client.update_table(TableName=name, StreamSpecification=stopped)
+        if new["streamEnabled"]:
+            client.update_table(TableName=name, **_stream(new))
+    if "deletionProtectionEnabled" in changed:
+        protected = new["deletionProtectionEnabled"]
+        client.update_table(TableName=name, DeletionProtectionEnabled=protected)
+    if "ttl" in changed:
+        # to switch it off DynamoDB wants the attribute named once more
+        if change.old.get("ttl"):
             _put_ttl(client, name, {**change.old["ttl"], "enabled": False})
         if _enabled_ttl(new.get("ttl")):
             _put_ttl(client, name, new["ttl"])

@@ -148,13 +148,15 @@ class AwsSession:
         )
 
     def _client(self, boto: boto3.Session, service: str) -> Any:  # noqa: ANN401 - boto3's clients are made at run time
-        key = (boto.get_credentials().access_key, service)
+        credentials = boto.get_credentials()
+        key = (credentials.access_key if credentials else "", service)
         with self._lock:
             if key not in self._clients:
                 with _MAKING:
-                    self._clients[key] = boto.client(
-                        service, endpoint_url=self._endpoint.url, config=_CLIENT
-                    )
+                    # the stubs know each service's name as a literal only
+                    make: Any = boto.client
+                    url = self._endpoint.url
+                    self._clients[key] = make(service, endpoint_url=url, config=_CLIENT)
             return self._clients[key]
 
 
