@@ -67,7 +67,8 @@ def _length(shape: Any, value: str | list[Any], path: str) -> Iterator[str]:  # 
 def _text(shape: Any, value: str, path: str) -> Iterator[str]:  # noqa: ANN401 - botocore publishes no types
     pattern = shape.metadata.get("pattern")
     shown = None if shape.metadata.get("sensitive") else value
-    if pattern and not _compiled(pattern).fullmatch(value):
+    compiled = _compiled(pattern) if pattern else None
+    if compiled is not None and not compiled.fullmatch(value):
         yield _fault(shown, path, f"Member must satisfy regular expression pattern: {pattern}")
     enumeration = shape.metadata.get("enum")
     if enumeration and value not in enumeration:
@@ -86,9 +87,15 @@ def _range(shape: Any, value: int, path: str) -> Iterator[str]:  # noqa: ANN401 
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a model's pattern; the models write it for Java, where `\\w` is ASCII."""
-    return re.compile(pattern, re.ASCII)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    r"""Compile a model's pattern; the models write it for Java, where `\\w` is ASCII.
+
+    Python knows no `\\p{L}`: such a pattern (names and tags for people) is not held against anyone.
+    """
+    try:
+        return re.compile(pattern, re.ASCII)
+    except re.error:
+        return None
 
 
 def _lower(name: str) -> str:
