@@ -53,6 +53,8 @@ class AgentPrincipal(pulumi.ComponentResource):
                 lambda arn: _trust(args, arn)
             ),
             permissions_boundary=omissions.boundary(args.boundary_arn),
+            # who may deploy policies leaves some that Pulumi never made
+            force_detach_policies=True,
             tags=_tags(args),
             opts=child,
         )
