@@ -94,11 +94,19 @@ class EventLog:
             metadata = event[kind]["metadata"]
             step = _read_step(metadata, done=done, failed=failed)
             if done:
-                self.steps.append(step)
+                self._keep(step)
                 if step.type == _STACK_TYPE:
                     self.outputs = _plain_outputs(metadata.get("new") or {})
             if progress is not None:
                 progress(step)
+
+    def _keep(self, step: Step) -> None:
+        """Keep one step an operation and resource: a component reports its end twice."""
+        same = [(one.operation, one.urn) == (step.operation, step.urn) for one in self.steps]
+        if any(same):
+            self.steps[same.index(True)] = step
+        else:
+            self.steps.append(step)
 
 
 def plain(text: str) -> str:

@@ -113,18 +113,24 @@ class ProgramHost:
 
 
 def imported_sdks(program: Path) -> tuple[str, ...]:
-    """Return the SDK modules that a program's source files import, for `preload`."""
+    """Return the SDK modules that a program's source files use, for `preload`."""
     found = {_SDK}
     for source in sorted(program.rglob("*.py")):
-        for node in ast.walk(ast.parse(source.read_bytes())):
+        tree = ast.parse(source.read_bytes())
+        aliases: dict[str, str] = {}
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
+                found.update(alias.name for alias in node.names)
+                aliases.update({one.asname or one.name: one.name for one in node.names})
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            else:
-                continue
-            found.update(name for name in names if name.split(".")[0].startswith(f"{_SDK}_"))
-    return tuple(sorted(found))
+                found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        # `aws.iam.Role`: the SDKs load `iam` when it is first touched.
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found.add(f"{aliases.get(node.value.id, '')}.{node.attr}")
+    wanted = {name for name in found if name.startswith(f"{_SDK}_")}
+    # The first part of each name is a module; the second may be one or not, and then is skipped.
+    return tuple(sorted({_SDK, *wanted, *(name.split(".")[0] for name in wanted)}))
 
 
 def _serve_until_ended(reply: int) -> None:

@@ -47,6 +47,10 @@ SWITCHES: Mapping[str, str] = {
 }
 
 
+# A refresh that finds drift reports the step as the update or delete that it amounts to.
+_UNCHANGING = frozenset({"same", "read", "refresh"})
+
+
 class ProgramHosts(Protocol):
     """Gives a fresh language server for one run of the program."""
 
@@ -70,7 +74,7 @@ class OperationResult:
     @property
     def changed(self) -> tuple[Step, ...]:
         """The steps that changed something, or would."""
-        return tuple(step for step in self.steps if step.operation not in {"same", "read"})
+        return tuple(step for step in self.steps if step.operation not in _UNCHANGING)
 
 
 class Engine:
@@ -109,9 +113,6 @@ class Engine:
             "PULUMI_BACKEND_URL": self.workspace.backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.workspace.passphrase_file),
             "PULUMI_HOME": str(self.workspace.home),
-            # A person may run the CLI in the checkout itself: the salt is then read from the
-            # state, and the committed config file is left as it is.
-            "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
             "IAMRANGE_PYTHON": sys.executable,
             "PULUMI_PYTHON_CMD": sys.executable,
         }
