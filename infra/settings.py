@@ -243,8 +243,9 @@ def _agent(found: Found) -> Agent:
         owner=members["owner"].text(
             r"[\w .:/=+@-]{1,256}", "letters, digits and any of _.:/=+-@", "a mail address will do"
         ),
+        # it becomes a description: 256 bytes on Google Cloud, Latin-1 characters on AWS
         purpose=members["purpose"].text(
-            r"[\x20-\x7e\xa1-\xff]{1,200}", "a sentence of at most 200 characters", "keep it short"
+            r"[\x20-\x7e\xa1-\xff]{1,120}", "a sentence of at most 120 characters", "keep it short"
         ),
         project=members["project"].text(LABEL, LABEL_EXPECTED, "for example analytics"),
         classification=Classification(

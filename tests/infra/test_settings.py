@@ -160,7 +160,7 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
         r"iamrange:agents\[0\]\.powers\[0\]: expected a known power",
     ),
     "agent-owner": (lambda v: v["agents"][0].update(owner="a<b>"), r"agents\[0\]\.owner"),
-    "agent-purpose": (lambda v: v["agents"][0].update(purpose="x" * 201), r"agents\[0\]\.purpose"),
+    "agent-purpose": (lambda v: v["agents"][0].update(purpose="x" * 121), r"agents\[0\]\.purpose"),
     "agent-expires": (
         lambda v: v["agents"][0].update(expires="2027-02-30"),
         r"iamrange:agents\[0\]\.expires: expected a day of the calendar",
