@@ -206,7 +206,9 @@ def test_a_full_disk_is_told_before_the_build(
 ) -> None:
     machine.go()
     usage = shutil.disk_usage(machine.bin)
-    monkeypatch.setattr(go_build.shutil, "disk_usage", lambda _path: usage._replace(free=1024))
+    monkeypatch.setattr(
+        "iamrange.engine.go_build.shutil.disk_usage", lambda _path: usage._replace(free=1024)
+    )
     with pytest.raises(PrepareError, match="MiB free, got 0"):
         machine.ensure()
     assert machine.build_count() == 0
