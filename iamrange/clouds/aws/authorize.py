@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.context import request_context, resource_context, via_service
 from iamrange.clouds.aws.decide import PolicySet, combine, evaluate
+from iamrange.clouds.aws.explain import refusal_phrase
 from iamrange.clouds.aws.model import AwsError
 from iamrange.clouds.aws.request import Request
 from iamrange.clouds.aws.responses import refusal
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
     from iamrange.core.decision import RecordSink, Tamper
 
 POINT = "aws.authorize"
-
-_NAMES = {
-    "scp": "service control policy",
-    "rcp": "resource control policy",
-    "identity": "identity-based policy",
-    "permissions-boundary": "permissions boundary",
-    "session-policy": "session policy",
-    "resource": "resource-based policy",
-    "trust": "resource-based policy",
-}
 
 
 class PolicyAuthorizer:
@@ -168,18 +159,8 @@ def denied_message(check: Check, caller: Caller, reason: str) -> str:
         f"User: {caller.principal.arn} is not authorized to perform: {check.action} "
         f"on resource: {_shown(check)}"
     )
-    layer = reason.removesuffix("-does-not-allow")
-    if layer != reason and layer in _NAMES:
-        return f"{start} because no {_NAMES[layer]} allows the {check.action} action"
-    layer = reason.removesuffix("-denies")
-    if layer != reason and layer in _NAMES:
-        return f"{start} with an explicit deny in {_article(_NAMES[layer])}"
-    return start
+    return f"{start} {refusal_phrase(reason, check.action)}".rstrip()
 
 
 def _shown(check: Check) -> str:
     return f'"{check.resource}"' if check.action.startswith("s3:") else check.resource
-
-
-def _article(name: str) -> str:
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING, Any
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
+from iamrange.clouds.aws.organization_tree import OrganizationRegistry
+from iamrange.clouds.aws.organizations import OrganizationsHandler, set_up_organization
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.protocol import Target, locate, parse
 from iamrange.clouds.aws.resources import MotoResources
 from iamrange.clouds.aws.responses import HttpResponse, error_response, output_response, refusal
-from iamrange.clouds.aws.services.iam import IamPlanner
-from iamrange.clouds.aws.services.secretsmanager import SecretsManagerPlanner
+from iamrange.clouds.aws.services.planners import planners
+from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
+from iamrange.clouds.aws.sts import StsHandler
 from iamrange.clouds.aws.upstream import EmbeddedMoto
 from iamrange.core.decision import DecisionRecord, Outcome, honest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 
     from iamrange.clouds.aws.model import Handler
-    from iamrange.clouds.aws.plan import Planner
     from iamrange.clouds.aws.upstream import Upstream
     from iamrange.clouds.fetch import Fetcher
     from iamrange.core.clock import Clock
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 16 * 1024 * 1024
 DEFAULT_REGION = "us-east-1"
+ACCESS_ROLE = "OrganizationAccountAccessRole"
 
 Message = MutableMapping[str, Any] if TYPE_CHECKING else dict
 _LOG = logging.getLogger(__name__)
@@ -50,30 +53,6 @@ class AccessKey:
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
-
-
-class NoOrganization:
-    """Accounts that are in no organisation at all."""
-
-    def scps(self, account: str) -> tuple[tuple[Any, ...], ...]:
-        """Return none."""
-        del account
-        return ()
-
-    def rcps(self, account: str) -> tuple[tuple[Any, ...], ...]:
-        """Return none."""
-        del account
-        return ()
-
-    def organization_id(self, account: str) -> str | None:
-        """Return none."""
-        del account
-        return None
-
-    def path(self, account: str) -> str | None:
-        """Return none."""
-        del account
-        return None
 
 
 class AwsCloud:
@@ -94,31 +73,61 @@ class AwsCloud:
         self._upstream = upstream if upstream is not None else EmbeddedMoto()
         self._store = MotoIamStore()
         self._resources = MotoResources(self._store.accounts)
-        self._organization = NoOrganization()
-        from iamrange.clouds.aws.sessions import SessionTable
+        self._organizations = OrganizationRegistry()
+        sessions = SessionTable()
         self._authenticator = Authenticator(
             store=self._store,
-            sessions=SessionTable(),
+            sessions=sessions,
             clock=clock,
             records=records,
             tamper=tamper,
         )
         self._authorizer = PolicyAuthorizer(
             store=self._store,
-            organization=self._organization,
+            organization=self._organizations,
             records=records,
             tamper=tamper,
         )
-        self._handlers: dict[str, Handler] = {}
-        self._planners: dict[str, Planner] = {
-            "iam": IamPlanner(self._store),
-            "secretsmanager": SecretsManagerPlanner(self._resources),
+        self._handlers: dict[str, Handler] = {
+            "sts": StsHandler.create(
+                store=self._store,
+                authorizer=self._authorizer,
+                sessions=sessions,
+                fetcher=fetcher,
+                records=records,
+                tamper=tamper,
+            ),
+            "organizations": OrganizationsHandler(self._organizations, self._make_member),
         }
+        self._planners = planners(self._store, self._resources, self._organizations)
 
     def create_account(self, account_id: str, *, admin_name: str = "admin") -> AccessKey:
         """Make an account with an administrator user, and return that user's key."""
         self._store.add_account(account_id)
         return AccessKey(*self._store.create_administrator(account_id, admin_name))
+
+    def create_organization(
+        self, management_id: str, member_ids: Sequence[str], organization_id: str | None = None
+    ) -> str:
+        """Make an organisation of accounts that are there; return its id.
+
+        Each member gets the role `OrganizationAccountAccessRole`, which trusts the management
+        account, as accounts that an organisation created have it.
+        """
+        organization = set_up_organization(
+            self._organizations,
+            management_id,
+            member_ids,
+            now=self._clock.now(),
+            organization_id=organization_id,
+        )
+        for member in member_ids:
+            self._store.create_access_role(member, ACCESS_ROLE, management_id)
+        return organization.id
+
+    def _make_member(self, account_id: str, role_name: str, management_id: str) -> None:
+        self._store.add_account(account_id)
+        self._store.create_access_role(account_id, role_name, management_id)
 
     async def __call__(
         self,

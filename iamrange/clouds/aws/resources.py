@@ -27,6 +27,13 @@ class Resource:
     kms_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket(Resource):
+    """A bucket; `kms_key` is its default encryption's."""
+
+    name: str
+
+
 def split(arn: str) -> tuple[str, str, str, str] | None:
     """Return (service, region, account, resource) of an ARN; None when it is none."""
     parts = arn.split(":", 5)
@@ -99,3 +106,51 @@ class MotoResources:
             return None
         tags = backend.tagger.list_tags_for_resource(key.id)["Tags"]
         return Resource(arn=key.arn, account=account, tags=tag_map(tags), policy=key.policy)
+
+    def bucket(self, name: str) -> Bucket | None:
+        """Find a bucket, whoever owns it: names are global."""
+        owner = get_backend("s3").bucket_accounts.get(name)
+        if owner is None or owner[1] not in self._accounts():
+            return None
+        partition, account = owner
+        backend = get_backend("s3")[account][partition]
+        bucket = backend.buckets.get(name)
+        if bucket is None:
+            return None
+        tags = backend.tagger.get_tag_dict_for_resource(bucket.arn)
+        policy = bucket.policy.decode() if bucket.policy else None
+        return Bucket(
+            arn=f"arn:aws:s3:::{name}",
+            account=account,
+            tags=tags,
+            policy=policy,
+            name=name,
+            kms_key=_default_key(bucket.encryption),
+        )
+
+    def _object(self, bucket: str, key: str, version: str | None) -> Any:  # noqa: ANN401  # no types
+        partition, account = get_backend("s3").bucket_accounts[bucket]
+        keys = get_backend("s3")[account][partition].buckets[bucket].keys
+        if version is None:
+            return keys.get(key)
+        return next((k for k in keys.getlist(key, default=[]) if str(k.version_id) == version), None)
+
+    def object_tags(self, bucket: str, key: str, version: str | None) -> dict[str, str]:
+        """Return the tags of an object that is there; none otherwise."""
+        found = self._object(bucket, key, version)
+        if found is None or not hasattr(found, "arn"):
+            return {}
+        partition, account = get_backend("s3").bucket_accounts[bucket]
+        tagger = get_backend("s3")[account][partition].tagger
+        return dict(tagger.get_tag_dict_for_resource(found.arn))
+
+    def object_key(self, bucket: str, key: str, version: str | None) -> str | None:
+        """Return the customer managed key that an object is encrypted with, if any."""
+        return getattr(self._object(bucket, key, version), "kms_key_id", None)
+
+
+def _default_key(encryption: Any) -> str | None:  # noqa: ANN401  # the emulator has no types
+    rule = (encryption or {}).get("Rule") or {}
+    rule = rule[0] if isinstance(rule, list) and rule else rule
+    default = rule.get("ApplyServerSideEncryptionByDefault") if isinstance(rule, dict) else None
+    return (default or {}).get("KMSMasterKeyID")

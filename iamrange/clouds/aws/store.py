@@ -88,6 +88,32 @@ class MotoIamStore:
         key.secret_access_key = secrets.token_urlsafe(30)
         return key.access_key_id, key.secret_access_key
 
+    def create_access_role(self, account: str, name: str, trusted: str) -> None:
+        """Make a role that may do everything, for another account's administrators."""
+        backend = self._backend(account)
+        if any(role.name == name for role in backend.roles.values()):
+            return
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+        role = backend.create_role(
+            role_name=name,
+            assume_role_policy_document=json.dumps(trust),
+            path="/",
+            permissions_boundary=None,
+            description="",
+            tags={},
+            max_session_duration=ONE_HOUR,
+        )
+        role.policies["AdministratorAccess"] = ADMINISTRATOR
+
     def _backend(self, account: str) -> Any:  # noqa: ANN401  # the emulator publishes no types
         return iam_backends[account]["aws"] if account in self._accounts else None
 

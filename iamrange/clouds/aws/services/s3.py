@@ -1,0 +1,307 @@
+"""S3 in permissions.
+
+- The owner of the bucket is where a call lands, whoever makes it.
+- Operations and actions have different names here; the table is AWS's own.
+  https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+- Headers that carry permissions of their own (a copy's source, ACL, tags, lock, key) are checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from iamrange.clouds.aws.context import Context
+from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+from iamrange.clouds.aws.plan import Plan, Unmapped
+from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
+from iamrange.clouds.aws.services.kms import key_checks
+from iamrange.clouds.aws.services.s3_actions import BUCKET_ACTIONS, OBJECT_ACTIONS, VERSIONED
+from iamrange.clouds.aws.store import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iamrange.clouds.aws.policy import CompiledPolicy
+    from iamrange.clouds.aws.resources import Bucket, MotoResources
+
+_NOT_FOUND = 404
+
+
+class S3Planner:
+    """What each operation of S3 needs."""
+
+    def __init__(self, resources: MotoResources) -> None:
+        """Take where buckets and objects are looked up."""
+        self._resources = resources
+
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+        """Plan one call."""
+        operation, parameters = request.operation, request.parameters
+        if operation == "ListBuckets":
+            check = Check(
+                action="s3:ListAllMyBuckets", resource="*", resource_account=request.account
+            )
+            return Plan(checks=(check,), account=request.account)
+        name = parameters.get("Bucket")
+        if not isinstance(name, str) or not name or name.startswith("arn:"):
+            return Unmapped("no bucket, or an access point")
+        bucket = self._resources.bucket(name)
+        if operation == "CreateBucket":
+            return self._create(request, name, bucket)
+        if bucket is None:
+            return self._absent(request, name)
+        if operation == "DeleteObjects":
+            return self._delete_objects(request, bucket)
+        if operation in BUCKET_ACTIONS:
+            actions = (BUCKET_ACTIONS[operation],)
+            checks = tuple(self._check(request, bucket, action, None) for action in actions)
+        elif operation in OBJECT_ACTIONS:
+            checks = self._object(request, bucket, str(parameters.get("Key")))
+        else:
+            return Unmapped("no rule puts it into actions")
+        return Plan(checks=checks, account=bucket.account, instead=_refused(request))
+
+    def _create(self, request: AwsRequest, name: str, bucket: Bucket | None) -> Plan | Unmapped:
+        if not request.account:
+            return Unmapped("nobody may create a bucket")
+        resource = f"arn:aws:s3:::{name}"
+        context = _common(request)
+        place = request.parameters.get("CreateBucketConfiguration") or {}
+        if place.get("LocationConstraint"):
+            context["s3:LocationConstraint"] = str(place["LocationConstraint"])
+        actions = ["s3:CreateBucket"]
+        if _grants(request.parameters):
+            actions.append("s3:PutBucketAcl")
+        if request.parameters.get("ObjectLockEnabledForBucket"):
+            actions += ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]
+        checks = tuple(
+            Check(action=a, resource=resource, resource_account=request.account, context=context)
+            for a in actions
+        )
+        taken = None
+        if bucket is not None and bucket.account != request.account:
+            taken = AwsError(
+                code="BucketAlreadyExists",
+                message="The requested bucket name is not available.",
+                status=409,
+            )
+        return Plan(checks=checks, account=request.account, instead=taken)
+
+    def _absent(self, request: AwsRequest, name: str) -> Plan:
+        operation = request.operation
+        key = request.parameters.get("Key")
+        action = BUCKET_ACTIONS.get(operation) or OBJECT_ACTIONS.get(operation) or "s3:ListBucket"
+        check = Check(
+            action=action,
+            resource=f"arn:aws:s3:::{name}/{key}" if key else f"arn:aws:s3:::{name}",
+            resource_account=request.account or None,
+            context=_common(request),
+        )
+        missing = AwsError(
+            code="404" if request.http.method == "HEAD" else "NoSuchBucket",
+            message="The specified bucket does not exist",
+            status=_NOT_FOUND,
+        )
+        return Plan(checks=(check,), account=request.account, instead=missing)
+
+    def _check(
+        self,
+        request: AwsRequest,
+        bucket: Bucket,
+        action: str,
+        key: str | None,
+        extra: Mapping[str, Any] | None = None,
+        version: str | None = None,
+    ) -> Check:
+        context = _common(request)
+        tags: Mapping[str, str] | None = bucket.tags
+        if key is not None:
+            tags = None
+            existing = self._resources.object_tags(bucket.name, key, version)
+            context |= {f"s3:ExistingObjectTag/{k}": v for k, v in existing.items()}
+        else:
+            context |= _listing(request)
+        context |= {f"s3:BucketTag/{k}": v for k, v in bucket.tags.items()}
+        return Check(
+            action=action,
+            resource=bucket.arn if key is None else f"{bucket.arn}/{key}",
+            resource_account=bucket.account,
+            context=context | dict(extra or {}),
+            resource_policy=_policy(bucket),
+            resource_tags=tags,
+        )
+
+    def _object(self, request: AwsRequest, bucket: Bucket, key: str) -> tuple[Check, ...]:
+        operation, parameters = request.operation, request.parameters
+        version = parameters.get("VersionId")
+        action = OBJECT_ACTIONS[operation]
+        if version and operation in VERSIONED:
+            action = VERSIONED[operation]
+        extra = _object_context(request)
+        checks = [self._check(request, bucket, action, key, extra, version)]
+        if operation in ("CopyObject", "UploadPartCopy"):
+            checks += self._copy_source(request)
+        writes = operation in ("PutObject", "CopyObject", "CreateMultipartUpload")
+        if writes and parameters.get("Tagging"):
+            checks.append(self._check(request, bucket, "s3:PutObjectTagging", key, extra))
+        if writes and _grants(parameters):
+            checks.append(self._check(request, bucket, "s3:PutObjectAcl", key, extra))
+        if writes and parameters.get("ObjectLockMode"):
+            checks.append(self._check(request, bucket, "s3:PutObjectRetention", key, extra))
+        if writes and parameters.get("ObjectLockLegalHoldStatus"):
+            checks.append(self._check(request, bucket, "s3:PutObjectLegalHold", key, extra))
+        if parameters.get("BypassGovernanceRetention"):
+            checks.append(self._check(request, bucket, "s3:BypassGovernanceRetention", key))
+        if operation == "GetObjectAttributes":
+            second = "s3:GetObjectVersionAttributes" if version else "s3:GetObjectAttributes"
+            checks.append(self._check(request, bucket, second, key, extra, version))
+        return (*checks, *self._key_use(request, bucket, key))
+
+    def _key_use(self, request: AwsRequest, bucket: Bucket, key: str) -> tuple[Check, ...]:
+        """Objects under a customer managed key need that key's permission too (SSE-KMS)."""
+        operation, parameters = request.operation, request.parameters
+        needs: tuple[str, ...] = ()
+        key_id: str | None = None
+        if operation in ("PutObject", "CopyObject", "CreateMultipartUpload"):
+            asked = parameters.get("ServerSideEncryption") == "aws:kms"
+            key_id = str(parameters.get("SSEKMSKeyId") or "") if asked else bucket.kms_key
+            needs = ("GenerateDataKey",)
+        elif operation == "GetObject":
+            key_id = self._resources.object_key(bucket.name, key, parameters.get("VersionId"))
+            needs = ("Decrypt",)
+        if not key_id:
+            return ()
+        values = {"aws:s3:arn": f"{bucket.arn}/{key}"}
+        return key_checks(
+            self._resources,
+            request,
+            key_id,
+            needs,
+            via="s3",
+            owner=bucket.account,
+            encryption_context_values=values,
+        )
+
+    def _copy_source(self, request: AwsRequest) -> tuple[Check, ...]:
+        source = request.parameters.get("CopySource")
+        text = unquote(str(source)).lstrip("/")
+        path, _, query = text.partition("?versionId=")
+        name, _, key = path.partition("/")
+        bucket = self._resources.bucket(name)
+        action = "s3:GetObjectVersion" if query else "s3:GetObject"
+        if bucket is None:
+            return (
+                Check(
+                    action=action,
+                    resource=f"arn:aws:s3:::{path}",
+                    resource_account=request.account,
+                    context=_common(request),
+                ),
+            )
+        checks = [self._check(request, bucket, action, key, version=query or None)]
+        if request.parameters.get("TaggingDirective", "COPY") == "COPY" and (
+            self._resources.object_tags(name, key, query or None)
+        ):
+            tagging = "s3:GetObjectVersionTagging" if query else "s3:GetObjectTagging"
+            checks.append(self._check(request, bucket, tagging, key, version=query or None))
+        return tuple(checks)
+
+    def _delete_objects(self, request: AwsRequest, bucket: Bucket) -> Plan | Unmapped:
+        objects = (request.parameters.get("Delete") or {}).get("Objects") or ()
+        if not objects:
+            return Unmapped("DeleteObjects names no object")
+        checks = []
+        for entry in objects:
+            version = entry.get("VersionId")
+            action = "s3:DeleteObjectVersion" if version else "s3:DeleteObject"
+            checks.append(self._check(request, bucket, action, str(entry["Key"]), version=version))
+        return Plan(checks=tuple(checks), account=bucket.account)
+
+
+def _policy(bucket: Bucket) -> CompiledPolicy | None:
+    if bucket.policy is None:
+        return None
+    return compiled(bucket.policy, PolicyKind.RESOURCE, bucket.arn)
+
+
+def _grants(parameters: Mapping[str, Any]) -> bool:
+    named = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
+    return bool(parameters.get("ACL")) or any(parameters.get(name) for name in named)
+
+
+def _common(request: AwsRequest) -> Context:
+    http = request.http
+    context: Context = {"s3:authType": "REST-HEADER", "s3:signatureversion": "AWS4-HMAC-SHA256"}
+    if http.header("authorization") is None:
+        context["s3:authType"] = "REST-QUERY-STRING"
+    payload = http.header("x-amz-content-sha256")
+    if payload is not None:
+        context["s3:x-amz-content-sha256"] = payload
+    acl = request.parameters.get("ACL")
+    if acl:
+        context["s3:x-amz-acl"] = str(acl)
+    for key, member in (
+        ("s3:x-amz-grant-full-control", "GrantFullControl"),
+        ("s3:x-amz-grant-read", "GrantRead"),
+        ("s3:x-amz-grant-read-acp", "GrantReadACP"),
+        ("s3:x-amz-grant-write", "GrantWrite"),
+        ("s3:x-amz-grant-write-acp", "GrantWriteACP"),
+    ):
+        if request.parameters.get(member):
+            context[key] = str(request.parameters[member])
+    return context
+
+
+def _listing(request: AwsRequest) -> Context:
+    context: Context = {}
+    for key, member in (
+        ("s3:prefix", "Prefix"),
+        ("s3:delimiter", "Delimiter"),
+        ("s3:max-keys", "MaxKeys"),
+    ):
+        if request.parameters.get(member) is not None:
+            context[key] = str(request.parameters[member])
+    return context
+
+
+def _object_context(request: AwsRequest) -> Context:
+    parameters = request.parameters
+    context: Context = {}
+    for key, member in (
+        ("s3:VersionId", "VersionId"),
+        ("s3:x-amz-copy-source", "CopySource"),
+        ("s3:x-amz-metadata-directive", "MetadataDirective"),
+        ("s3:x-amz-server-side-encryption", "ServerSideEncryption"),
+        ("s3:x-amz-server-side-encryption-aws-kms-key-id", "SSEKMSKeyId"),
+        ("s3:x-amz-server-side-encryption-customer-algorithm", "SSECustomerAlgorithm"),
+        ("s3:x-amz-storage-class", "StorageClass"),
+        ("s3:x-amz-website-redirect-location", "WebsiteRedirectLocation"),
+        ("s3:object-lock-mode", "ObjectLockMode"),
+        ("s3:object-lock-legal-hold", "ObjectLockLegalHoldStatus"),
+        ("s3:if-match", "IfMatch"),
+        ("s3:if-none-match", "IfNoneMatch"),
+    ):
+        if parameters.get(member) is not None:
+            context[key] = str(parameters[member])
+    tagging = parameters.get("Tagging")
+    tags: dict[str, str] = {}
+    if isinstance(tagging, str):
+        tags = dict(parse_qsl(tagging, keep_blank_values=True))
+    elif isinstance(tagging, dict):
+        tags = {str(t["Key"]): str(t["Value"]) for t in tagging.get("TagSet") or ()}
+    if tags:
+        context |= {f"s3:RequestObjectTag/{key}": value for key, value in tags.items()}
+        context["s3:RequestObjectTagKeys"] = tuple(tags)
+    return context
+
+
+def _refused(request: AwsRequest) -> AwsError | None:
+    """Refuse a bucket policy that is no policy, before it is stored."""
+    if request.operation != "PutBucketPolicy":
+        return None
+    try:
+        compiled(str(request.parameters.get("Policy")), PolicyKind.RESOURCE, "bucket-policy")
+    except MalformedPolicy as error:
+        return AwsError(code="MalformedPolicy", message=str(error), status=400)
+    return None
