@@ -1,0 +1,399 @@
+"""Organisation policies: orgpolicy.googleapis.com/v2, the older v1 methods, and their enforcement.
+
+- Only constraints that this cloud enforces can be set: a policy that binds nothing is refused,
+  not stored.
+- The nearest policy wins; a list policy with `inheritFromParent` is merged with its parent's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from iamrange.clouds.gcp.access import Access, denied
+from iamrange.clouds.gcp.errors import (
+    ApiError,
+    already_exists,
+    failed_precondition,
+    invalid_argument,
+    not_found,
+)
+from iamrange.clouds.gcp.state import Project, new_etag, timestamp
+from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
+from iamrange.core.decision import Effect, LayerAnswer, Outcome, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from iamrange.clouds.gcp.authorize import Target
+
+POINT: Final = "gcp.organization-policy"
+BOOLEAN: Final = frozenset(
+    {
+        "iam.disableServiceAccountCreation",
+        "iam.disableServiceAccountKeyCreation",
+        "iam.managed.disableServiceAccountKeyCreation",
+    }
+)
+LISTS: Final = {
+    # constraint: whether everything is allowed where no policy is set
+    "iam.workloadIdentityPoolProviders": True,
+    "iam.allowServiceAccountCredentialLifetimeExtension": False,
+}
+_VIOLATION: Final = "Precondition check failed."
+
+
+@dataclass(frozen=True, slots=True)
+class _Effective:
+    """The rules that bind a resource, and the policy that they came from."""
+
+    policy: str
+    rules: tuple[Body, ...]
+
+
+class OrganizationPolicies:
+    """The policies and the questions that other services ask of them."""
+
+    def __init__(self, access: Access) -> None:
+        """Take the shared access."""
+        self._access = access
+        self._state = access.state
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes of the v2 API, and of v1 on Resource Manager."""
+        v2 = service_routes(
+            "orgpolicy.googleapis.com",
+            [
+                ("POST", "/v2/{kind}/{owner}/policies", self.create),
+                ("GET", "/v2/{kind}/{owner}/policies", self.list_policies),
+                ("GET", "/v2/{kind}/{owner}/policies/{constraint}", self.get),
+                ("PATCH", "/v2/{kind}/{owner}/policies/{constraint}", self.patch),
+                ("DELETE", "/v2/{kind}/{owner}/policies/{constraint}", self.delete),
+                (
+                    "GET",
+                    "/v2/{kind}/{owner}/policies/{constraint}:getEffectivePolicy",
+                    self.get_effective,
+                ),
+            ],
+        )
+        v1 = service_routes(
+            "cloudresourcemanager.googleapis.com",
+            [
+                ("POST", "/v1/{kind}/{owner}:getOrgPolicy", self.get_v1),
+                ("POST", "/v1/{kind}/{owner}:setOrgPolicy", self.set_v1),
+                ("POST", "/v1/{kind}/{owner}:clearOrgPolicy", self.clear_v1),
+            ],
+        )
+        return (*v2, *v1)
+
+    # --- enforcement
+
+    def require_not_enforced(
+        self, call: Call, project: Project, constraint: str, subject: str, message: str
+    ) -> None:
+        """Refuse what a boolean constraint forbids.
+
+        Raises:
+            ApiError: 400 FAILED_PRECONDITION.
+        """
+        effective = self._effective(project, constraint)
+        enforced = bool(effective and any(rule.get("enforce") for rule in effective.rules))
+        self._obey(call, constraint, effective, subject, message, refused=enforced)
+
+    def require_allowed_value(
+        self, call: Call, project: Project, constraint: str, value: str, subject: str
+    ) -> None:
+        """Refuse a value that a list constraint does not allow.
+
+        Raises:
+            ApiError: 400 FAILED_PRECONDITION.
+        """
+        effective = self._effective(project, constraint)
+        refused = not _allows(effective, value, default=LISTS[constraint])
+        description = f"Org Policy violated for value: '{value}'."
+        self._obey(call, constraint, effective, subject, description, refused=refused)
+
+    def require_longer_lifetime(self, call: Call, project: Project, email: str) -> None:
+        """Refuse an access token of more than an hour where no policy allows it.
+
+        Raises:
+            ApiError: 400 INVALID_ARGUMENT.
+        """
+        constraint = "iam.allowServiceAccountCredentialLifetimeExtension"
+        effective = self._effective(project, constraint)
+        allowed = _allows(effective, email, default=LISTS[constraint])
+        layer = f"constraints/{constraint}"
+        answer = LayerAnswer(
+            layer,
+            Effect.ALLOW if allowed else Effect.DENY,
+            "lifetime-extended" if allowed else "lifetime-not-extended",
+            decided_by=Statement(effective.policy, constraint) if effective else None,
+        )
+        subject = f"projects/{project.id}/serviceAccounts/{email}"
+        outcome, _ = self._access.decide(call, POINT, constraint, subject, (answer,), _combine)
+        if outcome is Outcome.DENY:
+            raise invalid_argument(
+                f"Access tokens for service account {email} can not have lifetimes of more than "
+                f"1 hour. Use the Org Policy Constraint {layer} to allow up to 12 hours."
+            )
+
+    def _obey(  # noqa: PLR0913 - each names one part
+        self,
+        call: Call,
+        constraint: str,
+        effective: _Effective | None,
+        subject: str,
+        description: str,
+        *,
+        refused: bool,
+    ) -> None:
+        layer = f"constraints/{constraint}"
+        if effective is None:
+            answer = LayerAnswer(layer, Effect.NOT_APPLICABLE, "no-policy")
+        else:
+            statement = Statement(effective.policy, constraint)
+            effect = Effect.DENY if refused else Effect.ALLOW
+            reason = "constraint-violated" if refused else "constraint-satisfied"
+            answer = LayerAnswer(layer, effect, reason, decided_by=statement)
+        outcome, _ = self._access.decide(
+            call, POINT, constraint, subject.removeprefix("orgpolicy:"), (answer,), _combine
+        )
+        if outcome is Outcome.DENY:
+            message = description if constraint in BOOLEAN else _VIOLATION
+            raise failed_precondition(message, layer, subject, description)
+
+    def _effective(self, project: Project, constraint: str) -> _Effective | None:
+        owners = [f"projects/{project.id}"]
+        if project.organization is not None:
+            owners.append(f"organizations/{project.organization.id}")
+        return self._merged(owners, constraint)
+
+    def _merged(self, owners: list[str], constraint: str) -> _Effective | None:
+        rules: list[Body] = []
+        source = ""
+        for owner in owners:
+            policy = self._state.organization_policies.get((owner, constraint))
+            if policy is None:
+                continue
+            spec = policy["spec"]
+            if spec.get("reset"):
+                break
+            rules.extend(spec.get("rules", ()))
+            source = source or f"{owner}/policies/{constraint}"
+            if not spec.get("inheritFromParent"):
+                break
+        return _Effective(source, tuple(rules)) if source else None
+
+    # --- v2
+
+    def create(self, call: Call, kind: str, owner: str) -> Body:
+        """Create a policy."""
+        body = call.json()
+        constraint = str(body.get("name", "")).rpartition("/policies/")[2]
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policies.create", constraint)
+        self._access.require(call, "orgpolicy.policies.create", target)
+        if (key, constraint) in self._state.organization_policies:
+            raise already_exists()
+        return self._store(key, shown, constraint, body)
+
+    def list_policies(self, call: Call, kind: str, owner: str) -> Body:
+        """List the policies that are set on a resource."""
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policies.list")
+        self._access.require(call, "orgpolicy.policies.list", target)
+        found = [
+            self._shown(shown, constraint, policy)
+            for (at, constraint), policy in self._state.organization_policies.items()
+            if at == key
+        ]
+        return {"policies": found} if found else {}
+
+    def get(self, call: Call, kind: str, owner: str, constraint: str) -> Body:
+        """Return a policy."""
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policy.get", constraint)
+        self._access.require(call, "orgpolicy.policy.get", target)
+        return self._shown(shown, constraint, self._found(key, constraint))
+
+    def get_effective(self, call: Call, kind: str, owner: str, constraint: str) -> Body:
+        """Return the rules that bind a resource."""
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policy.get", constraint)
+        self._access.require(call, "orgpolicy.policy.get", target)
+        project = self._state.project(owner) if kind == "projects" else None
+        effective = (
+            self._effective(project, constraint) if project else self._merged([key], constraint)
+        )
+        default: Body = (
+            {"enforce": False} if constraint in BOOLEAN else {"allowAll": LISTS[constraint]}
+        )
+        rules = list(effective.rules) if effective else [default]
+        return {"name": f"{shown}/policies/{constraint}", "spec": {"rules": rules}}
+
+    def patch(self, call: Call, kind: str, owner: str, constraint: str) -> Body:
+        """Replace a policy's spec."""
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policies.update", constraint)
+        self._access.require(call, "orgpolicy.policies.update", target)
+        current = self._found(key, constraint)
+        body = call.json()
+        etag = body.get("etag") or (body.get("spec") or {}).get("etag")
+        if etag and etag not in (current["etag"], current["spec"]["etag"]):
+            raise ApiError("ABORTED", "The etag does not match the current policy.")
+        return self._store(key, shown, constraint, body)
+
+    def delete(self, call: Call, kind: str, owner: str, constraint: str) -> Body:
+        """Delete a policy."""
+        key, target, _ = self._owner(call, kind, owner, "orgpolicy.policies.delete", constraint)
+        self._access.require(call, "orgpolicy.policies.delete", target)
+        self._found(key, constraint)
+        del self._state.organization_policies[(key, constraint)]
+        return {}
+
+    # --- v1
+
+    def get_v1(self, call: Call, kind: str, owner: str) -> Body:
+        """Return a policy in the v1 shape."""
+        constraint = str(call.json().get("constraint", "")).removeprefix("constraints/")
+        key, target, _ = self._owner(call, kind, owner, "orgpolicy.policy.get", constraint)
+        self._access.require(call, "orgpolicy.policy.get", target)
+        policy = self._state.organization_policies.get((key, constraint))
+        answer: Body = {"constraint": f"constraints/{constraint}"}
+        if policy is None:
+            return {**answer, "etag": "ACAB"}
+        return {**answer, "etag": policy["etag"], **_to_v1(constraint, policy["spec"])}
+
+    def set_v1(self, call: Call, kind: str, owner: str) -> Body:
+        """Set a policy in the v1 shape."""
+        given = call.json().get("policy") or {}
+        constraint = str(given.get("constraint", "")).removeprefix("constraints/")
+        key, target, shown = self._owner(call, kind, owner, "orgpolicy.policy.set", constraint)
+        self._access.require(call, "orgpolicy.policy.set", target)
+        stored = self._store(key, shown, constraint, {"spec": _from_v1(given)})
+        return {**given, "etag": stored["etag"]}
+
+    def clear_v1(self, call: Call, kind: str, owner: str) -> Body:
+        """Remove a policy."""
+        constraint = str(call.json().get("constraint", "")).removeprefix("constraints/")
+        key, target, _ = self._owner(call, kind, owner, "orgpolicy.policy.set", constraint)
+        self._access.require(call, "orgpolicy.policy.set", target)
+        self._state.organization_policies.pop((key, constraint), None)
+        return {}
+
+    def _owner(
+        self, call: Call, kind: str, owner: str, permission: str, constraint: str | None = None
+    ) -> tuple[str, Target, str]:
+        """Return the key, the target and the shown name of a policy's owner."""
+        del call
+        if constraint is not None and constraint not in BOOLEAN and constraint not in LISTS:
+            raise not_found(f"Constraint constraints/{constraint} is not served here.")
+        if kind == "projects" and (project := self._state.project(owner)):
+            target = self._access.project_target(project)
+            return f"projects/{project.id}", target, f"projects/{project.number}"
+        if kind == "organizations" and (organization := self._state.organizations.get(owner)):
+            name = f"organizations/{organization.id}"
+            return name, self._access.organization_target(organization), name
+        raise denied(permission, f"{kind}/{owner}")
+
+    def _found(self, key: str, constraint: str) -> Body:
+        policy = self._state.organization_policies.get((key, constraint))
+        if policy is None:
+            raise not_found()
+        return policy
+
+    def _store(self, key: str, shown: str, constraint: str, body: Body) -> Body:
+        spec = body.get("spec")
+        if not isinstance(spec, dict):
+            raise invalid_argument("The policy has no spec.")
+        if body.get("dryRunSpec"):
+            raise ApiError("UNIMPLEMENTED", "dryRunSpec is not served here.")
+        kept = {
+            name: spec[name] for name in ("rules", "inheritFromParent", "reset") if name in spec
+        }
+        _check_rules(constraint, kept)
+        etag = new_etag()
+        now = timestamp(self._access.clock.now())
+        policy = {"etag": etag, "spec": {**kept, "etag": etag, "updateTime": now}}
+        self._state.organization_policies[(key, constraint)] = policy
+        return self._shown(shown, constraint, policy)
+
+    @staticmethod
+    def _shown(owner: str, constraint: str, policy: Body) -> Body:
+        return {"name": f"{owner}/policies/{constraint}", **policy}
+
+
+def _combine(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
+    refusing = next((layer for layer in layers if layer.refuses), None)
+    return (Outcome.DENY, refusing.reason) if refusing else (Outcome.ALLOW, layers[0].reason)
+
+
+def _allows(effective: _Effective | None, value: str, *, default: bool) -> bool:
+    """Answer for a list constraint: a denied value is refused, whatever is allowed."""
+    if effective is None:
+        return default
+    denied_values = set(_values(effective.rules, "deniedValues"))
+    allowed_values = set(_values(effective.rules, "allowedValues"))
+    if any(rule.get("denyAll") for rule in effective.rules) or _listed(value, denied_values):
+        return False
+    if any(rule.get("allowAll") for rule in effective.rules) or _listed(value, allowed_values):
+        return True
+    return not allowed_values
+
+
+def _listed(value: str, values: set[str]) -> bool:
+    return value in {text.removeprefix("is:") for text in values}
+
+
+def _values(rules: Iterable[Body], name: str) -> list[str]:
+    return [text for rule in rules for text in (rule.get("values") or {}).get(name) or ()]
+
+
+def _check_rules(constraint: str, spec: Body) -> None:
+    rules = spec.get("rules", [])
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise invalid_argument("Invalid value at 'spec.rules'.")
+    if spec.get("reset") and rules:
+        raise invalid_argument("A policy that resets has no rules.")
+    if not spec.get("reset") and not rules:
+        raise invalid_argument("A policy needs at least one rule, or reset.")
+    for rule in rules:
+        if rule.get("condition"):
+            raise ApiError("UNIMPLEMENTED", "Conditional rules are not served here.")
+        if constraint in BOOLEAN and not isinstance(rule.get("enforce"), bool):
+            raise invalid_argument(f"Constraint {constraint} takes rules with 'enforce' only.")
+        if constraint in LISTS and "enforce" in rule:
+            raise invalid_argument(f"Constraint {constraint} takes lists of values.")
+        if constraint in LISTS and not (
+            rule.get("allowAll") or rule.get("denyAll") or rule.get("values")
+        ):
+            raise invalid_argument("A rule needs values, allowAll or denyAll.")
+
+
+def _to_v1(constraint: str, spec: Body) -> Body:
+    if spec.get("reset"):
+        return {"restoreDefault": {}}
+    rules = spec["rules"]
+    if constraint in BOOLEAN:
+        return {"booleanPolicy": {"enforced": any(rule.get("enforce") for rule in rules)}}
+    policy: dict[str, Any] = {}
+    if any(rule.get("allowAll") for rule in rules):
+        policy["allValues"] = "ALLOW"
+    if any(rule.get("denyAll") for rule in rules):
+        policy["allValues"] = "DENY"
+    for name in ("allowedValues", "deniedValues"):
+        if values := _values(rules, name):
+            policy[name] = values
+    if spec.get("inheritFromParent"):
+        policy["inheritFromParent"] = True
+    return {"listPolicy": policy}
+
+
+def _from_v1(given: Body) -> Body:
+    if "restoreDefault" in given:
+        return {"reset": True}
+    if "booleanPolicy" in given:
+        return {"rules": [{"enforce": bool((given["booleanPolicy"] or {}).get("enforced"))}]}
+    listed = given.get("listPolicy")
+    if not isinstance(listed, dict):
+        raise invalid_argument("The policy has neither booleanPolicy nor listPolicy.")
+    if listed.get("allValues") in ("ALLOW", "DENY"):
+        rule: Body = {"allowAll" if listed["allValues"] == "ALLOW" else "denyAll": True}
+    else:
+        rule = {"values": {n: listed[n] for n in ("allowedValues", "deniedValues") if n in listed}}
+    return {"rules": [rule], "inheritFromParent": bool(listed.get("inheritFromParent"))}

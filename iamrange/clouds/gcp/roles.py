@@ -1,0 +1,44 @@
+"""Which permissions a role holds: Google's predefined roles, as far as this range serves them.
+
+- The data (`roles.json`) names permissions of the services served here and no others.
+- A role that is not in the data is refused where a policy is set, as the real API refuses a role
+  that does not exist: a binding never silently grants nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Final
+
+Permissions = frozenset[str]
+RoleBook = Callable[[str], Permissions | None]
+"""Gives a role's permissions, or None for a role that does not exist."""
+
+BASIC: Final = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
+ADMINISTRATOR: Final = "roles/iamrange.administrator"
+"""The range's own: held by the administrator of a project, above the project's policy."""
+
+
+@cache
+def predefined() -> Mapping[str, Permissions]:
+    """Return the predefined roles."""
+    text = resources.files("iamrange.clouds.gcp").joinpath("roles.json").read_text("utf-8")
+    data = json.loads(text)
+    groups: dict[str, list[str]] = data["groups"]
+    roles: dict[str, Permissions] = {}
+    for role, members in data["roles"].items():
+        held: set[str] = set()
+        for member in members:
+            held.update(groups[member[1:]] if member.startswith("@") else [member])
+        roles[role] = frozenset(held)
+    roles[ADMINISTRATOR] = frozenset().union(*roles.values()) - frozenset(data["identity_use"])
+    return roles
+
+
+@cache
+def known_permissions() -> Permissions:
+    """Return every permission that this range serves."""
+    return frozenset().union(*predefined().values())

@@ -1,0 +1,114 @@
+"""The whole way of an agent: token file, exchange, impersonation, secret; all clients unpatched."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.auth import identity_pool
+from google.cloud import secretmanager_v1
+
+IAM = "https://iam.googleapis.com/v1/projects/acme-lab"
+SECRETS = "https://secretmanager.googleapis.com/v1/projects/acme-lab/secrets"
+ISSUER = "https://idp.agents.example"
+POOL = "projects/1234567890/locations/global/workloadIdentityPools/agents"
+ACCOUNT = "planner@acme-lab.iam.gserviceaccount.com"
+SUBJECT = f"principal://iam.googleapis.com/{POOL}/subject/agent:planner"
+
+
+@pytest.fixture
+def prepared(world: Any) -> Any:
+    world.done(
+        "POST", f"{IAM}/locations/global/workloadIdentityPools?workloadIdentityPoolId=agents"
+    )
+    world.done(
+        "POST",
+        f"{IAM}/locations/global/workloadIdentityPools/agents/providers"
+        "?workloadIdentityPoolProviderId=idp",
+        {"attributeMapping": {"google.subject": "assertion.sub"}, "oidc": {"issuerUri": ISSUER}},
+    )
+    world.done("POST", f"{IAM}/serviceAccounts", {"accountId": "planner"})
+    _grant(
+        world,
+        f"{IAM}/serviceAccounts/{ACCOUNT}",
+        "roles/iam.workloadIdentityUser",
+        SUBJECT,
+    )
+    world.done("POST", f"{SECRETS}?secretId=canary", {"replication": {"automatic": {}}})
+    world.done("POST", f"{SECRETS}/canary:addVersion", {"payload": {"data": "bm9uY2U="}})
+    return world
+
+
+def _grant(world: Any, resource: str, role: str, member: str) -> None:
+    policy = {"bindings": [{"role": role, "members": [member]}]}
+    world.done("POST", f"{resource}:setIamPolicy", {"policy": policy})
+
+
+def _client(
+    world: Any, folder: Path, *, account: str | None = ACCOUNT
+) -> secretmanager_v1.SecretManagerServiceClient:
+    now = int(time.time())
+    token = world.issuer.key.sign(
+        {
+            "iss": ISSUER,
+            "sub": "agent:planner",
+            "aud": f"https://iam.googleapis.com/{POOL}/providers/idp",
+            "iat": now - 60,
+            "exp": now + 240,
+        }
+    )
+    (folder / "token").write_text(token)
+    config: dict[str, Any] = {
+        "type": "external_account",
+        "audience": f"//iam.googleapis.com/{POOL}/providers/idp",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"file": str(folder / "token")},
+    }
+    if account:
+        config["service_account_impersonation_url"] = (
+            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
+            f"{account}:generateAccessToken"
+        )
+    credentials = identity_pool.Credentials.from_info(
+        config, scopes=["https://www.googleapis.com/auth/cloud-platform"]
+    )
+    return secretmanager_v1.SecretManagerServiceClient(credentials=credentials, transport="rest")
+
+
+NAME = "projects/acme-lab/secrets/canary/versions/latest"
+
+
+def test_an_agent_reads_its_secret_through_its_service_account(
+    prepared: Any, tmp_path: Path
+) -> None:
+    _grant(
+        prepared,
+        f"{SECRETS}/canary",
+        "roles/secretmanager.secretAccessor",
+        f"serviceAccount:{ACCOUNT}",
+    )
+    answer = _client(prepared, tmp_path).access_secret_version(name=NAME)
+    assert answer.payload.data == b"nonce"
+    record = prepared.last("gcp.authorize")
+    assert record.layers[1].decided_by.statement == "roles/secretmanager.secretAccessor"
+
+
+def test_an_agent_reads_its_secret_with_the_federated_token_itself(
+    prepared: Any, tmp_path: Path
+) -> None:
+    _grant(prepared, f"{SECRETS}/canary", "roles/secretmanager.secretAccessor", SUBJECT)
+    client = _client(prepared, tmp_path, account=None)
+    assert client.access_secret_version(name=NAME).payload.data == b"nonce"
+
+
+def test_without_a_binding_on_the_secret_the_agent_is_refused(
+    prepared: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(exceptions.Forbidden, match=r"secretmanager\.versions\.access"):
+        _client(prepared, tmp_path).access_secret_version(name=NAME)
+    record = prepared.last("gcp.authorize")
+    assert (record.reason, record.layers[1].near_misses) == ("no-binding-allows", ())
