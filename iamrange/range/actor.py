@@ -20,6 +20,7 @@ import google.auth.exceptions
 import requests
 
 from iamrange.core.scenario import AwsSession, Taken
+from iamrange.identity.agent import AgentIdentity, AgentIdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +61,21 @@ def work(spec: Mapping[str, Any]) -> dict[str, Any]:
     return _reported(run)
 
 
+def project(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an agent's tokens where SDKs read them, as a node's agent does for a workload.
+
+    `spec`: `home` and `audiences` (file name -> audience). Returns `written`, or `broke`.
+    """
+
+    def run() -> dict[str, Any]:
+        identity = AgentIdentity(spec["home"])
+        for name, audience in spec["audiences"].items():
+            identity.write_token_file(audience, identity.home / name)
+        return {"written": sorted(spec["audiences"])}
+
+    return _reported(run)
+
+
 def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return run()
@@ -71,6 +87,8 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return _from_google_auth(error)
     except google.api_core.exceptions.GoogleAPICallError as error:
         return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
+    except AgentIdentityError as error:
+        return {"broke" if error.code == "unreachable" else "refused": error.code}
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else SERVER_ERROR
         return _by_status(status, f"HTTP {status}", error)

@@ -1,0 +1,226 @@
+"""A stack, deployed into a world by the real engine: the base of a run, and its snapshots.
+
+- One `pulumi up` makes the base. A snapshot forks the world and copies the stack's state, and a
+  control goes off there by another real `pulumi up`.
+- Switching a control may change what the control declares that it touches, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from iamrange.core.controls import control_named
+from iamrange.engine.run import Engine
+from iamrange.engine.workspace import Workspace
+from iamrange.range.agents import Enrolment
+from iamrange.range.canaries import canaries_for, planting
+from iamrange.range.landing import Landing, landing_of
+from iamrange.range.processes import ProcessError, Zygote
+from iamrange.range.stage import Stage, stage_from_outputs
+from iamrange.range.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from iamrange.core.scenario import Asset, Part
+    from iamrange.engine.events import Progress, Step
+    from iamrange.engine.program_host import ProgramHost
+    from iamrange.range.processes import Child
+
+STACK_FOLDER = "stack"
+_START_SECONDS = 60.0
+_PLANT_SECONDS = 120.0
+_END_SECONDS = 5.0
+
+
+class DeploymentError(Exception):
+    """The stack could not be deployed, or switching a control did what it must not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every deployment of a run is made with."""
+
+    zygote: Zygote
+    cli: Path
+    program: ProgramHost
+    project: Path
+    stack: str
+    run_id: str
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One world with one stack in it. `homes` are the agents' home folders.
+
+    `off` are the controls that are off here, the stack's own included.
+    """
+
+    tools: Tools
+    landing: Landing
+    world: World
+    engine: Engine
+    stage: Stage
+    canaries: Mapping[Asset, str]
+    homes: dict[Part, Path]
+    off: frozenset[str]
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @classmethod
+    def create(cls, tools: Tools, progress: Progress | None = None) -> Deployment:
+        """Start a world, deploy the stack, plant the canaries and enrol the agents.
+
+        Raises:
+            DeploymentError, LandingError, StageError, EngineError, ProcessError: it could not.
+        """
+        with contextlib.ExitStack() as undo:
+            workspace_folder = undo.enter_context(_scratch(tools))
+            workspace = Workspace.create(tools.project, workspace_folder, tools.stack)
+            landing = landing_of(workspace.config())
+            world = World.start(landing.world_config(tools.run_id), zygote=tools.zygote)
+            undo.callback(world.stop)
+            workspace = workspace.copy_to(world.folder / STACK_FOLDER)
+            engine = Engine(tools.cli, workspace, program=tools.program)
+            engine.init()
+            with served(tools, landing, world, engine):
+                result = engine.up(progress=progress)
+            stage = stage_from_outputs(result.outputs)
+            canaries = canaries_for(stage)
+            _plant(tools, planting(world, landing, stage, canaries))
+            enrolment = Enrolment(world, stage, tools.run_id, landing.region)
+            deployment = cls(
+                tools=tools,
+                landing=landing,
+                world=world,
+                engine=engine,
+                stage=stage,
+                canaries=canaries,
+                homes=enrolment.all(),
+                off=landing.off,
+            )
+            undo.pop_all()
+            return deployment
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop its world."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the world and remove all that it had."""
+        self.world.stop()
+
+    @property
+    def enrolment(self) -> Enrolment:
+        """How agents are enrolled here."""
+        return Enrolment(self.world, self.stage, self.tools.run_id, self.landing.region)
+
+    def fork(
+        self, *, rogue: str | None = None, rogue_arguments: Mapping[str, Any] | None = None
+    ) -> Deployment:
+        """Snapshot the world as it is; the stack's state is shared until `copied` is asked for."""
+        with self.lock:
+            world = self.world.fork(rogue=rogue, rogue_arguments=rogue_arguments)
+        return Deployment(
+            tools=self.tools,
+            landing=self.landing,
+            world=world,
+            engine=self.engine,
+            stage=self.stage,
+            canaries=self.canaries,
+            homes=dict(self.homes),
+            off=self.off,
+        )
+
+    def reconfigure(
+        self,
+        *,
+        off: Iterable[str] = (),
+        incidents: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run `pulumi up` in this fork, on a copy of the state, with these controls off.
+
+        Raises:
+            DeploymentError: it changed a resource of a type that no switched control touches.
+        """
+        off = frozenset(off)
+        switched = off ^ self.off
+        self.engine = self.engine.copy_to(self.world.folder / STACK_FOLDER, {})
+        self.engine.set_config({"iamrange:controls": dict.fromkeys(sorted(off), False)})
+        if incidents is not None:
+            self.engine.set_config({"iamrange:incidents": dict(incidents)})
+        with served(self.tools, self.landing, self.world, self.engine):
+            result = self.engine.up(progress=progress)
+        if incidents is None:
+            _check_touched(switched, result.changed)
+        self.off = off
+
+
+@contextlib.contextmanager
+def served(tools: Tools, landing: Landing, world: World, engine: Engine) -> Iterator[Child]:
+    """Serve the embedded providers of a world while the block runs, for the engine to use."""
+    child = tools.zygote.spawn(
+        "iamrange.range.provider_host:serve_providers",
+        {"clouds": landing.clouds_of(world)},
+        cwd=world.folder,
+        name="providers",
+        stderr=world.folder / "providers.log",
+        serves=True,
+    )
+    try:
+        answer = child.receive(_START_SECONDS)
+        engine.environment["PULUMI_DEBUG_PROVIDERS"] = answer["debug_providers"]
+        yield child
+    finally:
+        child.kill()
+        with contextlib.suppress(ProcessError):
+            child.wait(_END_SECONDS)
+
+
+@contextlib.contextmanager
+def _scratch(tools: Tools) -> Iterator[Path]:
+    """Give a folder for the first copy of the stack's config, read before there is a world."""
+    import tempfile  # noqa: PLC0415 - here alone
+    from pathlib import Path  # noqa: PLC0415 - here alone
+
+    with tempfile.TemporaryDirectory(prefix=f"iamrange-{tools.run_id}-") as folder:
+        yield Path(folder) / STACK_FOLDER
+
+
+def _plant(tools: Tools, orders: Mapping[str, Any]) -> None:
+    child = tools.zygote.spawn(
+        "iamrange.range.canaries:plant", {"spec": orders}, name="planting of canaries"
+    )
+    planted = child.receive(_PLANT_SECONDS)
+    child.wait(_END_SECONDS)
+    if planted != len(orders["values"]):
+        raise DeploymentError(
+            f"canaries: expected {len(orders['values'])} planted, got {planted!r}"
+        )
+
+
+def _check_touched(switched: Iterable[str], changed: Iterable[Step]) -> None:
+    """Hold a switch to what its control declares.
+
+    Raises:
+        DeploymentError: another type of resource changed, or nothing did.
+    """
+    controls = [control_named(name) for name in switched]
+    allowed = {kind for control in controls for kind in control.touches}
+    types = {step.type for step in changed if step.type != "pulumi:pulumi:Stack"}
+    names = ", ".join(sorted(control.id for control in controls))
+    if controls and not types & allowed:
+        raise DeploymentError(f"switching {names}: expected a change, the program made none")
+    if types - allowed:
+        raise DeploymentError(
+            f"switching {names}: changed {', '.join(sorted(types - allowed))}, "
+            f"declared are {', '.join(sorted(allowed)) or 'none'}"
+        )

@@ -1,0 +1,114 @@
+"""The landing zone that a stack expects to find: accounts, organisations and projects.
+
+- Read from the stack's own config, so that the world and the program agree on every name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from iamrange.core.controls import control_named
+from iamrange.range.config import Project, WorldConfig
+from iamrange.range.rogues import ROGUES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iamrange.range.world import World
+
+
+class LandingError(Exception):
+    """The stack's config does not say what the range needs to build its landing zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What a stack's config says about the clouds around it."""
+
+    region: str
+    management: str
+    members: tuple[str, ...]
+    workloads: str
+    organization: str | None
+    project: str
+    project_number: str
+    off: frozenset[str]
+
+    def world_config(self, run_id: str) -> WorldConfig:
+        """Return the configuration of a world with this landing zone and nothing on it."""
+        return WorldConfig(
+            run_id=run_id,
+            aws_accounts=(self.management, *self.members),
+            aws_organization=self.management,
+            aws_members=self.members,
+            gcp_organization=self.organization,
+            gcp_projects=(
+                Project(
+                    id=self.project, number=self.project_number, organization=self.organization
+                ),
+            ),
+            rogues=ROGUES,
+        )
+
+    def clouds_of(self, world: World) -> dict[str, Any]:
+        """Return what the embedded providers of a world are told: endpoints and administrators."""
+        return {
+            "aws": {
+                "url": world.aws_endpoint,
+                "keys": {account: dict(key) for account, key in world.aws_keys.items()},
+                "management": self.management,
+                "region": self.region,
+            },
+            "gcp": {
+                "url": world.gcp_endpoint,
+                "tokens": dict(world.gcp_tokens),
+                "numbers": {self.project: self.project_number},
+            },
+        }
+
+
+def landing_of(config: Mapping[str, Any]) -> Landing:
+    """Read the landing zone from a stack's config.
+
+    Raises:
+        LandingError: a key is missing or of the wrong kind.
+        UnknownNameError: `iamrange:controls` names no control.
+    """
+    accounts = _object(config, "iamrange:accounts")
+    gcp = _object(config, "iamrange:gcp")
+    controls = _object(config, "iamrange:controls", default={})
+    for name in controls:
+        control_named(name)
+    members = tuple(
+        str(account)
+        for role, account in accounts.items()
+        if role != "management" and str(account) != str(accounts.get("management"))
+    )
+    return Landing(
+        region=str(config.get("aws:region", "us-east-1")),
+        management=_text(accounts, "iamrange:accounts", "management"),
+        members=members,
+        workloads=_text(accounts, "iamrange:accounts", "workloads"),
+        organization=str(gcp["organization"]) if gcp.get("organization") else None,
+        project=_text(gcp, "iamrange:gcp", "project"),
+        project_number=_text(gcp, "iamrange:gcp", "project-number"),
+        off=frozenset(name for name, on in controls.items() if on is False),
+    )
+
+
+def _object(
+    config: Mapping[str, Any], key: str, *, default: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    value = config.get(key, default)
+    if not isinstance(value, dict):
+        raise LandingError(f"stack config '{key}' expected an object, got {value!r}")
+    return value
+
+
+def _text(value: Mapping[str, Any], key: str, member: str) -> str:
+    if not isinstance(value.get(member), str):
+        raise LandingError(
+            f"stack config '{key}': {member} expected text, got {value.get(member)!r}"
+        )
+    return str(value[member])

@@ -1,0 +1,207 @@
+"""The main job: bring a base up, attack, take controls away, attack again, and say what is proved.
+
+- Scenarios run side by side, as many as there are cores; each on worlds of its own.
+- However a run ends, nothing is left running; what a crashed one left is swept at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from iamrange.core.controls import CONTROLS
+from iamrange.core.result import Cell, RunResult, ScenarioResult
+from iamrange.engine.prepare import prepare
+from iamrange.engine.program_host import ProgramHost
+from iamrange.range.ablation import prove_scenario
+from iamrange.range.catalogue import Entry, chosen
+from iamrange.range.deployment import Deployment, Tools
+from iamrange.range.lab import Lab
+from iamrange.range.processes import Zygote
+from iamrange.range.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iamrange.core.verdict import Trial
+    from iamrange.engine.events import Step
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM_PRELOAD = (
+    "pulumi",
+    "pulumi_aws",
+    "pulumi_aws.dynamodb",
+    "pulumi_aws.iam",
+    "pulumi_aws.organizations",
+    "pulumi_aws.secretsmanager",
+    "pulumi_gcp",
+    "pulumi_gcp.iam",
+    "pulumi_gcp.orgpolicy",
+    "pulumi_gcp.projects",
+    "pulumi_gcp.secretmanager",
+    "pulumi_gcp.serviceaccount",
+)
+VERSIONS = ("iamrange", "pulumi", "pulumi-aws", "pulumi-gcp", "boto3", "google-auth", "moto")
+TARGETS: dict[str, str] = {"embedded": "lab"}
+"""What `--target` may be: target -> stack."""
+
+
+class Progress(Protocol):
+    """Hears how a run goes on."""
+
+    def step(self, message: str) -> None:
+        """Hear what is done now."""
+        ...
+
+    def resource(self, step: Step) -> None:
+        """Hear of one resource of the base's `up`."""
+        ...
+
+    def attacked(self, trial: Trial) -> None:
+        """Hear of one attack."""
+        ...
+
+    def scenario(self, result: ScenarioResult) -> None:
+        """Hear of one scenario that is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What one run is to do. `project` is the folder that holds Pulumi.yaml."""
+
+    scenarios: tuple[str, ...] = ()
+    target: str = "embedded"
+    matrix: bool = False
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    project: Path = PROJECT
+
+    @property
+    def stack(self) -> str:
+        """The stack that the target is deployed as."""
+        return TARGETS[self.target]
+
+
+def run(options: RunOptions, progress: Progress) -> RunResult:
+    """Run the chosen scenarios and return what was found out.
+
+    Raises:
+        UnknownNameError: a scenario is not known.
+        EngineError, ProcessError, DeploymentError, StageError, LandingError: the range broke.
+    """
+    entries = chosen(options.scenarios)
+    started, began = time.time(), time.monotonic()
+    with workshop(options, progress) as tools:
+        progress.step(f"pulumi up of the stack '{tools.stack}'")
+        with (
+            Deployment.create(tools, progress.resource) as base,
+            Lab(base, keep_snapshots=options.matrix) as lab,
+        ):
+            progress.step(f"attack: {len(entries)} scenarios, {options.jobs} at once")
+            results = _prove_all(entries, lab, base.off, options.jobs, progress)
+            cells = _matrix(entries, lab, options, progress) if options.matrix else ()
+            unevaluated = tuple(
+                dict.fromkeys(
+                    element
+                    for result in results
+                    for trial in _trials_of(result)
+                    for record in trial.records
+                    for element in record.unevaluated
+                )
+            )
+            return RunResult(
+                run_id=tools.run_id,
+                target=options.target,
+                started=started,
+                seconds=time.monotonic() - began,
+                versions={name: version(name) for name in VERSIONS},
+                scenarios=results,
+                off_in_stack=tuple(sorted(base.off)),
+                matrix=cells,
+                unevaluated=unevaluated,
+            )
+
+
+@contextlib.contextmanager
+def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
+    """Sweep, find the engine, and start the processes that a run's worlds are made with.
+
+    Raises:
+        PrepareError: there is no engine and none could be made.
+    """
+    swept = sweep()
+    if swept:
+        progress.step(f"swept what an earlier run had left: {', '.join(swept)}")
+    cli = prepare()
+    run_id = secrets.token_hex(4)
+    with contextlib.ExitStack() as ending:
+        zygote = ending.enter_context(Zygote())
+        program = ProgramHost(preload=PROGRAM_PRELOAD)
+        ending.callback(program.close)
+        yield Tools(
+            zygote=zygote,
+            cli=cli.path,
+            program=program,
+            project=options.project,
+            stack=options.stack,
+            run_id=run_id,
+        )
+
+
+def _prove_all(
+    entries: Sequence[Entry], lab: Lab, off_in_stack: frozenset[str], jobs: int, progress: Progress
+) -> tuple[ScenarioResult, ...]:
+    def prove(entry: Entry) -> ScenarioResult:
+        def attack(off: frozenset[str], rogue: str | None = None) -> Trial:
+            trial = lab.attack(entry, off, rogue)
+            progress.attacked(trial)
+            return trial
+
+        return prove_scenario(entry, attack, off_in_stack=off_in_stack)
+
+    results: dict[str, ScenarioResult] = {}
+    with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
+        futures = [pool.submit(prove, entry) for entry in entries]
+        try:
+            for future in as_completed(futures):
+                result = future.result()
+                results[result.id] = result
+                progress.scenario(result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tuple(results[entry.id] for entry in entries)
+
+
+def _matrix(
+    entries: Sequence[Entry], lab: Lab, options: RunOptions, progress: Progress
+) -> tuple[Cell, ...]:
+    """Attack each scenario with each single control off."""
+    progress.step(f"matrix: {len(entries)} scenarios against {len(CONTROLS)} controls")
+
+    def attack(entry: Entry, control: str) -> Cell:
+        trial = lab.attack(entry, frozenset({control}))
+        progress.attacked(trial)
+        return Cell(scenario=entry.id, control=control, trial=trial)
+
+    with ThreadPoolExecutor(options.jobs, thread_name_prefix="cell") as pool:
+        futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in entries]
+        try:
+            return tuple(future.result() for future in futures)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _trials_of(result: ScenarioResult) -> Iterator[Trial]:
+    yield result.trial
+    for proof in result.proofs:
+        yield proof.with_it
+        yield proof.without_it

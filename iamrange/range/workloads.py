@@ -1,0 +1,27 @@
+"""Names of the shared workloads, by which an actor's process is told which one to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import scenarios.workloads
+from iamrange.core.scenario import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORKLOADS: Mapping[str, Workload] = {
+    name: value for name, value in vars(scenarios.workloads).items() if isinstance(value, Workload)
+}
+
+
+def name_of(workload: Workload) -> str:
+    """Return the name of a workload in `scenarios.workloads`.
+
+    Raises:
+        KeyError: it is not one of them.
+    """
+    for name, known in WORKLOADS.items():
+        if known is workload:
+            return name
+    raise KeyError(workload)
