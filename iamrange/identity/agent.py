@@ -116,8 +116,10 @@ def _post(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "User-Agent": "iamrange-agent"},
     )
+    # urlopen keeps its first opener, and with it the proxies of that moment's environment.
+    opener = urllib.request.build_opener()
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 - see above
+        with opener.open(request, timeout=_TIMEOUT) as response:
             value = json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -60,7 +60,12 @@ class Agent:
             RegistryError: the registered JWK is no public P-256 key.
         """
         keys = parse_key_set({"keys": [dict(self.public_jwk)]}, strict(PROOF_TYPE))
-        if not isinstance(keys, KeySet) or len(keys.keys) != 1 or keys.keys[0].kid is None:
+        usable = [
+            key
+            for key in (keys.keys if isinstance(keys, KeySet) else ())
+            if key.kid is not None and "ES256" in key.algorithms
+        ]
+        if not isinstance(keys, KeySet) or len(usable) != 1:
             raise RegistryError(f"agent {self.name!r}: key expected a public P-256 JWK with a kid")
         return keys
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.fetch import HttpFetcher
@@ -63,6 +64,11 @@ class Listeners:
             resolve={IDP_HOST: f"https://127.0.0.1:{self.tls.port}", **config.resolve},
             authorities=(self.authority.pem, *config.trust_ca),
         )
+
+    async def stop(self) -> None:
+        """Close every listener and connection."""
+        running: list[Edge | Proxy] = [*self.networks.values(), self.tls, self.aws, self.gcp]
+        await asyncio.gather(*(listener.stop() for listener in running))
 
     def description(self) -> Mapping[str, Any]:
         """Return where everything is."""

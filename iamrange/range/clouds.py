@@ -1,0 +1,158 @@
+"""Only the enforcing clouds, in the foreground: what `iamrange clouds` serves.
+
+- The first line on standard output is the JSON by which a client finds everything.
+- Ends cleanly on SIGINT and SIGTERM; leaves no file, port or process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iamrange.range.config import CORPORATE, Project, WorldConfig
+from iamrange.range.content import Content
+from iamrange.range.host import RECORDS_FILE
+from iamrange.range.listeners import Listeners
+from iamrange.range.sweep import Entry, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DONE, MISUSE, BROKEN = 0, 2, 3
+DEFAULT_ACCOUNT = "100000000002"
+DEFAULT_PROJECT = "iamrange-agents=340000000001"
+GCP_ORGANIZATION = "123456789012"
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_PROJECT = re.compile(r"(?P<id>[a-z][a-z0-9-]{4,28}[a-z0-9])=(?P<number>[1-9][0-9]{0,18})")
+_RESOLVE = re.compile(r"(?P<host>[A-Za-z0-9.-]+)=(?P<url>https?://.+)")
+
+
+class CloudsMisuseError(Exception):
+    """An option that cannot be; the message says which and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudsOptions:
+    """The command's options, as typed.
+
+    `organization` is a management account; all other accounts are its members. `trust_ca` are
+    PEM files of authorities that vouch for issuers, besides the clouds' own.
+    """
+
+    accounts: tuple[str, ...] = ()
+    organization: str | None = None
+    projects: tuple[str, ...] = ()
+    resolve: tuple[str, ...] = ()
+    trust_ca: tuple[str, ...] = ()
+    aws_upstream: str | None = None
+
+    def config(self) -> WorldConfig:
+        """Return the world's configuration.
+
+        Raises:
+            CloudsMisuseError: an option is malformed.
+        """
+        if self.aws_upstream is not None:
+            raise CloudsMisuseError("--aws-upstream: only the embedded store is supported so far")
+        accounts = dict.fromkeys(self.accounts or (self.organization or DEFAULT_ACCOUNT,))
+        if self.organization is not None:
+            accounts[self.organization] = None
+        for account in accounts:
+            if not _ACCOUNT.fullmatch(account):
+                raise CloudsMisuseError(f"account: expected 12 digits, got {account!r}")
+        projects = tuple(_project(text) for text in self.projects or (DEFAULT_PROJECT,))
+        for kind, values in (
+            ("id", [p.id for p in projects]),
+            ("number", [p.number for p in projects]),
+        ):
+            if len(set(values)) != len(values):
+                raise CloudsMisuseError(f"project: each {kind} expected once, got {values}")
+        for file in self.trust_ca:
+            if not Path(file).is_file():
+                raise CloudsMisuseError(f"--trust-ca: expected a PEM file, got {file!r}")
+        return WorldConfig(
+            run_id="clouds",
+            aws_accounts=tuple(accounts),
+            aws_organization=self.organization,
+            aws_members=tuple(a for a in accounts if a != self.organization)
+            if self.organization
+            else (),
+            gcp_organization=GCP_ORGANIZATION,
+            gcp_projects=projects,
+            resolve=dict(_resolve(text) for text in self.resolve),
+            trust_ca=tuple(str(Path(file).resolve()) for file in self.trust_ca),
+        )
+
+
+def serve_clouds(options: CloudsOptions) -> int:
+    """Serve until interrupted; return the exit status."""
+    try:
+        config = options.config()
+    except CloudsMisuseError as error:
+        sys.stderr.write(f"iamrange clouds: {error}\n")
+        return MISUSE
+    entry: Entry | None = None
+    try:
+        sweep()
+        entry = Entry.create(name="clouds")
+        content = Content(config, entry.folder / RECORDS_FILE)
+        return asyncio.run(_serve(content, Listeners(content, entry.folder)))
+    except ValueError as error:  # --resolve names something that is not on loopback
+        sys.stderr.write(f"iamrange clouds: {error}\n")
+        return MISUSE
+    except OSError as error:
+        sys.stderr.write(f"iamrange clouds: {error}\n")
+        return BROKEN
+    finally:
+        if entry is not None:
+            entry.remove()
+
+
+async def _serve(content: Content, listeners: Listeners) -> int:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await listeners.start()
+    sys.stdout.write(json.dumps(_first_line(content, listeners)) + "\n")
+    sys.stdout.flush()
+    await ended.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ValueError):
+            loop.remove_signal_handler(number)
+    await listeners.stop()
+    return DONE
+
+
+def _first_line(content: Content, listeners: Listeners) -> Mapping[str, Any]:
+    description = listeners.description()
+    projects = {
+        project.id: {"number": project.number, "access_token": content.gcp_tokens[project.id]}
+        for project in content.config.gcp_projects
+    }
+    return {
+        "aws": {**description["aws"], "accounts": content.aws_keys},
+        "gcp": {**description["gcp"], "projects": projects},
+        "env": description["networks"][CORPORATE]["env"],
+    }
+
+
+def _project(text: str) -> Project:
+    match = _PROJECT.fullmatch(text)
+    if match is None:
+        raise CloudsMisuseError(f"--project: expected ID=NUMBER, got {text!r}")
+    return Project(id=match["id"], number=match["number"], organization=GCP_ORGANIZATION)
+
+
+def _resolve(text: str) -> tuple[str, str]:
+    match = _RESOLVE.fullmatch(text)
+    if match is None:
+        raise CloudsMisuseError(f"--resolve: expected HOST=URL, got {text!r}")
+    return match["host"].lower(), match["url"]

@@ -1,0 +1,587 @@
+"""The issuer and the broker at their real names, through an agent's own client and real SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+
+from iamrange.core.clock import OffsetClock
+from iamrange.core.decision import DecisionRecord, Outcome
+from iamrange.identity.agent import AgentIdentity, AgentIdentityError
+from iamrange.identity.agent_home import (
+    AwsTarget,
+    GoogleTarget,
+    agent_environment,
+    write_agent_home,
+)
+from iamrange.identity.broker import Broker
+from iamrange.identity.issuer import Issuer, IssuerError
+from iamrange.identity.names import (
+    ASSERTION_ENDPOINT,
+    AWS_AUDIENCE,
+    AWS_SESSION_ENDPOINT,
+    ISSUER,
+    PROOF_TYPE,
+)
+from iamrange.identity.registry import Agent, AgentState, Registry, RegistryError
+from iamrange.identity.sts import AsgiSts
+from iamrange.jose import (
+    GCP,
+    KeySet,
+    SigningKey,
+    UnverifiedToken,
+    VerifiedClaims,
+    parse,
+    parse_key_set,
+)
+from iamrange.jose import verify_signature as verify
+from iamrange.network.ca import CertificateAuthority
+from iamrange.network.edge import Edge, Receive, Route, Scope, Send
+from iamrange.network.environment import client_environment
+from iamrange.network.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PROVIDER = "projects/340000000001/locations/global/workloadIdentityPools/agents/providers/idp"
+GOOGLE = GoogleTarget(
+    provider=PROVIDER, service_account="a@p.iam.gserviceaccount.com", project="iamrange-agents"
+)
+ROLE = "arn:aws:iam::100000000002:role/agents/data-analyst"
+DENIED_ROLE = "arn:aws:iam::100000000002:role/agents/denied"
+TASK_POLICY = json.dumps({"Version": "2012-10-17", "Statement": []})
+
+
+class FakeClouds:
+    """STS and IAM Credentials that note what they were asked, and grant it."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        host = next(v.decode() for n, v in scope["headers"] if n == b"host")
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        self.asked.append({"host": host, "peer": scope["client"][0], **form})
+        status, kind, answer = 200, "application/json", self._google(host)
+        if host.endswith("amazonaws.com"):
+            kind = "text/xml"
+            status, answer = self._aws(form)
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    @staticmethod
+    def _aws(form: dict[str, str]) -> tuple[int, bytes]:
+        if form["RoleArn"] == DENIED_ROLE:
+            return 403, (
+                b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not authorized"
+                b"</Message></Error><RequestId>aws-1</RequestId></ErrorResponse>"
+            )
+        return 200, (
+            b"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+            b"<AccessKeyId>ASIAFAKE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+            b"<SessionToken>t</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration>"
+            b"</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        )
+
+    @staticmethod
+    def _google(host: str) -> bytes:
+        if host == "sts.googleapis.com":
+            return json.dumps(
+                {
+                    "access_token": "federated",
+                    "token_type": "Bearer",
+                    "expires_in": 300,
+                    "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                }
+            ).encode()
+        return json.dumps(
+            {"accessToken": "impersonated", "expireTime": "2999-01-01T00:00:00Z"}
+        ).encode()
+
+
+class House:
+    """Issuer, broker, fake clouds and their network, in a loop of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = OffsetClock()
+        self.records: list[DecisionRecord] = []
+        self.registry = Registry()
+        self.clouds = FakeClouds()
+        ports: dict[str, Any] = {"clock": self.clock, "records": self.records.append}
+        self.issuer = Issuer(registry=self.registry, **ports)
+        self.broker = Broker(
+            registry=self.registry,
+            issuer=self.issuer,
+            sts=AsgiSts(self.clouds, source_address="127.10.0.1"),
+            run_id="run1",
+            **ports,
+        )
+        self.ca = CertificateAuthority.create("test")
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_text(self.ca.pem)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self.loop).result(20)
+
+    async def _start(self) -> None:
+        routes = [
+            Route("idp.iamrange.example", self.issuer),
+            Route("broker.iamrange.example", self.broker),
+            Route("*", self.clouds),
+        ]
+        self.edge = Edge(routes, ca=self.ca)
+        await self.edge.start()
+        target = ("127.0.0.1", self.edge.port)
+        self.proxy = Proxy("corporate", address="127.10.0.1", targets={"*": target})
+        await self.proxy.start()
+        self.env = client_environment(self.proxy.url, str(self.ca_file))
+
+    async def _stop(self) -> None:
+        await self.proxy.stop()
+        await self.edge.stop()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self.loop).result(20)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def agent(self, name: str, **registration: Any) -> SigningKey:  # noqa: ANN401 - Agent's members
+        key = SigningKey.generate("ES256")
+        self.registry.register(
+            Agent(
+                name=name,
+                public_jwk=key.public_jwk(),
+                **{"audiences": frozenset({AWS_AUDIENCE, GOOGLE.token_audience}), **registration},
+            )
+        )
+        tenant = registration.get("tenant", "iamrange")
+        write_agent_home(
+            self.folder / f"{tenant}-{name}",
+            name=name,
+            key=key,
+            tenant=tenant,
+            aws=AwsTarget(role_arn=ROLE, session_name=name),
+            google=GOOGLE,
+        )
+        return key
+
+    def home(self, name: str, tenant: str = "iamrange") -> Path:
+        return self.folder / f"{tenant}-{name}"
+
+    def post(self, body: object, url: str = ASSERTION_ENDPOINT) -> requests.Response:
+        return requests.post(url, json=body, timeout=20)
+
+    def script(self, source: str, home: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - our interpreter, this file's source
+            [sys.executable, "-c", source],
+            env=self.env | agent_environment(home) | {"HOME": str(self.folder)},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    running = House(tmp_path)
+    for name, value in running.env.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.closing(running):
+        yield running
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Verify the token with the keys that the issuer publishes now, and return its claims."""
+    discovered = requests.get(f"{ISSUER}/.well-known/openid-configuration", timeout=20).json()
+    keys = parse_key_set(requests.get(discovered["jwks_uri"], timeout=20).content, GCP)
+    parsed = parse(token, GCP)
+    assert isinstance(parsed, UnverifiedToken)
+    assert isinstance(keys, KeySet)
+    verified = verify(parsed, keys, GCP)
+    assert isinstance(verified, VerifiedClaims)
+    return dict(verified)
+
+
+def test_issuer_signs_an_assertion_for_one_audience(house: House) -> None:
+    house.agent("data-analyst")
+    house.clock.offset = 7200.0
+    claims = claims_of(AgentIdentity(house.home("data-analyst")).token(AWS_AUDIENCE))
+    assert claims.pop("jti")
+    issued = claims.pop("iat")
+    assert abs(issued - (time.time() + 7200)) < 60
+    assert claims == {
+        "iss": ISSUER,
+        "sub": "spiffe://iamrange.example/agent/data-analyst",
+        "aud": AWS_AUDIENCE,
+        "nbf": issued,
+        "exp": issued + 300,
+        "agent": "data-analyst",
+        "tenant": "iamrange",
+    }
+    assert [(r.point, r.outcome, r.resource) for r in house.records] == [
+        ("idp.assertion", Outcome.ALLOW, AWS_AUDIENCE)
+    ]
+
+
+def test_issuer_names_another_tenants_agent_in_its_own_trust_domain(house: House) -> None:
+    house.agent("data-analyst")
+    house.agent("data-analyst", tenant="vendor")
+    claims = claims_of(AgentIdentity(house.home("data-analyst", "vendor")).token(AWS_AUDIENCE))
+    assert (claims["sub"], claims["tenant"], claims["iss"]) == (
+        "spiffe://vendor.example/agent/data-analyst",
+        "vendor",
+        ISSUER,
+    )
+
+
+def good_claims() -> dict[str, Any]:
+    now = int(time.time())
+    return {
+        "iss": "spiffe://iamrange.example/agent/data-analyst",
+        "sub": "spiffe://iamrange.example/agent/data-analyst",
+        "aud": ASSERTION_ENDPOINT,
+        "iat": now,
+        "exp": now + 60,
+        "jti": f"test-jti-{time.time_ns()}",
+        "target_audience": AWS_AUDIENCE,
+    }
+
+
+OTHER = "spiffe://iamrange.example/agent/hr-assistant"
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], int, dict[str, str]]] = {
+    "a proof made out to the broker": (
+        lambda c: c | {"aud": AWS_SESSION_ENDPOINT},
+        401,
+        {"proof": "wrong-audience"},
+    ),
+    "a proof made out to several endpoints": (
+        lambda c: c | {"aud": [ASSERTION_ENDPOINT, AWS_SESSION_ENDPOINT]},
+        401,
+        {"proof": "wrong-audience"},
+    ),
+    "an expired proof": (
+        lambda c: c | {"iat": c["iat"] - 600, "exp": c["iat"] - 550},
+        401,
+        {"proof": "expired"},
+    ),
+    "a proof from the future": (
+        lambda c: c | {"iat": c["iat"] + 600, "exp": c["iat"] + 650},
+        401,
+        {"proof": "not-yet-valid"},
+    ),
+    "a proof that lives too long": (
+        lambda c: c | {"exp": c["iat"] + 61},
+        401,
+        {"proof": "lifetime-too-long"},
+    ),
+    "a proof without a jti": (
+        lambda c: {name: value for name, value in c.items() if name != "jti"},
+        401,
+        {"proof": "missing-claim"},
+    ),
+    "a short jti": (lambda c: c | {"jti": "1"}, 401, {"proof": "malformed"}),
+    "another agent's name": (
+        lambda c: c | {"iss": OTHER, "sub": OTHER},
+        401,
+        {"proof": "unknown-key"},
+    ),
+    "another agent's name as subject only": (
+        lambda c: c | {"sub": OTHER},
+        401,
+        {"proof": "unknown-key"},
+    ),
+    "another agent's name as issuer only": (
+        lambda c: c | {"iss": OTHER},
+        401,
+        {"proof": "issuer-mismatch"},
+    ),
+    "an agent that is not registered": (
+        lambda c: c | {"iss": f"{OTHER}-2", "sub": f"{OTHER}-2"},
+        401,
+        {"proof": "no-key", "registration": "unknown-agent", "audience": "audience-not-registered"},
+    ),
+    "the same name in another tenant": (
+        lambda c: c | dict.fromkeys(("iss", "sub"), "spiffe://vendor.example/agent/data-analyst"),
+        401,
+        {"proof": "no-key", "registration": "unknown-agent", "audience": "audience-not-registered"},
+    ),
+    "an audience that is not registered": (
+        lambda c: c | {"target_audience": "https://vault.example"},
+        400,
+        {"audience": "audience-not-registered"},
+    ),
+    "no audience": (
+        lambda c: c | {"target_audience": None},
+        400,
+        {"audience": "audience-not-registered"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_issuer_refuses(house: House, case: str) -> None:
+    key = house.agent("data-analyst")
+    house.agent("hr-assistant")
+    change, status, reasons = CHANGES[case]
+    answer = house.post({"proof": key.sign(change(good_claims()), typ=PROOF_TYPE)})
+    assert answer.status_code == status
+    assert answer.json()["error"] == ("invalid_client" if status == 401 else "invalid_target")
+    (record,) = house.records
+    assert record.request_id == answer.json()["request_id"]
+    assert {a.layer: a.reason for a in record.layers if a.refuses} == reasons
+
+
+def test_issuer_accepts_the_proof_that_those_cases_change(house: House) -> None:
+    key = house.agent("data-analyst")
+    answer = house.post({"proof": key.sign(good_claims(), typ=PROOF_TYPE)})
+    assert (answer.status_code, answer.json()["expires_in"]) == (200, 300)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_issuer_refuses_a_proof_the_second_time(house: House) -> None:
+    key = house.agent("data-analyst")
+    proof = key.sign(good_claims(), typ=PROOF_TYPE)
+    assert house.post({"proof": proof}).status_code == 200
+    again = house.post({"proof": proof})
+    assert again.status_code == 401
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["replayed"]
+
+
+def test_issuer_spends_a_jti_only_on_a_proof_that_holds(house: House) -> None:
+    key = house.agent("data-analyst")
+    claims = good_claims()
+    forged = SigningKey.generate("ES256").sign(claims, typ=PROOF_TYPE, header={"kid": key.kid})
+    assert house.post({"proof": forged}).status_code == 401
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["signature-mismatch"]
+    assert house.post({"proof": key.sign(claims, typ=PROOF_TYPE)}).status_code == 200
+
+
+@pytest.mark.parametrize("typ", ["JWT", "dpop+jwt", "at+jwt"])
+def test_issuer_refuses_a_token_of_another_kind(house: House, typ: str) -> None:
+    key = house.agent("data-analyst")
+    assert house.post({"proof": key.sign(good_claims(), typ=typ)}).status_code == 401
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["wrong-typ"]
+
+
+def test_issuer_refuses_a_quarantined_agent_until_it_is_active_again(house: House) -> None:
+    house.agent("data-analyst")
+    agent = AgentIdentity(house.home("data-analyst"))
+    house.registry.set_state("data-analyst", AgentState.QUARANTINED)
+    with pytest.raises(AgentIdentityError, match="invalid_client") as refused:
+        agent.token(AWS_AUDIENCE)
+    assert refused.value.request_id == house.records[-1].request_id
+    assert {a.layer: a.reason for a in house.records[-1].layers if a.refuses} == {
+        "registration": "quarantined"
+    }
+    house.registry.set_state("data-analyst", AgentState.ACTIVE)
+    assert agent.token(AWS_AUDIENCE)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"proof": 1}, [], "text", {"proof": None}, {"proof": "x" * 100_000}]
+)
+def test_issuer_answers_400_to_a_body_that_is_no_request(house: House, body: object) -> None:
+    answer = house.post(body)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert not house.records
+
+
+def test_issuer_answers_the_proof_of_a_malformed_token_with_a_record(house: House) -> None:
+    assert house.post({"proof": "x.y.z"}).status_code == 401
+    assert [a.reason for a in house.records[-1].layers if a.layer == "proof"] == ["malformed"]
+
+
+def test_rotated_key_stays_published_until_it_is_withdrawn(house: House) -> None:
+    house.agent("data-analyst")
+    agent = AgentIdentity(house.home("data-analyst"))
+    before = agent.token(AWS_AUDIENCE)
+    (old,) = house.issuer.kids
+    new = house.issuer.rotate()
+    after = agent.token(AWS_AUDIENCE)
+    assert claims_of(before)["sub"] == claims_of(after)["sub"]
+    parsed = [parse(token, GCP) for token in (before, after)]
+    assert [p.header["kid"] for p in parsed if isinstance(p, UnverifiedToken)] == [old, new]
+    with pytest.raises(IssuerError, match="expected an old key"):
+        house.issuer.withdraw(new)
+    house.issuer.withdraw(old)
+    published = requests.get(f"{ISSUER}/.well-known/jwks.json", timeout=20).json()["keys"]
+    assert [key["kid"] for key in published] == [new]
+    assert not any(key.keys() & {"d", "p", "q"} for key in published)
+
+
+BOTO3 = """
+import boto3
+for profile in (None, ):
+    print(boto3.Session(profile_name=profile).get_credentials().get_frozen_credentials().access_key)
+"""
+GOOGLE_AUTH = """
+import google.auth, google.auth.transport.requests
+credentials, project = google.auth.default(scopes=['https://www.googleapis.com/auth/cloud-platform'])
+credentials.refresh(google.auth.transport.requests.Request())
+print(credentials.token, project)
+"""
+
+
+def test_unmodified_boto3_has_a_brokered_session(house: House) -> None:
+    house.agent("data-analyst", aws_role_arn=ROLE)
+    done = house.script(BOTO3, house.home("data-analyst"))
+    assert done.stdout.split() == ["ASIAFAKE"], done.stderr
+    (asked,) = house.clouds.asked
+    claims = claims_of(asked.pop("WebIdentityToken"))
+    assert (claims["sub"], claims["aud"]) == (
+        "spiffe://iamrange.example/agent/data-analyst",
+        AWS_AUDIENCE,
+    )
+    assert asked == {
+        "host": "sts.us-east-1.amazonaws.com",
+        "peer": "127.10.0.1",
+        "Action": "AssumeRoleWithWebIdentity",
+        "Version": "2011-06-15",
+        "RoleArn": ROLE,
+        "RoleSessionName": "data-analyst-run1",
+        "DurationSeconds": "900",
+    }
+
+
+def test_unmodified_google_auth_impersonates_with_an_executable_sourced_assertion(
+    house: House,
+) -> None:
+    house.agent("data-analyst")
+    done = house.script(GOOGLE_AUTH, house.home("data-analyst"))
+    assert done.stdout.split() == ["impersonated", "iamrange-agents"], done.stderr
+    exchange, impersonation = house.clouds.asked
+    assert exchange["audience"] == f"//iam.googleapis.com/{PROVIDER}"
+    assert claims_of(exchange["subject_token"])["aud"] == GOOGLE.token_audience
+    assert impersonation["host"] == "iamcredentials.googleapis.com"
+
+
+def test_google_auth_shows_why_the_issuer_refused(house: House) -> None:
+    house.agent("data-analyst", audiences=frozenset({AWS_AUDIENCE}))
+    done = house.script(GOOGLE_AUTH, house.home("data-analyst"))
+    assert "invalid_target" in done.stderr
+
+
+def test_projected_token_files_serve_both_sdks(house: House) -> None:
+    house.agent("data-analyst")
+    home = house.home("data-analyst")
+    project = "from iamrange.identity.agent_credentials import main; main(['project'])"
+    assert house.script(project, home).returncode == 0
+    assert claims_of((home / "aws-token").read_text())["aud"] == AWS_AUDIENCE
+    assert claims_of((home / "google-token").read_text())["aud"] == GOOGLE.token_audience
+    assert (home / "aws-token").stat().st_mode & 0o077 == 0
+    boto3 = house.script(BOTO3.replace("(None, )", "('web-identity', )"), home)
+    assert boto3.stdout.split() == ["ASIAFAKE"], boto3.stderr
+    google = house.script(
+        f"import os; os.environ['GOOGLE_APPLICATION_CREDENTIALS'] = '{home / 'google-file.json'}'"
+        + GOOGLE_AUTH,
+        home,
+    )
+    assert google.stdout.split() == ["impersonated", "iamrange-agents"], google.stderr
+
+
+BROKER_REFUSALS: dict[str, tuple[dict[str, Any], str | None, int, list[str]]] = {
+    "no role": ({}, None, 403, ["no-role-registered"]),
+    "no AWS audience": (
+        {"aws_role_arn": ROLE, "audiences": frozenset({"x"})},
+        None,
+        403,
+        ["audience-not-registered"],
+    ),
+    "another policy than the registered": (
+        {"aws_role_arn": ROLE, "aws_session_policy": TASK_POLICY},
+        TASK_POLICY,
+        403,
+        ["session-policy-is-registered"],
+    ),
+    "quarantined": (
+        {"aws_role_arn": ROLE, "state": AgentState.QUARANTINED},
+        None,
+        401,
+        ["quarantined"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKER_REFUSALS)
+def test_broker_refuses(house: House, case: str) -> None:
+    registration, policy, status, reasons = BROKER_REFUSALS[case]
+    house.agent("data-analyst", **registration)
+    proof = AgentIdentity(house.home("data-analyst")).proof(AWS_SESSION_ENDPOINT)
+    answer = house.post({"proof": proof, "policy": policy}, AWS_SESSION_ENDPOINT)
+    assert answer.status_code == status
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == reasons
+    assert house.records[-1].point == "broker.aws-session"
+    assert not house.clouds.asked
+
+
+def test_broker_refuses_a_proof_made_out_to_the_issuer(house: House) -> None:
+    key = house.agent("data-analyst", aws_role_arn=ROLE)
+    proof = key.sign(good_claims(), typ=PROOF_TYPE)
+    assert house.post({"proof": proof}, AWS_SESSION_ENDPOINT).status_code == 401
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["wrong-audience"]
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_broker_cuts_the_session_to_the_task(house: House, *, registered: bool) -> None:
+    policy = {"aws_session_policy": TASK_POLICY} if registered else {}
+    house.agent("data-analyst", aws_role_arn=ROLE, **policy)
+    agent = AgentIdentity(house.home("data-analyst"))
+    session = agent.aws_session(None if registered else json.loads(TASK_POLICY))
+    assert session["AccessKeyId"] == "ASIAFAKE"
+    assert json.loads(house.clouds.asked[0]["Policy"]) == json.loads(TASK_POLICY)
+
+
+def test_broker_passes_on_what_sts_refused(house: House) -> None:
+    house.agent("data-analyst", aws_role_arn=DENIED_ROLE)
+    with pytest.raises(
+        AgentIdentityError, match=r"AccessDenied: Not authorized \(aws request aws-1\)"
+    ):
+        AgentIdentity(house.home("data-analyst")).aws_session()
+
+
+def test_registry_refuses_one_key_for_two_agents() -> None:
+    registry = Registry()
+    key = SigningKey.generate("ES256").public_jwk()
+    registry.register(Agent(name="one", public_jwk=key, audiences=frozenset()))
+    with pytest.raises(RegistryError, match=r"spiffe://iamrange.example/agent/one"):
+        registry.register(Agent(name="two", public_jwk=key, audiences=frozenset()))
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "a" * 33, "a_b", "ä"])
+def test_registry_refuses_a_name_that_is_no_label(name: str) -> None:
+    key = SigningKey.generate("ES256").public_jwk()
+    with pytest.raises(RegistryError, match="agent name expected"):
+        Registry().register(Agent(name=name, public_jwk=key, audiences=frozenset()))
+
+
+@pytest.mark.parametrize("kind", ["private", "rsa", "no kid"])
+def test_registry_refuses_a_key_that_is_no_public_p256_key(kind: str) -> None:
+    key = SigningKey.generate("RS256" if kind == "rsa" else "ES256")
+    jwk = key.private_jwk() if kind == "private" else key.public_jwk()
+    if kind == "no kid":
+        del jwk["kid"]
+    with pytest.raises(RegistryError, match="public P-256 JWK"):
+        Registry().register(Agent(name="a", public_jwk=jwk, audiences=frozenset()))
