@@ -1,0 +1,322 @@
+"""What the declared documents decide, asked of the pure deciders of both clouds.
+
+Each attack is refused by its control on the hardened stack, and let through without that control;
+the agents' own work is allowed throughout.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iamrange.clouds.aws.decide import (
+    Decision,
+    PolicyKind,
+    PolicySet,
+    Principal,
+    Request,
+    compile_policy,
+    decide,
+)
+from iamrange.clouds.gcp.mapping import apply_mapping, condition_holds
+from iamrange.clouds.gcp.provider_rules import compile_attribute_condition, compile_mapping
+from iamrange.core.controls import CONTROLS
+from iamrange.core.decision import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Plan = Any
+Declare = Any
+
+ACCOUNT = "100000000002"
+ROLE = "aws:iam/role:Role"
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
+INCIDENT = {"log-writer": "2026-11-25T15:00:00Z"}
+ALLOW_ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
+SECRETS = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret"
+OWN_NETWORK = "127.10.0.1"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one part's role session; `context` is what the case is about."""
+
+    part: str
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    self_granted: bool = False
+
+
+def _decide(plan: Plan, call: Call) -> Decision:
+    role = plan.only(ROLE, call.part)
+    tags = role.inputs["tags"]
+    name = role.inputs["name"]
+    arn = f"arn:aws:iam::{ACCOUNT}:role/agents/{name}"
+    documents = [
+        p.inputs["policy"] for p in plan.of(ROLE_POLICY).values() if p.inputs["role"] == name
+    ]
+    if call.self_granted:
+        documents.append(ALLOW_ALL)
+    identity = tuple(
+        compile_policy(text, kind=PolicyKind.IDENTITY, name=f"inline:{number}")
+        for number, text in enumerate(documents)
+    )
+    attached = {
+        a.inputs["policyId"]
+        for a in plan.resources
+        if a.type == "aws:organizations/policyAttachment:PolicyAttachment"
+    }
+    scps = [
+        p.inputs["content"]
+        for n, p in plan.of("aws:organizations/policy:Policy").items()
+        if f"{n}-id" in attached
+    ]
+    full = compile_policy(ALLOW_ALL, kind=PolicyKind.SCP, name="FullAWSAccess")
+    level = (full, *(compile_policy(s, kind=PolicyKind.SCP, name="scp") for s in scps))
+    boundary = None
+    if role.inputs.get("permissionsBoundary"):
+        (policy,) = plan.of("aws:iam/policy:Policy").values()
+        boundary = compile_policy(
+            policy.inputs["policy"], kind=PolicyKind.BOUNDARY, name="boundary"
+        )
+    request = Request(
+        action=call.action,
+        resource=call.resource,
+        principal=Principal(
+            "assumed-role",
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/session",
+            role_arn=arn,
+            account=ACCOUNT,
+        ),
+        resource_account=ACCOUNT,
+        context={
+            "aws:PrincipalArn": arn,
+            "aws:PrincipalAccount": ACCOUNT,
+            "aws:SourceIp": OWN_NETWORK,
+            "aws:ViaAWSService": "false",
+            "aws:TokenIssueTime": "2026-11-25T15:00:00Z",
+            **{f"aws:PrincipalTag/{key}": value for key, value in tags.items()},
+            **call.context,
+        },
+    )
+    return decide(request, PolicySet(identity=identity, boundary=boundary, scps=((full,), level)))
+
+
+def _web_identity(plan: Plan, part: str, *, subject: str, audience: str) -> Decision:
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.iamrange.example"
+    role = plan.only(ROLE, part)
+    trust = compile_policy(role.inputs["assumeRolePolicy"], kind=PolicyKind.TRUST, name="trust")
+    request = Request(
+        action="sts:AssumeRoleWithWebIdentity",
+        resource=f"arn:aws:iam::{ACCOUNT}:role/agents/{role.inputs['name']}",
+        principal=Principal("web-identity", subject, federated=provider),
+        resource_account=ACCOUNT,
+        context={
+            "idp.iamrange.example:sub": subject,
+            "idp.iamrange.example:aud": audience,
+            "aws:FederatedProvider": provider,
+        },
+    )
+    return decide(request, PolicySet(trust=trust))
+
+
+def _secret(of: str) -> str:
+    return f"{SECRETS}:agents/{of}/credentials-AbCdEf"
+
+
+def _records(of: str) -> str:
+    return f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/projects-{of}-records"
+
+
+def _ask(call: Call) -> Callable[[Plan], Decision]:
+    return lambda plan: _decide(plan, call)
+
+
+GET_SECRET = "secretsmanager:GetSecretValue"
+OURS = "spiffe://iamrange.example/agent"
+SELF = f"arn:aws:iam::{ACCOUNT}:role/agents/deploy-bot-role"
+BACKUP = f"arn:aws:iam::{ACCOUNT}:user/service/backup"
+
+ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
+    "aws.trust-pins-subject": lambda plan: _web_identity(
+        plan, "payments-agent", subject=f"{OURS}/support-llm", audience="sts.amazonaws.com"
+    ),
+    "aws.trust-pins-audience": lambda plan: _web_identity(
+        plan, "payments-agent", subject=f"{OURS}/payments-agent", audience="https://other.example"
+    ),
+    "aws.least-privilege": _ask(Call("support-llm", GET_SECRET, _secret("payments-agent"))),
+    "aws.permissions-boundary": _ask(
+        Call("deploy-bot", GET_SECRET, f"{SECRETS}:platform/signing-key-AbCdEf", self_granted=True)
+    ),
+    "aws.abac-project-tag": _ask(
+        Call(
+            "data-analyst",
+            "dynamodb:GetItem",
+            _records("people"),
+            {"aws:ResourceTag/project": "people"},
+        )
+    ),
+    "aws.network-perimeter": _ask(
+        Call("data-analyst", GET_SECRET, _secret("data-analyst"), {"aws:SourceIp": "127.66.0.1"})
+    ),
+    "aws.revoke-older-sessions": _ask(
+        Call(
+            "log-writer",
+            GET_SECRET,
+            _secret("log-writer"),
+            {"aws:TokenIssueTime": "2026-11-25T14:59:59Z"},
+        )
+    ),
+    "aws.org-no-long-lived-keys": _ask(Call("platform-admin", "iam:CreateAccessKey", BACKUP)),
+}
+
+WORK: Mapping[str, Callable[[Plan], Decision]] = {
+    "assumes its own role": lambda plan: _web_identity(
+        plan, "hr-assistant", subject=f"{OURS}/hr-assistant", audience="sts.amazonaws.com"
+    ),
+    "reads its own secret": _ask(Call("hr-assistant", GET_SECRET, _secret("hr-assistant"))),
+    "reads its project's records": _ask(
+        Call(
+            "data-analyst",
+            "dynamodb:GetItem",
+            _records("analytics"),
+            {"aws:ResourceTag/project": "analytics"},
+        )
+    ),
+    "deploys a policy to its own role": _ask(Call("deploy-bot", "iam:PutRolePolicy", SELF)),
+    "deploys a policy below its role": _ask(
+        Call("deploy-bot", "iam:PutRolePolicy", f"{SELF}/billing")
+    ),
+    "audits keys": _ask(Call("platform-admin", "iam:ListAccessKeys", BACKUP)),
+    "works on with a session issued after the incident": _ask(
+        Call("log-writer", GET_SECRET, _secret("log-writer"))
+    ),
+}
+
+# beyond what a control stands for: nobody has these, with or without any one control
+NEVER: Mapping[str, Callable[[Plan], Decision]] = {
+    "reads the platform's secret": _ask(
+        Call("platform-admin", GET_SECRET, f"{SECRETS}:platform/signing-key-AbCdEf")
+    ),
+    "writes a neighbour's policy": _ask(
+        Call("deploy-bot", "iam:PutRolePolicy", SELF.replace("deploy-bot", "hr-assistant"))
+    ),
+    "writes policies without the power": _ask(Call("support-llm", "iam:PutRolePolicy", SELF)),
+    "reads a secret that is no agent's credentials": _ask(
+        Call("support-llm", GET_SECRET, f"{SECRETS}:agents/support-llm/credentials-old-AbCdEf")
+    ),
+}
+
+
+# a deny that matched carries no condition keys, and these refusals are declared by one
+KEYLESS = pytest.mark.xfail(strict=True, reason="explicit denies carry no condition keys yet")
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        pytest.param(
+            c, marks=KEYLESS if c in {"aws.network-perimeter", "aws.revoke-older-sessions"} else ()
+        )
+        for c in ATTACKS
+    ],
+)
+def test_attack_is_refused_by_its_control_and_by_nothing_else(
+    declare: Declare, control: str
+) -> None:
+    decision = ATTACKS[control](declare(incidents=INCIDENT))
+    assert decision.outcome is Outcome.DENY
+    assert decision.unevaluated == ()
+    refusal = CONTROLS[control].refusal
+    refusing = [layer for layer in decision.layers if layer.refuses]
+    assert [refusal.is_answer(refusal.point, layer) for layer in refusing] == [True]
+
+
+@pytest.mark.parametrize("control", ATTACKS)
+def test_attack_is_let_through_without_its_control(declare: Declare, control: str) -> None:
+    decision = ATTACKS[control](declare(incidents=INCIDENT, controls={control: False}))
+    assert decision.outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_work_is_allowed_on_the_hardened_stack(declare: Declare, work: str) -> None:
+    decision = WORK[work](declare(incidents=INCIDENT))
+    assert decision.outcome is Outcome.ALLOW, [d for d in decision.layers if d.refuses]
+
+
+@pytest.mark.parametrize("case", NEVER)
+def test_what_nobody_was_given_is_refused_whatever_control_is_left_out(
+    declare: Declare, case: str
+) -> None:
+    for left_out in ({}, *({control: False} for control in ATTACKS)):
+        if case.startswith("reads a secret") and "aws.least-privilege" in left_out:
+            continue
+        assert NEVER[case](declare(controls=left_out)).outcome is Outcome.DENY, left_out
+
+
+TOKEN = {"sub": f"{OURS}/planner", "agent": "planner", "tenant": "iamrange"}
+ADMITTED: Mapping[str, tuple[dict[str, str], bool]] = {
+    "ours": (TOKEN, True),
+    "of another tenant": (
+        {"sub": "spiffe://vendor.example/agent/planner", "agent": "planner", "tenant": "vendor"},
+        False,
+    ),
+    "of another trust domain": (TOKEN | {"sub": "spiffe://vendor.example/agent/planner"}, False),
+    "tenant in another case": (TOKEN | {"tenant": "IAMRANGE"}, False),
+    "tenant with a suffix": (TOKEN | {"tenant": "iamrange-2"}, False),
+    "no tenant": ({k: v for k, v in TOKEN.items() if k != "tenant"}, False),
+    "no agent": ({k: v for k, v in TOKEN.items() if k != "agent"}, False),
+    "agent other than the subject": (TOKEN | {"agent": "admin"}, False),
+    "subject with a path before it": (
+        TOKEN | {"sub": "spiffe://iamrange.example/x/agent/planner"},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADMITTED)
+def test_pool_admits_our_agents_alone(declare: Declare, case: str) -> None:
+    claims, admitted = ADMITTED[case]
+    document = declare().of(POOL_PROVIDER)["agents"].inputs
+    mapping, condition = compile_mapping(document), compile_attribute_condition(document)
+    assert condition is not None
+    mapped = apply_mapping(mapping, claims)
+    assert (condition_holds(condition, claims, mapped) is True) is admitted
+    if admitted:
+        assert mapped.refusal is None
+        assert mapped.subject == "planner"
+
+
+def test_tenants_would_share_a_subject_without_the_condition(declare: Declare) -> None:
+    document = declare(controls={"gcp.attribute-condition": False}).of(POOL_PROVIDER)["agents"]
+    assert compile_attribute_condition(dict(document.inputs)) is None
+    mapping = compile_mapping(document.inputs)
+    subjects = {
+        apply_mapping(mapping, ADMITTED[case][0]).subject for case in ("ours", "of another tenant")
+    }
+    assert subjects == {"planner"}
+
+
+def test_every_document_is_one_that_aws_would_store(declare: Declare) -> None:
+    stored = 0
+    for resource in declare(incidents=INCIDENT).resources:
+        for name, kind in KINDS.get(resource.type, {}).items():
+            compile_policy(resource.inputs[name], kind=kind, name=resource.name)
+            assert len(json.dumps(json.loads(resource.inputs[name]))) < 5120
+            stored += 1
+    assert stored >= 20
+
+
+KINDS: Mapping[str, Mapping[str, PolicyKind]] = {
+    ROLE: {"assumeRolePolicy": PolicyKind.TRUST},
+    ROLE_POLICY: {"policy": PolicyKind.IDENTITY},
+    "aws:iam/userPolicy:UserPolicy": {"policy": PolicyKind.IDENTITY},
+    "aws:iam/policy:Policy": {"policy": PolicyKind.BOUNDARY},
+    "aws:organizations/policy:Policy": {"content": PolicyKind.SCP},
+}
