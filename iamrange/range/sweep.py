@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil  # type: ignore[import-untyped]  # no stubs in the lock
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -84,6 +84,7 @@ class World:
         entry = Entry.create(name=name)
         parent = zygote or Zygote(log=entry.folder / "zygote.log")
         own = parent if zygote is None else None
+        child: Child | None = None
         try:
             entry.add_process("zygote", parent.pid)
             control = entry.socket_path(CONTROL_SOCKET)
@@ -105,6 +106,9 @@ class World:
             world = cls(entry, child.receive(_START_TIMEOUT), name)
         except BaseException as error:
             last_words = _tail(entry.folder / LOG_FILE)
+            if child is not None:
+                child.kill()
+                child.close()
             if own is not None:
                 own.stop()
             entry.forget("zygote")
