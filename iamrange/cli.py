@@ -3,19 +3,27 @@
 Exit status: 0 good, 1 a claim failed, 2 misuse, 3 the range broke.
 """
 
+# The rooms are imported inside the commands: `--help` and `env` must not wait for the SDKs.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import sys
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.core.result import RunResult
 
 app = typer.Typer(
@@ -24,10 +32,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A range for AI-agent identity: attacks prove which control stopped them.",
 )
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
+controls_app = typer.Typer(invoke_without_command=True, help="List, show and switch controls.")
+app.add_typer(controls_app, name="controls")
+WIDTH = None if sys.stdout.isatty() else 160
+out = Console(highlight=False, width=WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_OUT = Path("reports/latest")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Exit(IntEnum):
@@ -41,21 +53,21 @@ class Exit(IntEnum):
 
 @app.command()
 def run(  # noqa: PLR0913 - one argument an option
-    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenario ids; none: all.")] = None,
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Ids; none: all.")] = None,
     target: Annotated[str, typer.Option(help="Where to run: embedded.")] = "embedded",
     jobs: Annotated[int | None, typer.Option(help="Worlds at once; default: cores.")] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Where reports go.")] = DEFAULT_OUT,
     *,
-    matrix: Annotated[bool, typer.Option(help="Attack with each single control off.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Each single control off.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Attack, take controls away, attack again, and say what is proved.
 
     Example: iamrange run token-theft/gcp-token-at-aws --matrix
     """
-    from iamrange.range.progress import ConsoleProgress  # noqa: PLC0415 - keeps --help fast
-    from iamrange.range.runner import TARGETS, RunOptions  # noqa: PLC0415 - same
-    from iamrange.range.runner import run as run_range  # noqa: PLC0415 - same
+    from iamrange.range.progress import ConsoleProgress
+    from iamrange.range.runner import TARGETS, RunOptions
+    from iamrange.range.runner import run as run_range
 
     if target not in TARGETS:
         _misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
@@ -70,19 +82,19 @@ def run(  # noqa: PLR0913 - one argument an option
     result = run_range(options, ConsoleProgress(err))
     _write_reports(result, out_dir)
     if as_json:
-        sys.stdout.write((out_dir / "report.json").read_text())
+        sys.stdout.write((out_dir / "report.json").read_text(encoding="utf-8"))
     else:
-        from iamrange.report.terminal import show  # noqa: PLC0415 - keeps --help fast
+        from iamrange.report.terminal import show
 
         show(result, out)
-        out.print(f"reports: {out_dir / 'report.json'}, {out_dir / 'junit.xml'}", style="dim")
+        out.print(Text(f"reports: {out_dir / 'report.json'}, {out_dir / 'junit.xml'}", "dim"))
     if result.range_broke:
         raise typer.Exit(Exit.BROKE)
     raise typer.Exit(Exit.GOOD if result.proved else Exit.FAILED)
 
 
 def _write_reports(result: RunResult, folder: Path) -> None:
-    from iamrange.report import as_json, junit  # noqa: PLC0415 - keeps --help fast
+    from iamrange.report import as_json, junit
 
     folder.mkdir(parents=True, exist_ok=True)
     document = json.dumps(as_json.report(result), indent=2)
@@ -90,14 +102,326 @@ def _write_reports(result: RunResult, folder: Path) -> None:
     junit.write(result, folder / "junit.xml")
 
 
-def _misuse(message: str) -> None:
-    err.print(f"error: {message}", style="red", highlight=False)
+@app.command()
+def attack(
+    scenario: Annotated[str, typer.Argument(help="The scenario's id.")],
+    without: Annotated[
+        list[str] | None, typer.Option(help="A control or invariant to take away.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Attack once, on a fresh copy of the range, with chosen controls taken away.
+
+    Exit 0: refused; 1: the attack worked.
+    Example: iamrange attack token-theft/oidc-token-for-another-role --without
+    aws.trust-pins-subject
+    """
+    from iamrange.core.verdict import Verdict
+    from iamrange.range.progress import ConsoleProgress
+    from iamrange.range.runner import RunOptions, attack_once
+    from iamrange.report.as_json import trial_report
+
+    trial = attack_once(scenario, tuple(without or ()), RunOptions(), ConsoleProgress(err))
+    judgement = trial.judgement
+    if as_json:
+        _print_json(trial_report(trial))
+    else:
+        out.print(Text(f"{judgement.verdict}: {scenario}", "bold"))
+        for refused in judgement.refusals:
+            out.print(
+                Text(
+                    f"  {refused.point} {refused.layer}: {refused.reason} {refused.statement} "
+                    f"{' '.join(refused.condition_keys)} -> {', '.join(refused.guards) or '-'}"
+                )
+            )
+        if judgement.detail:
+            out.print(Text(f"  {judgement.detail}"))
+    if judgement.verdict is Verdict.ERROR:
+        raise typer.Exit(Exit.BROKE)
+    raise typer.Exit(Exit.FAILED if judgement.verdict is Verdict.SUCCEEDED else Exit.GOOD)
+
+
+@app.command()
+def scenarios(
+    name: Annotated[str | None, typer.Argument(help="Show this one.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the scenarios, or show one.
+
+    Example: iamrange scenarios key-leakage/access-key-minted
+    """
+    from iamrange.range.catalogue import chosen
+    from iamrange.report.docs import scenario_page
+
+    entries = chosen([name] if name else [])
+    if as_json:
+        _print_json(
+            [{"id": e.id, "claim": e.scenario.claim, "blocked_by": list(e.guards)} for e in entries]
+        )
+    elif name:
+        out.print(Text(scenario_page(entries[0].id, entries[0].scenario)))
+    else:
+        for entry in entries:
+            out.print(Text.assemble((entry.id, "bold"), f"\n  {entry.scenario.claim}"))
+
+
+@controls_app.callback()
+def controls(context: typer.Context, *, as_json: Json = False) -> None:
+    """List the controls; `off ID` and `on ID` switch one on the running range.
+
+    Example: iamrange controls off aws.least-privilege
+    """
+    from iamrange.core.controls import CONTROLS, INVARIANTS
+
+    if context.invoked_subcommand is not None:
+        return
+    if as_json:
+        _print_json(
+            [
+                {"id": c.id, "summary": c.summary, "without_it": c.without_it}
+                for c in CONTROLS.values()
+            ]
+        )
+        return
+    for control in CONTROLS.values():
+        out.print(Text.assemble((control.id, "bold"), f"\n  {control.summary}"))
+    out.print(Text("\ninvariants (nobody can switch them off)", "dim"))
+    for invariant in INVARIANTS.values():
+        out.print(Text.assemble((invariant.id, "bold"), f"\n  {invariant.summary}"))
+
+
+@controls_app.command("show")
+def controls_show(name: str) -> None:
+    """Show one control: what it does, the lapse without it, what it touches.
+
+    Example: iamrange controls show gcp.attribute-condition
+    """
+    from iamrange.core.controls import control_named
+
+    control = control_named(name)
+    out.print(Text(control.id, "bold"))
+    out.print(Text(f"  {control.summary}\n  without it: {control.without_it}"))
+    out.print(Text(f"  touches: {', '.join(sorted(control.touches))}"))
+
+
+@controls_app.command("off")
+def controls_off(name: str) -> None:
+    """Switch a control off on the running range, by a real `pulumi up`.
+
+    Example: iamrange controls off aws.network-perimeter
+    """
+    _switch(name, on=False)
+
+
+@controls_app.command("on")
+def controls_on(name: str) -> None:
+    """Switch a control on again on the running range.
+
+    Example: iamrange controls on aws.network-perimeter
+    """
+    _switch(name, on=True)
+
+
+def _switch(name: str, *, on: bool) -> None:
+    from iamrange.range.service import switch
+
+    result = switch(name, on=on)
+    for step in result.changed:
+        out.print(Text(f"  {step.operation} {step.type} {step.name}"))
+    out.print(Text(f"{name} is {'on' if on else 'off'} ({result.seconds:.1f} s)", "bold"))
+
+
+@app.command()
+def up(
+    target: Annotated[str, typer.Option(help="Where to run: embedded.")] = "embedded",
+) -> None:
+    """Leave a hardened range running.
+
+    Example: iamrange up && eval "$(iamrange env)" && pulumi preview
+    """
+    from iamrange.range.runner import TARGETS, RunOptions
+    from iamrange.range.service import start
+
+    if target not in TARGETS:
+        _misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
+    found = start(RunOptions(target=target), lambda line: err.print(Text(line, "dim")))
+    out.print(Text(f"the range is up: {found.state['world']}", "bold green"))
+    out.print(Text('next: eval "$(iamrange env)", then pulumi, aws, boto3, google clients'))
+
+
+@app.command()
+def down() -> None:
+    """Take the running range down; nothing stays.
+
+    Example: iamrange down
+    """
+    from iamrange.range.service import stop
+
+    out.print(Text(f"the range is down: {stop()}"))
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Say what is running.
+
+    Example: iamrange status --json
+    """
+    from iamrange.range.service import running
+
+    found = running()
+    state = found.state
+    if as_json:
+        _print_json(
+            {
+                "world": state["world"],
+                "ca_file": state["ca_file"],
+                "env": found.environment(),
+                "issuer": state["issuer"],
+                "token_endpoint": None,
+                "directory": None,
+                "gateway": None,
+                "aws": state["aws"],
+                "gcp": state["gcp"],
+                "vault": None,
+            }
+        )
+        return
+    out.print(Text(f"world {state['world']}, stack {state['stack']}", "bold"))
+    out.print(Text(f"  issuer {state['issuer']}"))
+    out.print(Text(f"  AWS {state['aws']['endpoint']}: {', '.join(state['aws']['accounts'])}"))
+    out.print(Text(f"  GCP {state['gcp']['endpoint']}: {', '.join(state['gcp']['projects'])}"))
+    out.print(Text(f"  agents: {', '.join(state['names'].values())}"))
+
+
+@app.command()
+def env(
+    agent: Annotated[str | None, typer.Option(help="Work as this agent.")] = None,
+    network: Annotated[str | None, typer.Option(help="Stand in this network.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Print the variables that make a shell work on the running range.
+
+    Example: eval "$(iamrange env --agent hr-assistant)"
+    """
+    from iamrange.core.controls import UnknownNameError
+    from iamrange.range.service import running
+
+    try:
+        variables = running().environment(agent, network)
+    except KeyError as error:
+        kind, name, known = error.args
+        raise UnknownNameError(kind, name, known) from None
+    if as_json:
+        _print_json(variables)
+        return
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+@app.command()
+def clouds(  # noqa: PLR0913 - one argument an option
+    *,
+    aws_upstream: Annotated[str | None, typer.Option(help="An emulator's URL.")] = None,
+    account: Annotated[list[str] | None, typer.Option(help="An AWS account id.")] = None,
+    organization: Annotated[str | None, typer.Option(help="The management account.")] = None,
+    project: Annotated[list[str] | None, typer.Option(help="A project: ID=NUMBER.")] = None,
+    resolve: Annotated[list[str] | None, typer.Option(help="An issuer: HOST=URL.")] = None,
+    trust_ca: Annotated[
+        list[str] | None, typer.Option(help="A PEM file of authorities that issuers may use.")
+    ] = None,
+    as_json: Json = True,
+) -> None:
+    """Serve only the enforcing clouds, in the foreground; the first line says where they are.
+
+    Example: iamrange clouds --account 111122223333 --resolve idp.example.com=http://127.0.0.1:8000
+    """
+    from iamrange.range.clouds import CloudsOptions, serve_clouds
+
+    del as_json  # its first line is JSON always
+    raise typer.Exit(
+        serve_clouds(
+            CloudsOptions(
+                accounts=tuple(account or ()),
+                organization=organization,
+                projects=tuple(project or ()),
+                resolve=tuple(resolve or ()),
+                trust_ca=tuple(trust_ca or ()),
+                aws_upstream=aws_upstream,
+            )
+        )
+    )
+
+
+@app.command(hidden=True)
+def docs(
+    folder: Annotated[Path, typer.Option(help="Where the documents are.")] = Path("docs"),
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only compare.")] = False,
+) -> None:
+    """Generate the documents that come from the declarations, or check that they are current.
+
+    Example: iamrange docs --check
+    """
+    from iamrange.range.catalogue import catalogue
+    from iamrange.report.docs import stale, write
+
+    entries = {entry.id: entry.scenario for entry in catalogue().values()}
+    if not check:
+        write(entries, folder)
+        return
+    outdated = stale(entries, folder)
+    if outdated:
+        err.print(Text(f"stale: {', '.join(outdated)}; way out: make docs", "red"))
+        raise typer.Exit(Exit.FAILED)
+
+
+def _print_json(value: Mapping[str, Any] | list[Any]) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _misuse(message: str) -> NoReturn:
+    err.print(Text(f"error: {message}", "red"))
     raise typer.Exit(Exit.MISUSE)
 
 
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Run the command line; every known error ends as one clear line and its exit status."""
-    app()
+    """Run the command line; a known error ends as one clear message and its exit status."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        err.print(Text("interrupted; nothing is left running", "red"))
+        sys.exit(Exit.BROKE)
+    except Exception as error:
+        status_code = _status_of(error)
+        if status_code is None:
+            raise
+        err.print(Text(f"error: {error}", "red"))
+        sys.exit(status_code)
+
+
+def _status_of(error: Exception) -> Exit | None:
+    """Return the exit status for an error that the range knows, None for any other."""
+    from iamrange.core.controls import UnknownNameError
+    from iamrange.engine.errors import EngineError
+    from iamrange.range.catalogue import CatalogueError
+    from iamrange.range.deployment import DeploymentError
+    from iamrange.range.landing import LandingError
+    from iamrange.range.processes import ProcessError
+    from iamrange.range.service import AlreadyRunningError, NotRunningError
+    from iamrange.range.stage import StageError
+
+    if isinstance(error, (UnknownNameError, LandingError, AlreadyRunningError, NotRunningError)):
+        return Exit.MISUSE
+    broke = (EngineError, ProcessError, DeploymentError, StageError, CatalogueError, OSError)
+    return Exit.BROKE if isinstance(error, broke) else None
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from iamrange.core.controls import CONTROLS
+from iamrange.core.controls import CONTROLS, Control, Invariant, UnknownNameError
 from iamrange.core.result import Cell, RunResult, ScenarioResult
 from iamrange.engine.prepare import prepare
 from iamrange.engine.program_host import ProgramHost
 from iamrange.range.ablation import prove_scenario
-from iamrange.range.catalogue import Entry, chosen
+from iamrange.range.catalogue import GUARDS, Entry, chosen
 from iamrange.range.deployment import Deployment, Tools
 from iamrange.range.lab import Lab
 from iamrange.range.processes import Zygote
@@ -127,6 +127,28 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
                 matrix=cells,
                 unevaluated=unevaluated,
             )
+
+
+def attack_once(
+    scenario: str, without: Sequence[str], options: RunOptions, progress: Progress
+) -> Trial:
+    """Attack once, on a fresh range, without the named controls, or on an invariant's rogue.
+
+    Raises:
+        UnknownNameError: the scenario, or something that is to be taken away, is not known.
+        EngineError, ProcessError, DeploymentError, StageError, LandingError: the range broke.
+    """
+    (entry,) = chosen([scenario])
+    for name in without:
+        if name not in GUARDS:
+            raise UnknownNameError("control", name, tuple(GUARDS))
+    taken = [GUARDS[name] for name in without]
+    off = frozenset(guard.id for guard in taken if isinstance(guard, Control))
+    rogue = next((guard.rogue for guard in taken if isinstance(guard, Invariant)), None)
+    with workshop(options, progress) as tools:
+        progress.step(f"pulumi up of the stack '{tools.stack}'")
+        with Deployment.create(tools, progress.resource) as base, Lab(base) as lab:
+            return lab.attack(entry, base.off | off, rogue)
 
 
 @contextlib.contextmanager

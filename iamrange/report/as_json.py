@@ -54,13 +54,14 @@ def _scenario(result: ScenarioResult) -> dict[str, Any]:
         "asset": result.asset,
         "blocked_by": list(result.guards),
         "proved": result.proved,
-        "trial": _trial(result.trial),
+        "trial": trial_report(result.trial),
         "proofs": [_proof(proof) for proof in result.proofs],
         "failures": [_failure(failure) for failure in result.failures],
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def trial_report(trial: Trial) -> dict[str, Any]:
+    """Return one trial as JSON-ready values."""
     return {
         "off": sorted(trial.off),
         "rogue": trial.rogue,
@@ -109,8 +110,8 @@ def _proof(proof: Proof) -> dict[str, Any]:
         "guard": proof.guard,
         "context": sorted(proof.context),
         "single_point_of_failure": proof.single_point_of_failure,
-        "with": _trial(proof.with_it),
-        "without": _trial(proof.without_it),
+        "with": trial_report(proof.with_it),
+        "without": trial_report(proof.without_it),
     }
 
 

@@ -1,4 +1,4 @@
-"""Generated documents: pages made from the declarations, so that no fact is typed twice. Pure."""
+"""Generated documents: pages made from the declarations, so that no fact is typed twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from iamrange.core.frameworks import Reference
     from iamrange.core.scenario import Scenario
@@ -21,10 +22,34 @@ def pages(scenarios: Mapping[str, Scenario]) -> dict[str, str]:
         "controls.md": _controls_page(scenarios),
         "scenarios/README.md": _index_page(scenarios),
         **{
-            f"scenarios/{name.replace('/', '--')}.md": _scenario_page(name, scenario)
+            f"scenarios/{name.replace('/', '--')}.md": scenario_page(name, scenario)
             for name, scenario in scenarios.items()
         },
     }
+
+
+def write(scenarios: Mapping[str, Scenario], folder: Path) -> None:
+    """Write every page below a folder, and remove pages of scenarios that are gone."""
+    wanted = pages(scenarios)
+    for old in (folder / "scenarios").glob("*.md"):
+        if f"scenarios/{old.name}" not in wanted:
+            old.unlink()
+    for name, text in wanted.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def stale(scenarios: Mapping[str, Scenario], folder: Path) -> tuple[str, ...]:
+    """Return the pages that are not what the declarations would make."""
+    wanted = pages(scenarios)
+    present = {f"scenarios/{path.name}" for path in (folder / "scenarios").glob("*.md")}
+    outdated = [
+        name
+        for name, text in wanted.items()
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
+    ]
+    return tuple(sorted({*outdated, *(present - set(wanted))}))
 
 
 def _index_page(scenarios: Mapping[str, Scenario]) -> str:
@@ -40,7 +65,8 @@ def _index_page(scenarios: Mapping[str, Scenario]) -> str:
     )
 
 
-def _scenario_page(name: str, scenario: Scenario) -> str:
+def scenario_page(name: str, scenario: Scenario) -> str:
+    """Return the page of one scenario."""
     foothold = scenario.foothold
     whose = (
         f"the {foothold.victim} of tenant {foothold.tenant}"
@@ -110,8 +136,8 @@ def _controls_page(scenarios: Mapping[str, Scenario]) -> str:
     lines += [
         "# Invariants\n",
         (
-            "The platform's own guarantees. Nobody can switch them off; a rogue cloud that lacks one "
-            "shows what it is worth.\n"
+            "The platform's own guarantees. Nobody can switch them off; a rogue cloud that lacks "
+            "one shows what it is worth.\n"
         ),
     ]
     for invariant in INVARIANTS.values():
