@@ -15,7 +15,7 @@ import yaml
 from pulumi.runtime import mocks, settings, stack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +63,7 @@ class RecordingMocks(mocks.Mocks):
         self.unknown_outputs = unknown_outputs
 
     def call(self, args: mocks.MockCallArgs) -> NoReturn:
-        pytest.fail(f"unexpected invoke of {args.token}")
+        raise AssertionError(f"unexpected invoke of {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = copy.deepcopy(args.inputs)
@@ -117,7 +117,17 @@ def lab_config() -> Mapping[str, Any]:
 class Declare(Protocol):
     """Runs the program with some settings changed, by their names with underscores."""
 
-    def __call__(self, *, unknown_outputs: bool = False, **changes: object) -> Plan: ...
+    def __call__(
+        self,
+        *,
+        program: Callable[[], object] = ...,
+        unknown_outputs: bool = False,
+        **changes: object,
+    ) -> Plan: ...
+
+
+def _the_program() -> None:
+    runpy.run_module("infra.__main__", run_name="__main__")
 
 
 @pytest.fixture
@@ -126,25 +136,32 @@ def declare(lab_config: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> D
     # an Output turned into text passes every type checker; with this it raises
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
 
-    def run(*, unknown_outputs: bool = False, **changes: object) -> Plan:
+    def run(
+        *,
+        program: Callable[[], object] = _the_program,
+        unknown_outputs: bool = False,
+        **changes: object,
+    ) -> Plan:
         config = dict(lab_config)
         for name, value in changes.items():
             config[f"iamrange:{name.replace('_', '-')}"] = value
         pulumi.runtime.set_all_config(
             {k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}
         )
+        # the root keeps the outputs of the last run
+        settings.ROOT.set(None)
         plan = Plan()
         recording = RecordingMocks(plan, unknown_outputs=unknown_outputs)
         mocks.set_mocks(recording, project="iamrange", stack="lab", preview=unknown_outputs)
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's decorator has no types
-        def program() -> pulumi.Output[None]:
-            runpy.run_module("infra.__main__", run_name="__main__")
+        def declaring() -> pulumi.Output[None]:
+            program()
             root = settings.get_root_resource()
             assert isinstance(root, stack.Stack)
             return pulumi.Output.from_input(dict(root.outputs)).apply(plan.outputs.update)
 
-        program()
+        declaring()
         assert plan.resources, "the program declared nothing"
         return plan
 
