@@ -131,7 +131,8 @@ def _check_service_rules(resource: str, fields: Sequence[tuple[Token, ...]]) -> 
             raise MalformedPolicy(
                 f'IAM resource path must either be "*" or start with {expected}.', resource
             )
-    if service == ("s3",) and region and literal and not literal.startswith("accesspoint/"):
+    # Access points, jobs and the like have region and account; buckets and objects have neither.
+    if service == ("s3",) and region and not fields[4]:
         raise MalformedPolicy(f"Resource {resource} can not contain region information.")
 
 

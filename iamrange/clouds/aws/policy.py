@@ -120,7 +120,8 @@ class CompiledStatement:
                 variables=variables,
             )
         )
-        self._principal: PrincipalElement | None = parsed.principal
+        # Identity policies have no principal: they mean whoever they are attached to.
+        self._principal = parsed.principal or PrincipalElement(everyone=True)
         self._principal_inverted = parsed.not_principal
         self._conditions: tuple[Condition, ...] = tuple(
             compile_condition(c.operator, c.key, c.values, variables=variables)
@@ -153,8 +154,6 @@ class CompiledStatement:
     def names(self, facts: Facts) -> str | None:
         """Say how the statement names the principal; None if it does not."""
         element, principal = self._principal, facts.principal
-        if element is None:
-            return EVERYONE
         if self._principal_inverted:
             # Documented: such a Deny hits every principal with a boundary, listed or not.
             return None if element.spares(principal) and not facts.bounded else EVERYONE
