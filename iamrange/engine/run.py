@@ -283,7 +283,9 @@ def _check(step: str, ended: Ended, errors: list[Diagnostic], unread: list[str])
             f"pulumi {step}: the engine was ended by signal {-ended.code}; "
             "way out: drop this world and start a new one (iamrange down, then iamrange up)"
         )
-    details = [f"  {_short(one.urn)}{one.message}" for one in errors]
+    # The engine ends every failure with `update failed`, which adds nothing to its causes.
+    causes = [one for one in errors if not one.message.endswith(" failed") or one.urn] or errors
+    details = [f"  {_short(one.urn)}{one.message}" for one in causes]
     if not details:
         text = plain(ended.stderr).strip() or "\n".join(unread[-20:]) or "it said nothing"
         details = [f"  {line}" for line in text.splitlines()]
