@@ -68,6 +68,7 @@ class Deployment:
     canaries: Mapping[Asset, str]
     homes: dict[Part, Path]
     off: frozenset[str]
+    up_seconds: float = 0.0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
@@ -101,6 +102,7 @@ class Deployment:
                 canaries=canaries,
                 homes=enrolment.all(),
                 off=landing.off,
+                up_seconds=result.seconds,
             )
             undo.pop_all()
             return deployment
