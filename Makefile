@@ -50,11 +50,11 @@ types: $(VENV)/.installed ## Check types
 
 .PHONY: docs
 docs: $(VENV)/.installed ## Generate the documents that come from declarations
-	@$(BIN)/python -m iamrange.report.docs
+	@$(BIN)/iamrange docs
 
 .PHONY: check
 check: lint types ## Check everything that needs no range: lint, types, imports, generated docs
-	@$(BIN)/python -m iamrange.report.docs --check
+	@$(BIN)/iamrange docs --check
 
 .PHONY: bench
 bench: setup ## Run the benchmarks one after another
