@@ -284,7 +284,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs: Properties,
         old_state: Properties,
     ) -> dict[str, Any]:
-        live = kind.read(session, identifier, {**inputs, **old_state})
+        live = kind.read(session, identifier, {**old_state, **inputs})
         if live is None:
             raise ProviderError(f"{kind.token} {identifier} is not there when read back")
         _, state = settled(kind, live, inputs, old_state, session.default_tags)

@@ -173,10 +173,6 @@ def _read_group(session: AwsSession, name: str, _state: Properties) -> Propertie
     }
 
 
-def _update_group(session: AwsSession, change: Change) -> None:
-    session.client("iam").update_group(GroupName=change.identifier, NewPath=change.new["path"])
-
-
 def _delete_group(session: AwsSession, name: str, _state: Properties) -> None:
     with missing_is_fine():
         session.client("iam").delete_group(GroupName=name)
@@ -186,14 +182,13 @@ GROUP: Final[ResourceType[AwsSession]] = ResourceType(
     token="aws:iam/group:Group",  # noqa: S106 - a type token
     inputs=frozenset({"name", "path"}),
     computed=frozenset({"arn", "uniqueId"}),
-    volatile=frozenset({"arn"}),
-    force_new=frozenset({"name"}),
-    identity=frozenset({"name"}),
+    force_new=frozenset({"name", "path"}),
+    # the range's store moves no group to another path: a new path is a new group
+    identity=frozenset({"name", "path"}),
     defaults={"path": "/"},
     naming=Naming(max_length=128),
     create=_create_group,
     read=_read_group,
-    update=_update_group,
     delete=_delete_group,
 )
 

@@ -46,16 +46,10 @@ def _create_key(session: AwsSession, inputs: Properties) -> Created:
     key_id = str(answer["KeyMetadata"]["KeyId"])
     with completing(key_id):
         if inputs["enableKeyRotation"]:
-            _rotate(kms, key_id, inputs)
+            kms.enable_key_rotation(KeyId=key_id)
         if not inputs["isEnabled"]:
             kms.disable_key(KeyId=key_id)
     return Created(key_id)
-
-
-def _rotate(kms: Any, key_id: str, inputs: Properties) -> None:  # noqa: ANN401 - a boto3 client
-    period = inputs.get("rotationPeriodInDays")
-    given = {"RotationPeriodInDays": period} if period else {}
-    kms.enable_key_rotation(KeyId=key_id, **given)
 
 
 @none_if_missing
@@ -75,7 +69,6 @@ def _read_key(session: AwsSession, key_id: str, state: Properties) -> Properties
         "multiRegion": key.get("MultiRegion", False),
         "isEnabled": key["Enabled"],
         "enableKeyRotation": rotating,
-        "rotationPeriodInDays": rotation.get("RotationPeriodInDays") if rotating else None,
         "arn": key["Arn"],
         "keyId": key["KeyId"],
         "tagsAll": _read_tags(kms, key_id),
@@ -105,9 +98,9 @@ def _update_key(session: AwsSession, change: Change) -> None:
             Policy=as_text(new["policy"]),
             BypassPolicyLockoutSafetyCheck=new["bypassPolicyLockoutSafetyCheck"],
         )
-    if changed & {"enableKeyRotation", "rotationPeriodInDays"}:
+    if "enableKeyRotation" in changed:
         if new["enableKeyRotation"]:
-            _rotate(kms, key_id, new)
+            kms.enable_key_rotation(KeyId=key_id)
         else:
             kms.disable_key_rotation(KeyId=key_id)
     retag(
@@ -145,7 +138,6 @@ KEY: Final[ResourceType[AwsSession]] = ResourceType(
             "multiRegion",
             "isEnabled",
             "enableKeyRotation",
-            "rotationPeriodInDays",
             "deletionWindowInDays",
             "bypassPolicyLockoutSafetyCheck",
             "tags",
@@ -155,8 +147,8 @@ KEY: Final[ResourceType[AwsSession]] = ResourceType(
     force_new=frozenset({"keyUsage", "customerMasterKeySpec", "multiRegion"}),
     identity=frozenset({"keyUsage", "customerMasterKeySpec", "multiRegion"}),
     settings=frozenset({"deletionWindowInDays", "bypassPolicyLockoutSafetyCheck"}),
-    # a key without a policy of the program's own gets KMS's default one; the period is KMS's too
-    exclusive=frozenset({"policy", "rotationPeriodInDays"}),
+    # a key without a policy of the program's own gets KMS's default one
+    exclusive=frozenset({"policy"}),
     defaults={
         "description": "",
         "keyUsage": "ENCRYPT_DECRYPT",
