@@ -186,7 +186,6 @@ class Zygote:
         Raises:
             ZygoteBrokenError: the zygote has ended.
         """
-        ours, theirs = socket.socketpair()
         orders = {
             "function": function,
             "arguments": dict(arguments or {}),
@@ -196,20 +195,25 @@ class Zygote:
             "serves": serves,
             "single_threaded": single_threaded,
         }
-        with (
-            theirs,
-            (stdout or Path(os.devnull)).open("ab") as out,
-            (stderr or Path(os.devnull)).open("ab") as err,
-        ):
-            descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
-            with self._lock:
-                pid = self._ask({"order": "spawn"}, descriptors)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                pid = self._fork(theirs, stdout, stderr)
+        except BaseException:
+            ours.close()
+            raise
         child = Child(self, name or function, pid, ours)
         self._adopt(child)
         ours.settimeout(_ANSWER_TIMEOUT)
         with contextlib.suppress(OSError):  # it died at once: receive and wait say so
             ours.sendall(json.dumps(orders).encode() + b"\n")
         return child
+
+    def _fork(self, channel: socket.socket, stdout: Path | None, stderr: Path | None) -> int:
+        null = Path(os.devnull)
+        with (stdout or null).open("ab") as out, (stderr or null).open("ab") as err, self._lock:
+            descriptors = [channel.fileno(), out.fileno(), err.fileno()]
+            return self._ask({"order": "spawn"}, descriptors)
 
     def kill(self, pid: int) -> None:
         """Kill a child and its group.
