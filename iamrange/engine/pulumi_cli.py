@@ -69,13 +69,14 @@ def on_path() -> PulumiCli | None:
     found = shutil.which("pulumi")
     if found is None:
         return None
-    real = Path(found).resolve()
-    version = version_of(real)
+    # A version manager's shim is run by the name that it has on PATH, so links are not followed.
+    cli = Path(found)
+    version = version_of(cli)
     if not suitable(version):
         return None
-    beside = real.with_name(LANGUAGE_HOST)
+    beside = cli.resolve().with_name(LANGUAGE_HOST)
     if beside.exists() or shutil.which(LANGUAGE_HOST) is not None:
-        return PulumiCli(real, version, "PATH")
+        return PulumiCli(cli, version, "PATH")
     return None
 
 

@@ -123,3 +123,16 @@ def test_ci_runs_the_make_targets_that_people_use() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert re.findall(r"^make (\w+)$", script, re.MULTILINE)[:3] == ["check", "run", "test"]
     assert "set -euo pipefail" in script
+
+
+def test_make_lists_the_targets_that_people_use() -> None:
+    answer = subprocess.run(
+        ["make", "--no-print-directory"],  # noqa: S607 - make from PATH, as everywhere
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listed = {line.split()[0] for line in answer.stdout.splitlines()}
+    wanted = "help setup run test fmt lint types check docs bench up down"
+    assert set(wanted.split()) <= listed
