@@ -34,6 +34,20 @@ class Bucket(Resource):
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key(Resource):
+    """A KMS key; `grants` are the emulator's own objects."""
+
+    id: str
+    state: str
+    spec: str
+    usage: str
+    origin: str
+    multi_region: bool
+    aliases: tuple[str, ...]
+    grants: tuple[Any, ...]
+
+
 def split(arn: str) -> tuple[str, str, str, str] | None:
     """Return (service, region, account, resource) of an ARN; None when it is none."""
     parts = arn.split(":", 5)
@@ -89,7 +103,7 @@ class MotoResources:
                 )
         return None
 
-    def key(self, account: str, region: str, key_id: str) -> Resource | None:
+    def key(self, account: str, region: str, key_id: str) -> Key | None:
         """Find a key by id, ARN, alias or alias ARN."""
         name = key_id
         named = split(key_id)
@@ -102,10 +116,96 @@ class MotoResources:
         if name.startswith("alias/"):
             name = next((k.id for k in backend.keys.values() if name in k.aliases), "")
         key = backend.keys.get(name)
-        if key is None:
+        return _key(backend, key, account) if key is not None else None
+
+    def sealing_key(self, region: str, sealed: Any) -> Key | None:  # noqa: ANN401  # a blob
+        """Find the key that a ciphertext says it was made with, in whatever account."""
+        try:
+            key_id = bytes(sealed)[:36].decode()
+        except (TypeError, ValueError):
             return None
-        tags = backend.tagger.list_tags_for_resource(key.id)["Tags"]
-        return Resource(arn=key.arn, account=account, tags=tag_map(tags), policy=key.policy)
+        for account in self._accounts():
+            backend = self.backend("kms", account, region)
+            if backend is not None and key_id in backend.keys:
+                return _key(backend, backend.keys[key_id], account)
+        return None
+
+    def table(self, account: str, region: str, name: str) -> Resource | None:
+        """Find a table by name or ARN (its indexes' ARNs too)."""
+        named = split(name)
+        if named is not None:
+            _, region, account, rest = named
+            name = rest.split("/")[1] if rest.startswith("table/") else ""
+        backend = self.backend("dynamodb", account, region)
+        table = backend.tables.get(name) if backend is not None else None
+        if table is None:
+            return None
+        policy = backend.resource_policies.get(table.table_arn)
+        return Resource(
+            arn=table.table_arn,
+            account=account,
+            tags=tag_map(table.tags),
+            policy=policy.policy_doc if policy is not None else None,
+        )
+
+    def table_schema(self, arn: str, index: str | None) -> list[dict[str, str]]:
+        """Return the key schema of a table or of one of its indexes."""
+        _, region, account, rest = split(arn) or ("", "", "", "")
+        schema: list[dict[str, str]] = self.backend("dynamodb", account, region).get_schema(
+            table_name=rest.split("/")[1], index_name=index
+        )
+        return schema
+
+    def parameter(self, account: str, region: str, name: str) -> Resource:
+        """Return a Systems Manager parameter, as it is or as it would be called."""
+        backend = self.backend("ssm", account, region)
+        tags = dict(backend._resource_tags["Parameter"].get(name, {})) if backend else {}  # noqa: SLF001 - the emulator shows tags no other way
+        arn = f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
+        return Resource(arn=arn, account=account, tags=tags)
+
+    def parameter_names(self, account: str, region: str, path: str) -> list[str]:
+        """Return the names of the parameters under a path."""
+        backend = self.backend("ssm", account, region)
+        names = dict.keys(backend._parameters) if backend is not None else ()  # noqa: SLF001 - likewise
+        start = path.rstrip("/") + "/"
+        return [str(name) for name in names if str(name).startswith(start)]
+
+    def queue(self, account: str, region: str, name: str) -> Resource | None:
+        """Find a queue by name."""
+        backend = self.backend("sqs", account, region)
+        queue = backend.queues.get(name) if backend is not None else None
+        if queue is None:
+            return None
+        return Resource(
+            arn=queue.queue_arn, account=account, tags=tag_map(queue.tags), policy=queue.policy
+        )
+
+    def topic(self, arn: str) -> Resource | None:
+        """Find a topic by ARN."""
+        named = split(arn)
+        backend = self.backend("sns", named[2], named[1]) if named else None
+        topic = backend.topics.get(arn) if backend is not None else None
+        if named is None or topic is None:
+            return None
+        tags = tag_map(topic._tags)  # noqa: SLF001 - the emulator shows tags no other way
+        return Resource(arn=arn, account=named[2], tags=tags, policy=topic.policy)
+
+    def function_tags(self, account: str, region: str, name: str) -> dict[str, str]:
+        """Return the tags of a Lambda function that is there; none otherwise."""
+        backend = self.backend("lambda", account, region)
+        function = backend.get_function(name) if backend and name in _names(backend) else None
+        return tag_map(function.tags) if function is not None else {}
+
+    def function_role(self, account: str, region: str, name: str) -> str | None:
+        """Return the role that a Lambda function runs as."""
+        backend = self.backend("lambda", account, region)
+        function = backend.get_function(name) if backend and name in _names(backend) else None
+        return str(function.role) if function is not None else None
+
+    def ec2_tags(self, account: str, region: str, resource_id: str) -> dict[str, str]:
+        """Return the tags of an EC2 resource, by its id."""
+        backend = self.backend("ec2", account, region)
+        return tag_map(dict(backend.tags.get(resource_id, {}))) if backend is not None else {}
 
     def bucket(self, name: str) -> Bucket | None:
         """Find a bucket, whoever owns it: names are global."""
@@ -135,6 +235,10 @@ class MotoResources:
             return keys.get(key)
         return next((k for k in keys.getlist(key, default=[]) if str(k.version_id) == version), None)
 
+    def has_object(self, bucket: str, key: str, version: str | None) -> bool:
+        """Tell whether an object is there."""
+        return self._object(bucket, key, version) is not None
+
     def object_tags(self, bucket: str, key: str, version: str | None) -> dict[str, str]:
         """Return the tags of an object that is there; none otherwise."""
         found = self._object(bucket, key, version)
@@ -147,6 +251,28 @@ class MotoResources:
     def object_key(self, bucket: str, key: str, version: str | None) -> str | None:
         """Return the customer managed key that an object is encrypted with, if any."""
         return getattr(self._object(bucket, key, version), "kms_key_id", None)
+
+
+def _names(backend: Any) -> set[str]:  # noqa: ANN401  # the emulator has no types
+    return {str(function.function_name) for function in backend.list_functions()}
+
+
+def _key(backend: Any, key: Any, account: str) -> Key:  # noqa: ANN401  # the emulator has no types
+    tags = backend.tagger.list_tags_for_resource(key.id)["Tags"]
+    return Key(
+        id=key.id,
+        arn=key.arn,
+        account=account,
+        tags=tag_map(tags),
+        policy=key.policy,
+        state=key.key_state,
+        spec=key.key_spec or "SYMMETRIC_DEFAULT",
+        usage=key.key_usage or "ENCRYPT_DECRYPT",
+        origin=key.origin or "AWS_KMS",
+        multi_region=bool(key.multi_region),
+        aliases=tuple(key.aliases),
+        grants=tuple(key.grants.values()),
+    )
 
 
 def _default_key(encryption: Any) -> str | None:  # noqa: ANN401  # the emulator has no types

@@ -259,6 +259,14 @@ class MotoIamStore:
         tags = tags.values() if isinstance(tags, dict) else tags
         return Entity(arn=found.arn, tags=_tags(tags), boundary=boundary_arn(found))
 
+    def profile_role(self, account: str, name: str) -> str | None:
+        """Return the ARN of the role in an instance profile."""
+        backend = self._backend(account)
+        for profile in backend.instance_profiles.values() if backend else ():
+            if profile.name == name:
+                return next((str(role.arn) for role in profile.roles), None)
+        return None
+
     def managed_tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a customer managed policy."""
         found = _MANAGED.match(arn)

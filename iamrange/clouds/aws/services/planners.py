@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iamrange.clouds.aws.services.dynamodb import DynamoDbPlanner
+from iamrange.clouds.aws.services.ec2 import Ec2Planner
 from iamrange.clouds.aws.services.iam import IamPlanner
+from iamrange.clouds.aws.services.kms import KmsPlanner
+from iamrange.clouds.aws.services.lambda_functions import LambdaPlanner
 from iamrange.clouds.aws.services.organizations import OrganizationsPlanner
 from iamrange.clouds.aws.services.s3 import S3Planner
 from iamrange.clouds.aws.services.secretsmanager import SecretsManagerPlanner
+from iamrange.clouds.aws.services.sns import SnsPlanner
+from iamrange.clouds.aws.services.sqs import SqsPlanner
+from iamrange.clouds.aws.services.ssm import SsmPlanner
 
 if TYPE_CHECKING:
     from iamrange.clouds.aws.organization_tree import OrganizationRegistry
@@ -21,8 +28,15 @@ def planners(
 ) -> dict[str, Planner]:
     """Return the planners by botocore's service name. `sts` authorises its own calls."""
     return {
+        "dynamodb": DynamoDbPlanner(resources),
+        "ec2": Ec2Planner(store, resources),
         "iam": IamPlanner(store),
+        "kms": KmsPlanner(resources),
+        "lambda": LambdaPlanner(store, resources),
         "organizations": OrganizationsPlanner(organizations),
         "s3": S3Planner(resources),
         "secretsmanager": SecretsManagerPlanner(resources),
+        "sns": SnsPlanner(resources),
+        "sqs": SqsPlanner(resources),
+        "ssm": SsmPlanner(resources),
     }

@@ -156,6 +156,12 @@ class S3Planner:
         if operation == "GetObjectAttributes":
             second = "s3:GetObjectVersionAttributes" if version else "s3:GetObjectAttributes"
             checks.append(self._check(request, bucket, second, key, extra, version))
+        if operation in ("GetObject", "HeadObject") and not self._resources.has_object(
+            bucket.name, key, version
+        ):
+            # Without the right to list, a missing object is refused, not reported missing.
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+            checks.append(self._check(request, bucket, "s3:ListBucket", None))
         return (*checks, *self._key_use(request, bucket, key))
 
     def _key_use(self, request: AwsRequest, bucket: Bucket, key: str) -> tuple[Check, ...]:

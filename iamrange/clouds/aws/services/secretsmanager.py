@@ -68,7 +68,21 @@ class SecretsManagerPlanner:
             checks=tuple(checks),
             account=secret.account,
             overrides={"SecretId": secret.arn},
-            instead=_refused(request),
+            instead=_refused(request) or self._sealed(request, secret),
+        )
+
+    def _sealed(self, request: AwsRequest, secret: Resource) -> AwsError | None:
+        """Refuse to open a secret whose key is disabled: the emulator would."""
+        if request.operation != "GetSecretValue" or not secret.kms_key:
+            return None
+        key = self._resources.key(secret.account, request.region, secret.kms_key)
+        if key is None or key.state == "Enabled":
+            return None
+        return AwsError(
+            code="DecryptionFailure",
+            message="Secrets Manager can't decrypt the protected secret text using the provided "
+            f"KMS key: {key.arn} is {key.state}.",
+            status=400,
         )
 
     def _check(self, request: AwsRequest, secret: Resource, action: str = "") -> Check:

@@ -1,0 +1,308 @@
+"""DynamoDB in permissions.
+
+- Batches and transactions are one permission a table (and a kind of write), PartiQL is not mapped:
+  its key conditions cannot be told, and a policy on leading keys would pass on their absence.
+- `dynamodb:LeadingKeys` comes from the emulator's own reading of a key condition, so that the
+  keys which are judged are the keys which are read.
+- https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from moto.dynamodb.parsing.key_condition_expression import parse_expression
+
+from iamrange.clouds.aws.actions import exists, takes_resource
+from iamrange.clouds.aws.context import Context, request_tags, tag_keys
+from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+from iamrange.clouds.aws.plan import Plan, Unmapped
+from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
+from iamrange.clouds.aws.resources import Resource, split, tag_map
+from iamrange.clouds.aws.store import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from iamrange.clouds.aws.resources import MotoResources
+
+_TRANSACTIONS = {
+    "Get": "GetItem",
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+_EXPRESSIONS = (
+    "ProjectionExpression",
+    "FilterExpression",
+    "ConditionExpression",
+    "UpdateExpression",
+    "KeyConditionExpression",
+)
+_WORDS = frozenset(
+    """and or not between in set remove add delete attribute_exists attribute_not_exists
+    attribute_type begins_with contains size if_not_exists list_append""".split()
+)
+_TOKEN = re.compile(r"(?<![\w:#.\]])(#?[A-Za-z_][\w-]*)")
+
+
+class DynamoDbPlanner:
+    """What each operation of DynamoDB needs."""
+
+    def __init__(self, resources: MotoResources) -> None:
+        """Take where tables are looked up."""
+        self._resources = resources
+
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+        """Plan one call."""
+        operation = request.operation
+        if operation in ("BatchGetItem", "BatchWriteItem"):
+            return self._batch(request)
+        if operation in ("TransactGetItems", "TransactWriteItems"):
+            return self._transaction(request)
+        action = f"dynamodb:{operation}"
+        if not exists(action):
+            return Unmapped("its statements are not read for the keys they touch")
+        if operation == "CreateTable":
+            return self._create(request)
+        if not takes_resource(action):
+            check = Check(action=action, resource="*", resource_account=request.account)
+            return Plan(checks=(check,), account=request.account)
+        member = "ResourceArn" if request.parameters.get("ResourceArn") else "TableName"
+        name = request.parameters.get(member)
+        if not isinstance(name, str) or not name:
+            return Unmapped("no table is named")
+        table = self._resources.table(request.account, request.region, name)
+        if table is None:
+            return self._absent(request, name)
+        context = self._item_context(request, table, request.parameters)
+        if isinstance(context, Unmapped):
+            return context
+        index = request.parameters.get("IndexName")
+        if index and operation not in ("Query", "Scan"):
+            index = None
+        if operation in ("Query", "Scan"):
+            context |= _select(request.parameters)
+            if operation == "Scan":
+                context["dynamodb:FullTableScan"] = "true"
+        check = _check(request, table, action, context, index=index)
+        named = table.arn if member == "ResourceArn" else table.arn.rsplit("/", 1)[-1]
+        return Plan(
+            checks=(check,),
+            account=table.account,
+            overrides={member: named},
+            instead=_bad_policy(request, "Policy"),
+        )
+
+    def _absent(self, request: AwsRequest, name: str) -> Plan:
+        named = split(name)
+        arn = name if named else _table_arn(request, name)
+        check = Check(
+            action=f"dynamodb:{request.operation}",
+            resource=arn,
+            resource_account=named[2] if named else request.account,
+        )
+        message = "Requested resource not found"
+        error = AwsError(code="ResourceNotFoundException", message=message, status=400)
+        return Plan(checks=(check,), account=request.account, instead=error)
+
+    def _create(self, request: AwsRequest) -> Plan | Unmapped:
+        parameters = request.parameters
+        name = str(parameters.get("TableName"))
+        if split(name) is not None or not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
+            return Unmapped("a table is created by a plain name")
+        tags = tag_map(parameters.get("Tags"))
+        actions = ["CreateTable"]
+        actions += ["TagResource"] if tags else []
+        actions += ["PutResourcePolicy"] if parameters.get("ResourcePolicy") else []
+        checks = tuple(
+            Check(
+                action=f"dynamodb:{action}",
+                resource=_table_arn(request, name),
+                resource_account=request.account,
+                context=request_tags(tags),
+            )
+            for action in actions
+        )
+        return Plan(
+            checks=checks, account=request.account, instead=_bad_policy(request, "ResourcePolicy")
+        )
+
+    def _batch(self, request: AwsRequest) -> Plan | Unmapped:
+        wanted: Mapping[str, Any] = request.parameters.get("RequestItems") or {}
+        raw = json.loads(request.http.body)["RequestItems"]
+        checks: list[Check] = []
+        renamed: dict[str, Any] = {}
+        accounts: set[str] = set()
+        for name, content in wanted.items():
+            table = self._resources.table(request.account, request.region, str(name))
+            if table is None:
+                return self._absent(request, str(name))
+            plain = table.arn.rsplit("/", 1)[-1]
+            if plain in renamed:
+                return Unmapped("a table is named twice")
+            renamed[plain] = raw[name]
+            accounts.add(table.account)
+            context = self._batch_context(request, table, content)
+            checks.append(_check(request, table, f"dynamodb:{request.operation}", context))
+        if len(accounts) != 1:
+            return Unmapped("the tables are of more than one account")
+        return Plan(
+            checks=tuple(checks), account=accounts.pop(), overrides={"RequestItems": renamed}
+        )
+
+    def _batch_context(self, request: AwsRequest, table: Resource, content: Any) -> Context:  # noqa: ANN401  # one shape for reads, another for writes
+        hash_key = self._hash_key(table, None)
+        if request.operation == "BatchGetItem":
+            items = list(content.get("Keys") or ())
+            names = _names(content, items)
+        else:
+            items = [
+                put.get("Item") or put.get("Key") or {}
+                for entry in content
+                for put in (entry.get("PutRequest") or entry.get("DeleteRequest") or {},)
+            ]
+            names = _names({}, items)
+        context: Context = {"dynamodb:LeadingKeys": _leading(items, hash_key)}
+        if names:
+            context["dynamodb:Attributes"] = names
+        return context
+
+    def _transaction(self, request: AwsRequest) -> Plan | Unmapped:
+        raw = json.loads(request.http.body)["TransactItems"]
+        checks: list[Check] = []
+        accounts: set[str] = set()
+        for number, entry in enumerate(request.parameters.get("TransactItems") or ()):
+            kinds = [kind for kind in _TRANSACTIONS if entry.get(kind)]
+            if len(kinds) != 1:
+                return Unmapped("a transaction's item is not one operation")
+            kind = kinds[0]
+            part = entry[kind]
+            table = self._resources.table(request.account, request.region, str(part["TableName"]))
+            if table is None:
+                return self._absent(request, str(part["TableName"]))
+            raw[number][kind]["TableName"] = table.arn.rsplit("/", 1)[-1]
+            accounts.add(table.account)
+            context = self._item_context(request, table, part)
+            if isinstance(context, Unmapped):
+                return context
+            context["dynamodb:EnclosingOperation"] = request.operation
+            checks.append(_check(request, table, f"dynamodb:{_TRANSACTIONS[kind]}", context))
+        if len(accounts) != 1:
+            return Unmapped("the tables are of more than one account")
+        return Plan(checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": raw})
+
+    def _hash_key(self, table: Resource, index: str | None) -> str:
+        schema = self._resources.table_schema(table.arn, index)
+        return next(part["AttributeName"] for part in schema if part["KeyType"] == "HASH")
+
+    def _item_context(
+        self, request: AwsRequest, table: Resource, part: Mapping[str, Any]
+    ) -> Context | Unmapped:
+        context: Context = {}
+        items = [item for item in (part.get("Key"), part.get("Item")) if item]
+        if items:
+            context["dynamodb:LeadingKeys"] = _leading(items, self._hash_key(table, None))
+        elif request.operation == "Query":
+            leading = self._queried(table, part)
+            if isinstance(leading, Unmapped):
+                return leading
+            context["dynamodb:LeadingKeys"] = leading
+        names = _names(part, items)
+        if names:
+            context["dynamodb:Attributes"] = names
+        for member in ("ReturnValues", "ReturnConsumedCapacity"):
+            if part.get(member):
+                context[f"dynamodb:{member}"] = str(part[member])
+        context |= request_tags(tag_map(part.get("Tags")))
+        context |= tag_keys([str(key) for key in part.get("TagKeys") or ()])
+        return context
+
+    def _queried(self, table: Resource, part: Mapping[str, Any]) -> tuple[str, ...] | Unmapped:
+        index = part.get("IndexName")
+        try:
+            hash_key = self._hash_key(table, index)
+            if part.get("KeyConditions"):
+                values = part["KeyConditions"][hash_key]["AttributeValueList"]
+                return tuple(_plain(value) for value in values)
+            found, _, _ = parse_expression(
+                key_condition_expression=str(part["KeyConditionExpression"]),
+                expression_attribute_values=dict(part.get("ExpressionAttributeValues") or {}),
+                expression_attribute_names=dict(part.get("ExpressionAttributeNames") or {}),
+                schema=self._resources.table_schema(table.arn, index),
+            )
+        except Exception:  # noqa: BLE001 - the emulator raises errors of its own on bad expressions
+            return Unmapped("the key condition cannot be read")
+        return tuple(_plain(value) for _, value in found)
+
+
+def _check(
+    request: AwsRequest,
+    table: Resource,
+    action: str,
+    context: Context,
+    *,
+    index: str | None = None,
+) -> Check:
+    policy = None
+    if table.policy is not None:
+        policy = compiled(table.policy, PolicyKind.RESOURCE, table.arn)
+    return Check(
+        action=action,
+        resource=f"{table.arn}/index/{index}" if index else table.arn,
+        resource_account=table.account,
+        context=context,
+        resource_policy=policy,
+        resource_tags=table.tags,
+    )
+
+
+def _table_arn(request: AwsRequest, name: str) -> str:
+    return f"arn:aws:dynamodb:{request.region}:{request.account}:table/{name}"
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401  # {"S": "text"}
+    if isinstance(value, dict) and len(value) == 1:
+        return str(next(iter(value.values())))
+    raise ValueError("no attribute value")
+
+
+def _leading(items: Iterable[Mapping[str, Any]], hash_key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_plain(item[hash_key]) for item in items if hash_key in item))
+
+
+def _names(part: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the top-level attributes that a request names."""
+    aliases: Mapping[str, str] = part.get("ExpressionAttributeNames") or {}
+    names = [name for item in items for name in item]
+    names += [str(name) for name in part.get("AttributesToGet") or ()]
+    for member in ("KeyConditions", "QueryFilter", "ScanFilter", "Expected", "AttributeUpdates"):
+        names += list(part.get(member) or ())
+    for member in _EXPRESSIONS:
+        for token in _TOKEN.findall(str(part.get(member) or "")):
+            if token.lower() not in _WORDS:
+                names.append(aliases.get(token, token))
+    return tuple(dict.fromkeys(names))
+
+
+def _select(parameters: Mapping[str, Any]) -> Context:
+    if parameters.get("Select"):
+        return {"dynamodb:Select": str(parameters["Select"])}
+    if parameters.get("ProjectionExpression") or parameters.get("AttributesToGet"):
+        return {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+    default = "ALL_PROJECTED_ATTRIBUTES" if parameters.get("IndexName") else "ALL_ATTRIBUTES"
+    return {"dynamodb:Select": default}
+
+
+def _bad_policy(request: AwsRequest, member: str) -> AwsError | None:
+    document = request.parameters.get(member)
+    if document is None or request.operation not in ("PutResourcePolicy", "CreateTable"):
+        return None
+    try:
+        compiled(str(document), PolicyKind.RESOURCE, "table-policy")
+    except MalformedPolicy as error:
+        return AwsError(code="ValidationException", message=str(error), status=400)
+    return None

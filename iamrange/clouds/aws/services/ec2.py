@@ -1,0 +1,141 @@
+"""EC2 in permissions, as far as instances and tags go; the rest is not mapped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iamrange.clouds.aws.actions import exists, takes_resource
+from iamrange.clouds.aws.context import Context, request_tags
+from iamrange.clouds.aws.model import AwsRequest, Caller, Check
+from iamrange.clouds.aws.plan import Plan, Unmapped
+from iamrange.clouds.aws.resources import tag_map
+from iamrange.clouds.aws.services.iam import pass_role
+
+if TYPE_CHECKING:
+    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.store import MotoIamStore
+
+_INSTANCES = frozenset(
+    """StartInstances StopInstances RebootInstances TerminateInstances MonitorInstances
+    UnmonitorInstances GetConsoleOutput GetPasswordData ModifyInstanceMetadataOptions""".split()
+)
+_BY_PREFIX = {
+    "i": "instance",
+    "vol": "volume",
+    "eni": "network-interface",
+    "sg": "security-group",
+    "subnet": "subnet",
+    "vpc": "vpc",
+    "ami": "image",
+    "snap": "snapshot",
+    "rtb": "route-table",
+    "igw": "internet-gateway",
+    "acl": "network-acl",
+    "eipalloc": "elastic-ip",
+    "lt": "launch-template",
+}
+
+
+class Ec2Planner:
+    """What each operation of EC2 needs."""
+
+    def __init__(self, store: MotoIamStore, resources: MotoResources) -> None:
+        """Take where roles and tags are looked up."""
+        self._store = store
+        self._resources = resources
+
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+        """Plan one call."""
+        operation, parameters = request.operation, request.parameters
+        action = f"ec2:{operation}"
+        if not exists(action):
+            return Unmapped("no such action")
+        if operation == "RunInstances":
+            return self._run(request)
+        if operation in _INSTANCES:
+            ids = parameters.get("InstanceIds") or [parameters.get("InstanceId")]
+            return self._on(request, [str(name) for name in ids], {})
+        if operation in ("CreateTags", "DeleteTags"):
+            tags = {str(t["Key"]): str(t.get("Value") or "") for t in parameters.get("Tags") or ()}
+            context: Context = {"aws:TagKeys": tuple(tags)} if tags else {}
+            if operation == "CreateTags":
+                context = request_tags(tags)
+            return self._on(request, [str(name) for name in parameters["Resources"]], context)
+        if operation.startswith("Describe") and not takes_resource(action):
+            check = Check(action=action, resource="*", resource_account=request.account)
+            return Plan(checks=(check,), account=request.account)
+        return Unmapped("only instances and tags are decided")
+
+    def _on(self, request: AwsRequest, ids: list[str], context: Context) -> Plan | Unmapped:
+        checks: list[Check] = []
+        for name in ids:
+            kind = _BY_PREFIX.get(name.rpartition("-")[0])
+            if kind is None:
+                return Unmapped("a resource of a kind that is not decided")
+            tags = self._resources.ec2_tags(request.account, request.region, name)
+            own = {f"ec2:ResourceTag/{key}": value for key, value in tags.items()}
+            checks.append(
+                Check(
+                    action=f"ec2:{request.operation}",
+                    resource=_arn(request, kind, name),
+                    resource_account=request.account,
+                    context=context | own,
+                    resource_tags=tags,
+                )
+            )
+        if not checks:
+            return Unmapped("no resource is named")
+        return Plan(checks=tuple(checks), account=request.account)
+
+    def _run(self, request: AwsRequest) -> Plan | Unmapped:
+        """Plan RunInstances: a permission on everything that it makes and everything it uses.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html
+        """
+        parameters = request.parameters
+        if parameters.get("LaunchTemplate") or not parameters.get("ImageId"):
+            return Unmapped("RunInstances by launch template")
+        common: Context = {}
+        if parameters.get("InstanceType"):
+            common["ec2:InstanceType"] = str(parameters["InstanceType"])
+        specified = _specified(parameters.get("TagSpecifications") or ())
+        used = [("image", str(parameters["ImageId"]))]
+        used.append(("subnet", str(parameters.get("SubnetId") or "*")))
+        used += [("security-group", str(g)) for g in parameters.get("SecurityGroupIds") or ["*"]]
+        if parameters.get("KeyName"):
+            used.append(("key-pair", str(parameters["KeyName"])))
+        checks = []
+        for kind in ("instance", "volume", "network-interface"):
+            context = common | request_tags(specified.get(kind, {}))
+            checks.append(_check(request, "RunInstances", kind, "*", context))
+        checks += [_check(request, "RunInstances", kind, name, common) for kind, name in used]
+        for kind, tags in specified.items():
+            context = request_tags(tags) | {"ec2:CreateAction": "RunInstances"}
+            checks.append(_check(request, "CreateTags", kind, "*", context))
+        profile = parameters.get("IamInstanceProfile") or {}
+        named = profile.get("Name") or str(profile.get("Arn") or "").rpartition("/")[2]
+        if named:
+            role = self._store.profile_role(request.account, str(named))
+            if role is None:
+                return Unmapped("an instance profile that is not there, or holds no role")
+            checks.append(pass_role(request, self._store, role, "ec2.amazonaws.com"))
+        return Plan(checks=tuple(checks), account=request.account)
+
+
+def _specified(specifications: Any) -> dict[str, dict[str, str]]:  # noqa: ANN401  # a list of shapes
+    return {str(s.get("ResourceType")): tag_map(s.get("Tags")) for s in specifications}
+
+
+def _check(request: AwsRequest, operation: str, kind: str, name: str, context: Context) -> Check:
+    return Check(
+        action=f"ec2:{operation}",
+        resource=_arn(request, kind, name),
+        resource_account=request.account,
+        context=context,
+    )
+
+
+def _arn(request: AwsRequest, kind: str, name: str) -> str:
+    # Images belong to no account in their ARNs.
+    account = "" if kind in ("image", "snapshot") else request.account
+    return f"arn:aws:ec2:{request.region}:{account}:{kind}/{name}"
