@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _CHUNK = 65536
+_END_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
 
 
@@ -103,7 +104,8 @@ class CommandRun:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # None stands for a handler that was not set from Python: it cannot be given back.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _read_lines(
@@ -143,6 +145,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
     if process.stdout is not None:
         process.stdout.close()
-
-
-_END_SECONDS = 2.0

@@ -97,7 +97,8 @@ def test_every_test_file_is_collected() -> None:
     asserting = {
         path
         for path, text in texts()
-        if path.suffix == ".py" and re.search(r"^(?:class Test|(?:async )?def test_)", text, re.MULTILINE)
+        if path.suffix == ".py"
+        and re.search(r"^(?:class Test|(?:async )?def test_)", text, re.MULTILINE)
     }
     assert Path(__file__) in asserting
     for path in asserting:
