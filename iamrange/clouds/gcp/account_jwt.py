@@ -11,20 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.jose import Profile, Refusal, check_time, parse, parse_key_set, peek, verify_signature
+from iamrange.jose.gate import UnverifiedToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iamrange.clouds.gcp.state import ServiceAccount, State
+    from iamrange.clouds.gcp.state import AccountKey, ServiceAccount, State
     from iamrange.core.clock import Clock
 
 MAX_LIFETIME: Final = 3600
+LAYERS: Final = ("token", "account", "key", "signature", "time")
 PROFILE: Final = Profile(
     name="gcp-service-account",
     max_length=16_000,
     algorithms=frozenset({"RS256"}),
     expiry_leeway=0,
-    # a signer's clock may run ahead a little; its `exp` may not (see `too_far_ahead`)
+    # a signer's clock may run ahead a little; its `exp` may not (see `_time_refusal`)
     not_before_leeway=60,
     required_claims=frozenset({"iss", "iat", "exp"}),
 )
@@ -32,46 +34,59 @@ PROFILE: Final = Profile(
 
 @dataclass(frozen=True, slots=True)
 class AccountJwt:
-    """What was read of the JWT, and the first thing that is wrong with it."""
+    """What was read of the JWT, and what is wrong with it, layer by layer."""
 
     unverified_claims: Mapping[str, Any]
     account: ServiceAccount | None
-    refusal: Refusal | None
+    refusals: Mapping[str, Refusal]
+
+    @property
+    def first_refusal(self) -> Refusal | None:
+        """Return the refusal that wins."""
+        return next((self.refusals[name] for name in LAYERS if name in self.refusals), None)
 
 
 def read(text: str, state: State, wall: Clock) -> AccountJwt:
     """Read a JWT and check its key, signature and time."""
     token = parse(text, PROFILE)
+    seen = token if isinstance(token, UnverifiedToken) else peek(text)
+    refusals: dict[str, Refusal] = {}
     if isinstance(token, Refusal):
-        seen = peek(text)
-        claims = seen.unverified_claims if seen else {}
-        return AccountJwt(claims, _account(claims, state), token)
-    claims = token.unverified_claims
-    account = _account(claims, state)
+        refusals["token"] = token
+    if seen is None:
+        return AccountJwt({}, None, refusals)
+    claims = seen.unverified_claims
+    issuer = claims.get("iss")
+    account = state.account(issuer) if isinstance(issuer, str) else None
     if account is None:
-        return AccountJwt(claims, None, Refusal("unknown-account"))
-    if account.disabled:
-        return AccountJwt(claims, account, Refusal("account-disabled"))
-    key = account.keys.get(str(token.header.get("kid", "")))
+        refusals["account"] = Refusal("unknown-account")
+    elif account.disabled:
+        refusals["account"] = Refusal("account-disabled")
+    key = account.keys.get(str(seen.header.get("kid", ""))) if account else None
     if key is None:
-        return AccountJwt(claims, account, Refusal("unknown-key"))
-    if key.disabled:
-        return AccountJwt(claims, account, Refusal("key-disabled"))
+        refusals["key"] = Refusal("unknown-key")
+    elif key.disabled:
+        refusals["key"] = Refusal("key-disabled")
+    if key is None or not _signed_by(seen, key):
+        refusals["signature"] = Refusal("signature-mismatch")
+    if refusal := _time_refusal(claims, wall.now()):
+        refusals["time"] = refusal
+    return AccountJwt(claims, account, refusals)
+
+
+def _signed_by(token: UnverifiedToken, key: AccountKey) -> bool:
     keys = parse_key_set({"keys": [key.public_jwk]}, PROFILE)
-    verified = keys if isinstance(keys, Refusal) else verify_signature(token, keys, PROFILE)
-    if isinstance(verified, Refusal):
-        return AccountJwt(claims, account, Refusal("signature-mismatch"))
-    return AccountJwt(claims, account, _time_refusal(claims, wall.now()))
+    return not isinstance(keys, Refusal) and not isinstance(
+        verify_signature(token, keys, PROFILE), Refusal
+    )
 
 
 def _time_refusal(claims: Mapping[str, Any], now: float) -> Refusal | None:
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int | float) or not isinstance(expires, int | float):
+        return Refusal("missing-claim")
     if refusal := check_time(claims, now, PROFILE):
         return refusal
-    if claims["exp"] - claims["iat"] > MAX_LIFETIME or claims["exp"] - now > MAX_LIFETIME:
+    if expires - issued > MAX_LIFETIME or expires - now > MAX_LIFETIME:
         return Refusal("lifetime-too-long")
     return None
-
-
-def _account(claims: Mapping[str, Any], state: State) -> ServiceAccount | None:
-    issuer = claims.get("iss")
-    return state.account(issuer) if isinstance(issuer, str) else None

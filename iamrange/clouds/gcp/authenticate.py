@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 POINT: Final = "gcp.authenticate"
 LAYER: Final = "access-token"
-NO_FEDERATED: Final = frozenset({"openidconnect.googleapis.com"})
-"""Services that know Google identities only."""
+NO_FEDERATED: Final = frozenset({"openidconnect.googleapis.com", ""})
+"""Services that know Google identities only, and whatever is not served here."""
 
 _CLOUD_PLATFORM: Final = "https://www.googleapis.com/auth/cloud-platform"
 _MESSAGES: Final = {
@@ -105,8 +105,8 @@ class Authenticator:
         """Judge a self-signed JWT (google.aip.dev/auth/4111): an audience or a scope, not both."""
         jwt = account_jwt.read(text, self._access.state, self._wall)
         caller = jwt.account.caller if jwt.account else ANONYMOUS
-        if jwt.refusal is not None:
-            return caller, jwt.refusal.code
+        if jwt.first_refusal is not None:
+            return caller, jwt.first_refusal.code
         claims = jwt.unverified_claims
         if claims.get("sub", claims["iss"]) != claims["iss"]:
             return caller, "subject-not-issuer"

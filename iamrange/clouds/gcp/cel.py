@@ -56,6 +56,7 @@ class Expression:
 
     text: str
     names: frozenset[str]
+    functions: frozenset[str]
     _program: Any = field(repr=False, compare=False)
 
     def evaluate(
@@ -117,7 +118,7 @@ def compile_expression(text: str, allowed: frozenset[str]) -> Expression | Faile
     called = {name for name in functions if re.match(r"[A-Za-z]", name)}
     if unknown := sorted(called - _NATIVE - _FUNCTIONS.keys()):
         return Failed(f"undeclared reference to function '{unknown[0]}'")
-    return Expression(text, names, program)
+    return Expression(text, names, frozenset(called), program)
 
 
 def compile_condition(text: str, allowed: frozenset[str]) -> Expression | Failed:

@@ -16,11 +16,16 @@ from urllib.parse import parse_qsl
 from iamrange.clouds.gcp.access import Access
 from iamrange.clouds.gcp.authenticate import Authenticator
 from iamrange.clouds.gcp.credentials import Credentials
+from iamrange.clouds.gcp.custom_roles import Roles
+from iamrange.clouds.gcp.deny_policies import DenyPolicies
 from iamrange.clouds.gcp.errors import WireError, invalid_argument, not_found
 from iamrange.clouds.gcp.google_keys import Certificates
+from iamrange.clouds.gcp.key_service import Keys
+from iamrange.clouds.gcp.oauth2 import OAuth2
 from iamrange.clouds.gcp.org_policy import OrganizationPolicies
 from iamrange.clouds.gcp.pools import Pools
 from iamrange.clouds.gcp.principals import Caller
+from iamrange.clouds.gcp.resource_manager import ResourceManager
 from iamrange.clouds.gcp.secret_manager import Secrets
 from iamrange.clouds.gcp.secret_versions import SecretVersions
 from iamrange.clouds.gcp.service_accounts import ServiceAccounts
@@ -64,13 +69,18 @@ class GcpCloud:
         self._authenticator = Authenticator(access, wall)
         self._routes: tuple[Route, ...] = (
             *TokenExchange(access, fetcher).routes(),
+            *OAuth2(access, wall).routes(),
             *Certificates(self._state).routes(),
             *Credentials(access, accounts, policies, wall).routes(),
             *secrets.routes(),
             *SecretVersions(access, secrets).routes(),
             *accounts.routes(),
+            *Keys(access, accounts, policies).routes(),
             *Pools(access, policies).routes(),
+            *Roles(access).routes(),
+            *DenyPolicies(access).routes(),
             *policies.routes(),
+            *ResourceManager(access).routes(),
         )
 
     def create_organization(self, organization_id: str) -> None:

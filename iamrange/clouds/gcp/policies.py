@@ -9,8 +9,8 @@ from iamrange.clouds.gcp.cel import Failed
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument
 from iamrange.clouds.gcp.principals import member_problem
-from iamrange.clouds.gcp.roles import BASIC
-from iamrange.clouds.gcp.state import Policy, State, new_etag
+from iamrange.clouds.gcp.roles import ADMINISTRATOR, BASIC
+from iamrange.clouds.gcp.state import Organization, Policy, Project, State, new_etag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +49,13 @@ def requested_version(body: Body, query: Any) -> int:  # noqa: ANN401 - any JSON
     return version
 
 
-def parse_policy(document: Any, state: State) -> tuple[Policy, str]:  # noqa: ANN401 - any JSON value
+def parse_policy(
+    document: Any, state: State, owner: Project | Organization | None  # noqa: ANN401 - any JSON value
+) -> tuple[Policy, str]:
     """Return the policy of a setIamPolicy request and the etag that it was based on.
+
+    `owner` is the project or organisation that the resource belongs to: its custom roles are the
+    ones that can be granted.
 
     Raises:
         ApiError: 400, where the real API refuses the policy.
@@ -60,7 +65,7 @@ def parse_policy(document: Any, state: State) -> tuple[Policy, str]:  # noqa: AN
     bindings = document.get("bindings") or []
     if not isinstance(bindings, list):
         raise invalid_argument("Invalid value at 'policy.bindings'.")
-    parsed = tuple(_parse_binding(binding, state) for binding in bindings)
+    parsed = tuple(_parse_binding(binding, state, owner) for binding in bindings)
     if any(b.condition for b in parsed) and document.get("version") != CONDITIONAL_VERSION:
         raise invalid_argument(
             "Policy version must be 3 when the policy holds a condition "
@@ -162,11 +167,11 @@ def _binding_to_json(binding: Binding, version: int) -> Body:
     }
 
 
-def _parse_binding(binding: Any, state: State) -> Binding:  # noqa: ANN401 - any JSON value
+def _parse_binding(binding: Any, state: State, owner: Project | Organization | None) -> Binding:  # noqa: ANN401 - any JSON value
     if not isinstance(binding, dict):
         raise invalid_argument("Invalid value at 'policy.bindings'.")
     role, members = binding.get("role"), binding.get("members") or []
-    if not isinstance(role, str) or state.role_permissions(role) is None:
+    if not isinstance(role, str) or not _is_grantable(role, state, owner):
         raise invalid_argument(f"Role {role} is not supported for this resource.")
     if not isinstance(members, list):
         raise invalid_argument("Invalid value at 'policy.bindings.members'.")
@@ -177,6 +182,18 @@ def _parse_binding(binding: Any, state: State) -> Binding:  # noqa: ANN401 - any
     if condition is not None:
         _check_conditional(role, members)
     return Binding(role, tuple(dict.fromkeys(members)), condition)
+
+
+def _is_grantable(role: str, state: State, owner: Project | Organization | None) -> bool:
+    if role == ADMINISTRATOR or state.role_permissions(role) is None:
+        return False
+    if role.startswith("roles/") or owner is None:
+        return True
+    above = owner.organization if isinstance(owner, Project) else owner
+    scopes = {f"organizations/{above.id}"} if above is not None else set()
+    if isinstance(owner, Project):
+        scopes.add(f"projects/{owner.id}")
+    return role.partition("/roles/")[0] in scopes
 
 
 def _check_conditional(role: str, members: list[str]) -> None:

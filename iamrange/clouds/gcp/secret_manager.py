@@ -125,8 +125,9 @@ class Secrets:
 
     def set_policy(self, call: Call, project: str, secret: str) -> Body:
         """Replace the secret's policy."""
-        new, etag = policies.parse_policy(call.json().get("policy"), self._state)
         known = self._known(project, secret)
+        owner = known.project if known else None
+        new, etag = policies.parse_policy(call.json().get("policy"), self._state, owner)
         roles = policies.modified_roles(known.policy, new) if known else []
         found = self.find(call, project, secret, "secretmanager.secrets.setIamPolicy", roles)
         policies.replace_policy(found.policy, new, etag)

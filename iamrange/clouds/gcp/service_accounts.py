@@ -155,9 +155,10 @@ class ServiceAccounts:
 
     def set_policy(self, call: Call, project: str, account: str) -> Body:
         """Replace the account's policy."""
-        new, etag = policies.parse_policy(call.json().get("policy"), self._state)
-        roles: list[str] = []
         known = self._known(project, account)
+        owner = known.project if known else None
+        new, etag = policies.parse_policy(call.json().get("policy"), self._state, owner)
+        roles: list[str] = []
         if known is not None:
             roles = policies.modified_roles(known.policy, new)
         found = self.find(call, project, account, "iam.serviceAccounts.setIamPolicy", roles)
