@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from iamrange.clouds.aws.arn import glob, resource_matcher
@@ -29,6 +29,9 @@ from iamrange.clouds.aws.decide import (
 from iamrange.clouds.aws.facts import Facts
 from iamrange.clouds.aws.variables import Pattern, Variable, parse, resolve
 from iamrange.core.decision import Effect, Outcome
+
+UNHURRIED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy: no example is wrong for being slow."""
 
 Json = Any
 """What json.loads may return."""
@@ -107,6 +110,7 @@ odd_documents = (
 )
 
 
+@UNHURRIED
 @given(document=odd_documents, kind=st.sampled_from(PolicyKind))
 def test_odd_document_is_compiled_or_malformed_and_nothing_else(
     document: Json, kind: PolicyKind
@@ -116,6 +120,7 @@ def test_odd_document_is_compiled_or_malformed_and_nothing_else(
             compile_policy(value, kind=kind, name="p")
 
 
+@UNHURRIED
 @given(text=st.text(), kind=st.sampled_from(PolicyKind))
 def test_odd_text_is_malformed(text: str, kind: PolicyKind) -> None:
     with pytest.raises(MalformedPolicy):
@@ -131,7 +136,7 @@ def fixed(text: str) -> Pattern:
     return tuple(token for token in tokens if not isinstance(token, Variable))
 
 
-@settings(max_examples=400)
+@UNHURRIED
 @given(pattern=pattern_text, subject=subject_text)
 def test_glob_agrees_with_a_reference(pattern: str, subject: str) -> None:
     reference = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
@@ -156,7 +161,7 @@ def reference_arn(pattern: str) -> str:
     return ":".join(out)
 
 
-@settings(max_examples=400)
+@UNHURRIED
 @given(
     pattern=st.lists(st.text("ab*?", max_size=4), min_size=6, max_size=7).map(":".join),
     subject=st.lists(st.text("ab", max_size=4), min_size=6, max_size=8).map(":".join),
@@ -166,12 +171,14 @@ def test_resource_pattern_agrees_with_a_reference(pattern: str, subject: str) ->
     assert resource_matcher(fixed(pattern))(subject) is expected
 
 
+@UNHURRIED
 @given(pattern=pattern_text)
 def test_a_resource_pattern_matches_its_own_wildcards_filled_in(pattern: str) -> None:
     filled = pattern.replace("*", "").replace("?", "a")
     assert resource_matcher(fixed(pattern))(filled)
 
 
+@UNHURRIED
 @given(text=st.text(alphabet="a${}*?,' :"), value=st.text(max_size=5))
 def test_any_text_with_variables_is_read_and_resolved(text: str, value: str) -> None:
     for wildcards in (False, True):
@@ -180,6 +187,7 @@ def test_any_text_with_variables_is_read_and_resolved(text: str, value: str) -> 
         resolve(tokens, lambda _: None)
 
 
+@UNHURRIED
 @given(text=st.text())
 def test_text_without_variables_is_kept_as_it_is(text: str) -> None:
     assert "".join(str(t) for t in parse(text, variables=False, wildcards=False)) == text
@@ -194,7 +202,7 @@ def facts(value: Json) -> Facts:
     return Facts(Request("test:Do", "*", PRINCIPALS[0], None, context))
 
 
-@settings(max_examples=300)
+@UNHURRIED
 @given(
     operator=operators,
     qualifier=st.sampled_from(["", "ForAllValues:", "ForAnyValue:"]),
@@ -209,6 +217,7 @@ def test_condition_answers_whatever_it_is_asked(
     assert condition.test(facts(asked)) in (True, False, None)
 
 
+@UNHURRIED
 @given(name=st.sampled_from(sorted(INVERTED)), values=condition_values, asked=st.text(max_size=6))
 def test_inverted_operator_is_the_opposite_or_both_cannot_tell(
     name: str, values: list[str], asked: str
@@ -308,7 +317,7 @@ requests = st.builds(
 )
 
 
-@settings(max_examples=300)
+@UNHURRIED
 @given(world=worlds(), request=requests, data=st.data())
 def test_adding_a_deny_never_turns_a_refusal_into_a_permission(
     world: dict[str, Any], request: Request, data: st.DataObject
@@ -320,7 +329,7 @@ def test_adding_a_deny_never_turns_a_refusal_into_a_permission(
     assert not (before is Outcome.DENY and after is Outcome.ALLOW)
 
 
-@settings(max_examples=300)
+@UNHURRIED
 @given(world=worlds(), request=requests, data=st.data())
 def test_adding_an_allow_never_turns_a_permission_into_a_refusal(
     world: dict[str, Any], request: Request, data: st.DataObject
@@ -332,7 +341,7 @@ def test_adding_an_allow_never_turns_a_permission_into_a_refusal(
     assert not (before is Outcome.ALLOW and after is Outcome.DENY)
 
 
-@settings(max_examples=200)
+@UNHURRIED
 @given(world=worlds(), request=requests)
 def test_layers_alone_make_the_outcome(world: dict[str, Any], request: Request) -> None:
     policies = policy_set(world)
@@ -345,7 +354,7 @@ def test_layers_alone_make_the_outcome(world: dict[str, Any], request: Request) 
         assert decision.outcome is Outcome.DENY
 
 
-@settings(max_examples=200)
+@UNHURRIED
 @given(world=worlds(), request=requests)
 def test_no_order_of_statements_matters(world: dict[str, Any], request: Request) -> None:
     turned = {name: listed[::-1] if listed else listed for name, listed in world.items()}
@@ -353,7 +362,7 @@ def test_no_order_of_statements_matters(world: dict[str, Any], request: Request)
     assert (one.outcome, one.reason) == (other.outcome, other.reason)
 
 
-@settings(max_examples=200)
+@UNHURRIED
 @given(world=worlds(), request=requests)
 def test_narrowing_a_session_never_widens_it(world: dict[str, Any], request: Request) -> None:
     assume(world["session"] is not None)
