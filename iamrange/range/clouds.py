@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iamrange.clouds.fetch import HttpFetcher
 from iamrange.range.config import CORPORATE, Project, WorldConfig
 from iamrange.range.content import Content
 from iamrange.range.host import RECORDS_FILE
@@ -77,6 +78,11 @@ class CloudsOptions:
         for file in self.trust_ca:
             if not Path(file).is_file():
                 raise CloudsMisuseError(f"--trust-ca: expected a PEM file, got {file!r}")
+        resolve = dict(_resolve(text) for text in self.resolve)
+        try:
+            HttpFetcher(resolve=resolve)
+        except ValueError as error:
+            raise CloudsMisuseError(f"--resolve: {error}") from error
         return WorldConfig(
             run_id="clouds",
             aws_accounts=tuple(accounts),
@@ -86,7 +92,7 @@ class CloudsOptions:
             else (),
             gcp_organization=GCP_ORGANIZATION,
             gcp_projects=projects,
-            resolve=dict(_resolve(text) for text in self.resolve),
+            resolve=resolve,
             trust_ca=tuple(str(Path(file).resolve()) for file in self.trust_ca),
         )
 
@@ -104,9 +110,6 @@ def serve_clouds(options: CloudsOptions) -> int:
         entry = Entry.create(name="clouds")
         content = Content(config, entry.folder / RECORDS_FILE)
         return asyncio.run(_serve(content, Listeners(content, entry.folder)))
-    except ValueError as error:  # --resolve names something that is not on loopback
-        sys.stderr.write(f"iamrange clouds: {error}\n")
-        return MISUSE
     except OSError as error:
         sys.stderr.write(f"iamrange clouds: {error}\n")
         return BROKEN
