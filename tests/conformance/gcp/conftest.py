@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+
 from iamrange.clouds.fetch import Fetched, FetchError
 from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import OffsetClock
@@ -27,17 +25,25 @@ from iamrange.network.edge import Edge, Route
 from iamrange.network.environment import client_environment
 from iamrange.network.proxy import Proxy
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
 ORGANIZATION = "123456789012"
 PROJECT, NUMBER = "acme-lab", "1234567890"
 OTHER_PROJECT, OTHER_NUMBER = "acme-security", "1234567891"
 ISSUER = "https://idp.agents.example"
+_ISSUER_KEY = SigningKey.generate("RS256")
+Anything = Any
+Token = str | None
 
 
 @dataclass
 class Issuer:
     """A fake issuer: it starts valid and implements the fetcher's own port."""
 
-    key: SigningKey = field(default_factory=lambda: SigningKey.generate("RS256"))
+    key: SigningKey = _ISSUER_KEY
     down: set[str] = field(default_factory=set)
     published: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
@@ -69,7 +75,12 @@ class World:
     rogue: dict[tuple[str, str], LayerAnswer]
 
     def rest(
-        self, method: str, url: str, body: object = None, *, token: str | None = "admin"
+        self,
+        method: str,
+        url: str,
+        body: object = None,
+        *,
+        token: Token = "admin",  # noqa: S107 - a word, no password
     ) -> requests.Response:
         """Call the API as the administrator, or with another token, or without one."""
         headers = {}
@@ -97,7 +108,7 @@ class _Loop:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def run(self, work: Any) -> Any:
+    def run(self, work: Anything) -> Anything:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self.loop)
         return future.result(10)
 
@@ -123,7 +134,7 @@ class _Network:
         self._loop.run(self._proxy.start())
         self.environment = client_environment(self._proxy.url, str(ca_file))
 
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _app(self, scope: Anything, receive: Anything, send: Anything) -> None:
         assert self.cloud is not None
         await self.cloud(scope, receive, send)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.api_core import exceptions
 from google.auth import identity_pool
 from google.cloud import secretmanager_v1
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+World = Any  # conftest's: tests are no packages, so that it cannot be imported
 
 IAM = "https://iam.googleapis.com/v1/projects/acme-lab"
 SECRETS = "https://secretmanager.googleapis.com/v1/projects/acme-lab/secrets"
@@ -20,7 +24,7 @@ SUBJECT = f"principal://iam.googleapis.com/{POOL}/subject/agent:planner"
 
 
 @pytest.fixture
-def prepared(world: Any) -> Any:
+def prepared(world: World) -> World:
     world.done(
         "POST", f"{IAM}/locations/global/workloadIdentityPools?workloadIdentityPoolId=agents"
     )
@@ -42,13 +46,13 @@ def prepared(world: Any) -> Any:
     return world
 
 
-def _grant(world: Any, resource: str, role: str, member: str) -> None:
+def _grant(world: World, resource: str, role: str, member: str) -> None:
     policy = {"bindings": [{"role": role, "members": [member]}]}
     world.done("POST", f"{resource}:setIamPolicy", {"policy": policy})
 
 
 def _client(
-    world: Any, folder: Path, *, account: str | None = ACCOUNT
+    world: World, folder: Path, *, account: str | None = ACCOUNT
 ) -> secretmanager_v1.SecretManagerServiceClient:
     now = int(time.time())
     token = world.issuer.key.sign(
@@ -83,7 +87,7 @@ NAME = "projects/acme-lab/secrets/canary/versions/latest"
 
 
 def test_an_agent_reads_its_secret_through_its_service_account(
-    prepared: Any, tmp_path: Path
+    prepared: World, tmp_path: Path
 ) -> None:
     _grant(
         prepared,
@@ -98,7 +102,7 @@ def test_an_agent_reads_its_secret_through_its_service_account(
 
 
 def test_an_agent_reads_its_secret_with_the_federated_token_itself(
-    prepared: Any, tmp_path: Path
+    prepared: World, tmp_path: Path
 ) -> None:
     _grant(prepared, f"{SECRETS}/canary", "roles/secretmanager.secretAccessor", SUBJECT)
     client = _client(prepared, tmp_path, account=None)
@@ -106,7 +110,7 @@ def test_an_agent_reads_its_secret_with_the_federated_token_itself(
 
 
 def test_without_a_binding_on_the_secret_the_agent_is_refused(
-    prepared: Any, tmp_path: Path
+    prepared: World, tmp_path: Path
 ) -> None:
     with pytest.raises(exceptions.Forbidden, match=r"secretmanager\.versions\.access"):
         _client(prepared, tmp_path).access_secret_version(name=NAME)
