@@ -72,6 +72,15 @@ def test_flipping_one_of_two_layers_that_refuse_changes_nothing(name: str) -> No
     assert combine(flipped(layers, name), REQUEST)[0] is Outcome.DENY
 
 
+@pytest.mark.parametrize("name", ["resource", "trust"])
+@pytest.mark.parametrize("reason", ["statement-denies", "statement-not-evaluable"])
+def test_overlooked_denial_grants_nothing_by_itself(name: str, reason: str) -> None:
+    overlooked = LayerAnswer(name, Effect.ALLOW, reason)
+    for identity in (Effect.IMPLICIT_DENY, Effect.ALLOW):
+        layers = (LayerAnswer("identity", identity, "made-up"), overlooked)
+        assert (combine(layers, REQUEST)[0] is Outcome.ALLOW) is (identity is Effect.ALLOW)
+
+
 @pytest.mark.parametrize("effect", [Effect.DENY, Effect.IMPLICIT_DENY])
 def test_unknown_layer_that_refuses_refuses_the_request(effect: Effect) -> None:
     layers = (*answers(identity=Effect.ALLOW), LayerAnswer("upstream-mapping", effect, "unmapped"))

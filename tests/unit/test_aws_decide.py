@@ -427,7 +427,9 @@ def test_rcp_leaves_other_services_and_resources_of_aws_alone() -> None:
     assert ask(policies, action="iam:GetRole", target=ROLE_ARN).reason == "identity-allows"
     request = Request("kms:Decrypt", KEY, USER, HOME, {}, aws_owned_resource=True)
     assert decide(request, policies).reason == "identity-allows"
-    assert decide(replace(request, aws_owned_resource=False), policies).reason == "rcp-denies"
+    owned = replace(request, aws_owned_resource=False)
+    assert decide(owned, policies).reason == "rcp-denies"
+    assert decide(replace(owned, action="kms:RetireGrant"), policies).reason == "identity-allows"
 
 
 NOT_PRINCIPAL_ROWS: list[tuple[str, list[str] | str, Principal, str]] = [

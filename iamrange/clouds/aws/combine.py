@@ -1,7 +1,8 @@
 """From the answers of the layers to allow or deny: IAM's evaluation logic and nothing else.
 
 - The reason of an allow of the `resource` and `trust` layers says how the caller was named; that
-  decides what else must allow. An allow with a reason that is not known grants by itself.
+  decides what else must allow. An allow for another reason (a KMS grant that a service's own rules
+  put there) grants by itself.
 - A layer that is not known here and refuses, refuses the request.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from iamrange.clouds.aws.policy import DENIES, NOT_EVALUABLE
 from iamrange.clouds.aws.principals import ACCOUNT, PRINCIPAL_ARN
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
 
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 _LIMITS = ("permissions-boundary", "session-policy")
 _WEIGHED = ("identity", *_LIMITS, "resource", "trust")
+
+_DELEGATES = (ACCOUNT, DENIES, NOT_EVALUABLE)
+"""The allows that leave the decision to the principal's own policies.
+
+Naming the account delegates to them. The other two are denials that were made into allows on the
+way here: a cloud that overlooks a denial does not grant for that.
+"""
 
 Verdict = tuple[Outcome, str]
 
@@ -63,8 +72,7 @@ def _within_account(
         if _must_allow(grantor, request):
             return _side_of_resource(grantor)
         return _side_of_principal(answers)
-    if grantor.reason == ACCOUNT:
-        # Naming the account delegates: its own identity policies decide.
+    if grantor.reason in _DELEGATES:
         return _side_of_principal(answers)
     session = request.principal.kind in ("assumed-role", "federated")
     if grantor.reason == PRINCIPAL_ARN and session:

@@ -65,6 +65,9 @@ RCP_SERVICES = frozenset(
 )
 """The services whose resources RCPs bind (Organizations user guide, "RCPs")."""
 
+RCP_EXEMPT_ACTIONS = frozenset({"kms:retiregrant"})
+"""Actions that no RCP restricts (same page)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySet:
@@ -162,7 +165,8 @@ def _rcp(facts: Facts, policies: PolicySet) -> LayerAnswer:
     if facts.principal.service_linked:
         return _RCP_EXEMPT
     service = facts.action.partition(":")[0]
-    if service not in RCP_SERVICES or facts.request.aws_owned_resource:
+    outside = service not in RCP_SERVICES or facts.action in RCP_EXEMPT_ACTIONS
+    if outside or facts.request.aws_owned_resource:
         return _RCP_OTHER
     return granted_at_every_level("rcp", policies.rcps, facts)
 
