@@ -130,8 +130,16 @@ def _the_program() -> None:
     runpy.run_module("infra.__main__", run_name="__main__")
 
 
+@pytest.fixture(scope="session")
+def plans() -> dict[str, Plan]:
+    """Keep what each configuration declared: the program is a function of it."""
+    return {}
+
+
 @pytest.fixture
-def declare(lab_config: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Declare:
+def declare(
+    lab_config: Mapping[str, Any], plans: dict[str, Plan], monkeypatch: pytest.MonkeyPatch
+) -> Declare:
     """Return a function that runs the program with some settings of the lab stack changed."""
     # an Output turned into text passes every type checker; with this it raises
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
@@ -145,24 +153,35 @@ def declare(lab_config: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> D
         config = dict(lab_config)
         for name, value in changes.items():
             config[f"iamrange:{name.replace('_', '-')}"] = value
-        pulumi.runtime.set_all_config(
-            {k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}
-        )
-        # the root keeps the outputs of the last run
-        settings.ROOT.set(None)
-        plan = Plan()
-        recording = RecordingMocks(plan, unknown_outputs=unknown_outputs)
-        mocks.set_mocks(recording, project="iamrange", stack="lab", preview=unknown_outputs)
-
-        @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's decorator has no types
-        def declaring() -> pulumi.Output[None]:
-            program()
-            root = settings.get_root_resource()
-            assert isinstance(root, stack.Stack)
-            return pulumi.Output.from_input(dict(root.outputs)).apply(plan.outputs.update)
-
-        declaring()
-        assert plan.resources, "the program declared nothing"
-        return plan
+        if program is not _the_program:
+            return _run(program, config, unknown_outputs=unknown_outputs)
+        key = json.dumps([config, unknown_outputs], sort_keys=True)
+        if key not in plans:
+            plans[key] = _run(program, config, unknown_outputs=unknown_outputs)
+        return copy.deepcopy(plans[key])
 
     return run
+
+
+def _run(
+    program: Callable[[], object], config: Mapping[str, Any], *, unknown_outputs: bool
+) -> Plan:
+    pulumi.runtime.set_all_config(
+        {k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}
+    )
+    # the root keeps the outputs of the last run
+    settings.ROOT.set(None)
+    plan = Plan()
+    recording = RecordingMocks(plan, unknown_outputs=unknown_outputs)
+    mocks.set_mocks(recording, project="iamrange", stack="lab", preview=unknown_outputs)
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's decorator has no types
+    def declaring() -> pulumi.Output[None]:
+        program()
+        root = settings.get_root_resource()
+        assert isinstance(root, stack.Stack)
+        return pulumi.Output.from_input(dict(root.outputs)).apply(plan.outputs.update)
+
+    declaring()
+    assert plan.resources, "the program declared nothing"
+    return plan
