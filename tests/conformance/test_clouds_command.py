@@ -96,7 +96,13 @@ class Issuer:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         document: Mapping[str, Any] = {"keys": [self.key.public_jwk()]}
         if scope["path"].endswith("/openid-configuration"):
-            document = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
+            document = {
+                "issuer": ISSUER,
+                "jwks_uri": f"{ISSUER}/jwks",
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
         body = json.dumps(document).encode()
         await send(
             {
@@ -169,8 +175,8 @@ iam.create_role(RoleName='federated', AssumeRolePolicyDocument=json.dumps({
 sts = boto3.client('sts', config=Config(signature_version=UNSIGNED))
 for token in (os.environ['MINE'], os.environ['ANOTHERS']):
     try:
-        print(sts.assume_role_with_web_identity(RoleArn=os.environ['ROLE'], RoleSessionName='session',
-            WebIdentityToken=token)['AssumedRoleUser']['Arn'])
+        print(sts.assume_role_with_web_identity(RoleArn=os.environ['ROLE'],
+            RoleSessionName='session', WebIdentityToken=token)['AssumedRoleUser']['Arn'])
     except sts.exceptions.ClientError as error:
         print(error.response['Error']['Code'])
 """
