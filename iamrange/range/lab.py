@@ -23,6 +23,7 @@ from iamrange.core.verdict import Attempt, Judgement, Legitimate, Trial, Verdict
 from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.processes import ProcessError
+from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.workloads import WORKLOADS, name_of
 
 if TYPE_CHECKING:
@@ -134,10 +135,8 @@ class Lab:
         try:
             with self._snapshot(entry, off) as snapshot:
                 footing = snapshot.footing(entry.scenario)
-                arguments = None if rogue is None else {"guard": _guard_of(entry, rogue)}
-                world = snapshot.deployment.fork(
-                    rogue=None if rogue is None else "lacking", rogue_arguments=arguments
-                )
+                name, arguments = _tamper_of(entry, rogue)
+                world = snapshot.deployment.fork(rogue=name, rogue_arguments=arguments)
                 with world:
                     return self._attack_in(world, entry, footing, off, rogue, started)
         except (FootholdError, ProcessError) as error:
@@ -230,10 +229,16 @@ class Lab:
         return Snapshot(fork)
 
 
-def _guard_of(entry: Entry, rogue: str) -> str:
-    return next(
-        guard.id for guard in entry.scenario.blocked_by if getattr(guard, "rogue", None) == rogue
-    )
+def _tamper_of(entry: Entry, rogue: str | None) -> tuple[str | None, dict[str, str] | None]:
+    """Return the declared tamper, and its arguments, that makes a rogue cloud.
+
+    `rogue` is the name that an invariant of this scenario gives its rogue, the id of any guard
+    that the cloud is to lack, or the name of a declared tamper.
+    """
+    if rogue is None or (rogue in ROGUES and rogue != LACKING):
+        return rogue, None
+    named = (g.id for g in entry.scenario.blocked_by if getattr(g, "rogue", None) == rogue)
+    return LACKING, {"guard": next(named, rogue)}
 
 
 def _workload_of(scenario: Scenario, part: Part) -> Workload:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from iamrange.core.decision import Tamper
 
+LACKING = "lacking"
 ROGUES: Mapping[str, str] = {
     name: f"{__name__}:{attribute}"
     for name, attribute in (
-        ("lacking", "lacking"),
+        (LACKING, "lacking"),
         ("AllowsAll", "allows_all"),
         ("DeniesAll", "denies_all"),
         ("DeniesForAnotherReason", "denies_for_another_reason"),

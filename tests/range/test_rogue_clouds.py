@@ -1,0 +1,80 @@
+"""The harness attacks itself: each rogue cloud changes exactly what it should, on real worlds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iamrange.core.controls import CONTROLS
+from iamrange.core.verdict import Verdict
+from iamrange.range.catalogue import Entry, catalogue
+from iamrange.range.deployment import Deployment
+from iamrange.range.lab import Lab
+from iamrange.range.runner import RunOptions, workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENTRIES = tuple(catalogue().values())
+# One attack for each decision point that a control sits at; the rest is the same machinery.
+SAMPLE = (
+    "key-leakage/neighbours-secret-in-aws",
+    "key-leakage/service-account-key-minted",
+    "token-theft/oidc-token-for-another-role",
+    "token-theft/aws-token-at-gcp",
+)
+
+
+class Quiet:
+    def step(self, message: str) -> None:
+        pass
+
+    resource = attacked = scenario = step
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with (
+        workshop(RunOptions(), Quiet()) as tools,
+        Deployment.create(tools) as base,
+        Lab(base) as made,
+    ):
+        yield made
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    ("rogue", "expected"),
+    [
+        ("AllowsAll", Verdict.SUCCEEDED),
+        ("DeniesForAnotherReason", Verdict.BLOCKED_ELSEWHERE),
+        ("Crashes", Verdict.ERROR),
+        (None, Verdict.BLOCKED),
+    ],
+)
+def test_a_rogue_cloud_changes_the_verdict_as_it_should(
+    lab: Lab, name: str, rogue: str | None, expected: Verdict
+) -> None:
+    trial = lab.attack(catalogue()[name], frozenset(), rogue)
+    assert trial.judgement.verdict is expected, trial.judgement
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_cloud_that_denies_all_stops_the_legitimate_work(lab: Lab, name: str) -> None:
+    trial = lab.attack(catalogue()[name], frozenset(), "DeniesAll")
+    assert trial.judgement.verdict is not Verdict.SUCCEEDED
+    assert not trial.work_went_on
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
+    lab: Lab, entry: Entry
+) -> None:
+    """The control ignored is one of this attack's own, then one of another attack's."""
+    own = entry.guards[0]
+    opened = lab.attack(entry, frozenset(entry.guards[1:]) & set(CONTROLS), own)
+    assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
+    other = next(name for name in CONTROLS if name not in entry.guards)
+    held = lab.attack(entry, frozenset(), other)
+    assert held.judgement.verdict is Verdict.BLOCKED, held.judgement
