@@ -15,19 +15,11 @@ import time
 import psutil
 
 from iamrange.range.deployment import Deployment, served
+from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, run, workshop
 
 SAMPLE_SECONDS = 0.2
 MEBIBYTE = 1 << 20
-
-
-class Quiet:
-    """Progress that nobody reads."""
-
-    def step(self, message: str) -> None:
-        """Hear nothing."""
-
-    resource = attacked = scenario = step
 
 
 class Memory(threading.Thread):
@@ -70,7 +62,7 @@ def figure(name: str, value: float, unit: str, bound: float) -> None:
 def main() -> int:
     """Measure and print."""
     print(f"cores: {os.cpu_count()}")
-    progress = Quiet()
+    progress = NoProgress()
     memory = Memory()
     with workshop(RunOptions(), progress) as tools:
         memory.start()

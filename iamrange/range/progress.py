@@ -20,6 +20,22 @@ EVERY = 25
 STYLES = {Verdict.SUCCEEDED: "red", Verdict.BLOCKED: "green", Verdict.ERROR: "bold magenta"}
 
 
+class NoProgress:
+    """Says nothing."""
+
+    def step(self, message: str) -> None:
+        """Ignore a step."""
+
+    def resource(self, step: Step) -> None:
+        """Ignore a resource."""
+
+    def attacked(self, trial: Trial) -> None:
+        """Ignore an attack."""
+
+    def scenario(self, result: ScenarioResult) -> None:
+        """Ignore a scenario."""
+
+
 class ConsoleProgress:
     """Prints each step and each attack with the time since the start."""
 

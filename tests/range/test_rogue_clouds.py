@@ -11,6 +11,7 @@ from iamrange.core.verdict import Verdict
 from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment
 from iamrange.range.lab import Lab
+from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, workshop
 
 if TYPE_CHECKING:
@@ -26,17 +27,10 @@ SAMPLE = (
 )
 
 
-class Quiet:
-    def step(self, message: str) -> None:
-        pass
-
-    resource = attacked = scenario = step
-
-
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     with (
-        workshop(RunOptions(), Quiet()) as tools,
+        workshop(RunOptions(), NoProgress()) as tools,
         Deployment.create(tools) as base,
         Lab(base) as made,
     ):
