@@ -153,6 +153,11 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     (statement(Action="s3:"), "The policy failed legacy parsing"),
     (statement(Action="s3:GetObject "), "The policy failed legacy parsing"),
     (statement(Resource="bucket"), 'Resource bucket must be in ARN format or "*".'),
+    (statement(Resource="arn:aws:s3:::b/${aws:username"), "The policy failed legacy parsing"),
+    (
+        statement(Condition={"StringEquals": {"a:b": "${a b}"}}),
+        "The policy failed legacy parsing",
+    ),
     (statement(Resource="arn"), 'Resource arn must be in ARN format or "*".'),
     (statement(Resource="arn:"), 'Resource arn: must be in ARN format or "*".'),
     (

@@ -23,7 +23,14 @@ from typing import Any
 
 from iamrange.clouds.aws.arn import arn_condition_matcher, glob, is_arn
 from iamrange.clouds.aws.facts import Facts
-from iamrange.clouds.aws.variables import Pattern, Token, Variable, has_variables, parse, resolve
+from iamrange.clouds.aws.variables import (
+    Pattern,
+    Token,
+    Variable,
+    has_variables,
+    parse_readable,
+    resolve,
+)
 
 Predicate = Callable[[Facts, str], bool | None]
 Builder = Callable[[Sequence[str], bool], Predicate]
@@ -47,7 +54,7 @@ def _split(
     fixed: list[Pattern] = []
     templates: list[tuple[Token, ...]] = []
     for value in values:
-        tokens = parse(value, variables=variables, wildcards=wildcards)
+        tokens = parse_readable(value, variables=variables, wildcards=wildcards)
         if has_variables(tokens):
             templates.append(tokens)
         else:

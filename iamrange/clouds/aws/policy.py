@@ -22,7 +22,7 @@ from iamrange.clouds.aws.documents import (
 )
 from iamrange.clouds.aws.malformed import MalformedPolicy
 from iamrange.clouds.aws.principals import EVERYONE, PrincipalElement
-from iamrange.clouds.aws.variables import Token, Variable, has_variables, parse, resolve
+from iamrange.clouds.aws.variables import Token, Variable, has_variables, parse_readable, resolve
 from iamrange.core.decision import Effect, LayerAnswer, Statement
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ResourceElement:
         self._matchers: list[Matcher] = []
         self._templates: list[tuple[Token, ...]] = []
         for text in texts:
-            tokens = complete(parse(text, variables=variables, wildcards=True))
+            tokens = complete(parse_readable(text, variables=variables))
             if has_variables(tokens):
                 self._templates.append(tokens)
             elif all(isinstance(token, str) for token in tokens):

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from iamrange.clouds.aws.malformed import MalformedPolicy
+
 
 class Wildcard(Enum):
     """The wildcards of the policy language."""
@@ -40,7 +42,7 @@ Lookup = Callable[[str], str | None]
 """Gives the single value of a context key (lower case), or None."""
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_BODY = re.compile(r"\s*([^\s,']+)\s*(?:,\s*'([^']*)'\s*)?")
+_BODY = re.compile(r"\s*([^\s,'${}*?]+)\s*(?:,\s*'([^']*)'\s*)?")
 _ESCAPES = {"*": "*", "?": "?", "$": "$"}
 
 
@@ -74,6 +76,20 @@ def resolve(tokens: tuple[Token, ...], lookup: Lookup) -> Pattern | None:
             return None
         resolved.append(value)
     return tuple(resolved)
+
+
+def parse_readable(text: str, *, variables: bool, wildcards: bool = True) -> tuple[Token, ...]:
+    """Split text into tokens, refusing a variable that nobody can read.
+
+    Stored, it would match nothing, and make a Deny void without a word.
+
+    Raises:
+        MalformedPolicy: a brace does not close, or holds no key and default.
+    """
+    tokens = parse(text, variables=variables, wildcards=wildcards)
+    if any(isinstance(token, Variable) and token.key is None for token in tokens):
+        raise MalformedPolicy("The policy failed legacy parsing", f"variable in {text!r}")
+    return tokens
 
 
 def has_variables(tokens: tuple[Token, ...]) -> bool:
