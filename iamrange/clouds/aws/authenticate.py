@@ -80,7 +80,7 @@ def _deny(layer: str, reason: str, detail: str = "") -> LayerAnswer:
 class Authenticator:
     """Knows long-term keys from the IAM store and temporary ones from the session store."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators
+    def __init__(
         self,
         *,
         store: IamStore,

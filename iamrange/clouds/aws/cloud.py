@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import uuid
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -58,7 +57,7 @@ class AccessKey:
 class AwsCloud:
     """An enforcing AWS: its accounts, and the one door to them."""
 
-    def __init__(  # noqa: PLR0913 - its ports, by name
+    def __init__(
         self,
         *,
         clock: Clock,

@@ -116,8 +116,17 @@ def locate(http: HttpRequest) -> Target | AwsError:
     elif named is None:
         named = _unsigned_service(http)
     name = _SIGNING_NAMES.get(named, named)
-    if http.header("x-amz-target", ) and name == "dynamodb":
-        name = "dynamodb" if "Streams" not in (http.header("x-amz-target") or "") else "dynamodbstreams"
+    if (
+        http.header(
+            "x-amz-target",
+        )
+        and name == "dynamodb"
+    ):
+        name = (
+            "dynamodb"
+            if "Streams" not in (http.header("x-amz-target") or "")
+            else "dynamodbstreams"
+        )
     if name not in _services():
         return AwsError(code="UnknownService", message=f"no service is named {name!r}", status=404)
     return Target(service=name, region=region, protocol=_protocol(name, http))

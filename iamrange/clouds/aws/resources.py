@@ -233,7 +233,9 @@ class MotoResources:
         keys = get_backend("s3")[account][partition].buckets[bucket].keys
         if version is None:
             return keys.get(key)
-        return next((k for k in keys.getlist(key, default=[]) if str(k.version_id) == version), None)
+        return next(
+            (k for k in keys.getlist(key, default=[]) if str(k.version_id) == version), None
+        )
 
     def has_object(self, bucket: str, key: str, version: str | None) -> bool:
         """Tell whether an object is there."""

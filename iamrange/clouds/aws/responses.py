@@ -163,7 +163,9 @@ def error_response(
         # The SDKs read the code after `#`, or from the header.
         # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization
         version = service_model(service).metadata.get("jsonVersion", "1.1")
-        body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message})
+        body = json.dumps(
+            {"__type": error.code, "message": error.message, "Message": error.message}
+        )
         kind = f"application/x-amz-json-{version}" if protocol == "json" else "application/json"
         headers += [("Content-Type", kind), ("x-amzn-ErrorType", error.code)]
     else:
@@ -181,7 +183,9 @@ def error_response(
 
 def _xml_safe(text: str) -> str:
     """Replace what XML 1.0 cannot carry, so that an odd ARN never breaks the answer."""
-    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or c > "\ue000" else "?" for c in text)
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or c > "\ue000" else "?" for c in text
+    )
 
 
 def output_response(

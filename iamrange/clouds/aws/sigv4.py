@@ -43,12 +43,46 @@ _TIMESTAMP = re.compile(r"^\d{8}T\d{6}Z$")
 # Parameters by which version 2 says what the answer should look like: they are signed too.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
 _V2_SUBRESOURCES = frozenset(
-    """accelerate acl cors defaultObjectAcl location logging partNumber policy requestPayment
-    torrent versioning versionId versions website uploads uploadId response-content-type
-    response-content-language response-expires response-cache-control
-    response-content-disposition response-content-encoding delete lifecycle tagging restore
-    storageClass notification replication analytics metrics inventory select select-type
-    object-lock encryption legal-hold retention""".split()
+    [
+        "accelerate",
+        "acl",
+        "cors",
+        "defaultObjectAcl",
+        "location",
+        "logging",
+        "partNumber",
+        "policy",
+        "requestPayment",
+        "torrent",
+        "versioning",
+        "versionId",
+        "versions",
+        "website",
+        "uploads",
+        "uploadId",
+        "response-content-type",
+        "response-content-language",
+        "response-expires",
+        "response-cache-control",
+        "response-content-disposition",
+        "response-content-encoding",
+        "delete",
+        "lifecycle",
+        "tagging",
+        "restore",
+        "storageClass",
+        "notification",
+        "replication",
+        "analytics",
+        "metrics",
+        "inventory",
+        "select",
+        "select-type",
+        "object-lock",
+        "encryption",
+        "legal-hold",
+        "retention",
+    ]
 )
 V4_QUERY = frozenset(
     {
@@ -189,8 +223,10 @@ def _read_query(http: HttpRequest, query: dict[str, str]) -> Signature | Malform
         "Signature": query.get("X-Amz-Signature", ""),
     }
     if not all(fields.values()) or "X-Amz-Date" not in query:
-        return Malformed("query-string authentication requires X-Amz-Credential, X-Amz-Date, "
-                         "X-Amz-SignedHeaders and X-Amz-Signature")
+        return Malformed(
+            "query-string authentication requires X-Amz-Credential, X-Amz-Date, "
+            "X-Amz-SignedHeaders and X-Amz-Signature"
+        )
     expires = query.get("X-Amz-Expires", "900")
     if not re.fullmatch(r"[0-9]{1,6}", expires) or not 0 < int(expires) <= MAX_EXPIRES:
         return Malformed("X-Amz-Expires must be between 1 and 604800 seconds")
@@ -352,9 +388,7 @@ def verify(http: HttpRequest, claimed: Signature, secret: str) -> bool:
     names = ";".join(claimed.signed_headers)
     for path in dict.fromkeys(_paths(http, claimed.service)):
         for query in _queries(http):
-            canonical = "\n".join(
-                (http.method, path, query, headers, names, claimed.payload_hash)
-            )
+            canonical = "\n".join((http.method, path, query, headers, names, claimed.payload_hash))
             digest = hashlib.sha256(canonical.encode()).hexdigest()
             text = "\n".join((ALGORITHM, claimed.timestamp, claimed.scope, digest))
             if hmac.compare_digest(sign(key, text), claimed.signature):

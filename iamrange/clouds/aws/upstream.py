@@ -24,8 +24,7 @@ from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeBucket
 
-from iamrange.clouds.aws.protocol import environ, path_style, service_model
-from iamrange.clouds.aws.protocol import Target
+from iamrange.clouds.aws.protocol import Target, environ, path_style, service_model
 from iamrange.clouds.aws.responses import HttpResponse
 
 if TYPE_CHECKING:
@@ -62,14 +61,35 @@ class Upstream(Protocol):
 
 _BACKENDS = {"lambda": "awslambda"}
 _HEADERS_KEPT = frozenset(
-    """content-type content-length content-md5 content-encoding content-disposition
-    content-language cache-control expires range if-match if-none-match if-modified-since
-    if-unmodified-since date x-amz-target""".split()
+    [
+        "content-type",
+        "content-length",
+        "content-md5",
+        "content-encoding",
+        "content-disposition",
+        "content-language",
+        "cache-control",
+        "expires",
+        "range",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "date",
+        "x-amz-target",
+    ]
 )
 _DROPPED = frozenset({"x-amz-security-token", "x-amz-content-sha256", "x-amz-date"})
 _ANSWERS_DROPPED = frozenset(
-    """x-amzn-requestid x-amz-request-id content-length server connection date
-    access-control-allow-origin""".split()
+    [
+        "x-amzn-requestid",
+        "x-amz-request-id",
+        "content-length",
+        "server",
+        "connection",
+        "date",
+        "access-control-allow-origin",
+    ]
 )
 _REQUEST_ID = re.compile(rb"<(RequestId|RequestID|requestId)>[^<]*</\1>")
 
@@ -108,7 +128,9 @@ class EmbeddedMoto:
             chunks = app(view, start_response)
             body = b"".join(chunks)
         except Exception as error:
-            raise UpstreamError(f"{request.service}.{request.operation}: {type(error).__name__}") from error
+            raise UpstreamError(
+                f"{request.service}.{request.operation}: {type(error).__name__}"
+            ) from error
         status, headers = answer
         return _answer(request, int(status.split(" ", 1)[0]), headers, body)
 
@@ -223,12 +245,7 @@ def _form_body(request: AwsRequest, overrides: Mapping[str, Any]) -> bytes:
 def _answer(
     request: AwsRequest, status: int, headers: list[tuple[str, str]], body: bytes
 ) -> HttpResponse:
-    kept = [
-        (name, value)
-        for name, value in headers
-        if name.lower()
-        not in _ANSWERS_DROPPED
-    ]
+    kept = [(name, value) for name, value in headers if name.lower() not in _ANSWERS_DROPPED]
     if body[:9].lower() == b"<!doctype" and request.service != "s3":
         raise UpstreamError(f"{request.service}.{request.operation}: not implemented by the store")
     if request.protocol in ("query", "ec2") or (request.protocol == "rest-xml" and status >= 400):  # noqa: PLR2004 - HTTP
@@ -243,5 +260,3 @@ def _answer(
         kept.append(("content-length", length))
     kept += [("x-amzn-RequestId", request.request_id), ("x-amz-request-id", request.request_id)]
     return HttpResponse(status, tuple(kept), body)
-
-

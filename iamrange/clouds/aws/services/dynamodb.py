@@ -43,8 +43,25 @@ _EXPRESSIONS = (
     "KeyConditionExpression",
 )
 _WORDS = frozenset(
-    """and or not between in set remove add delete attribute_exists attribute_not_exists
-    attribute_type begins_with contains size if_not_exists list_append""".split()
+    [
+        "and",
+        "or",
+        "not",
+        "between",
+        "in",
+        "set",
+        "remove",
+        "add",
+        "delete",
+        "attribute_exists",
+        "attribute_not_exists",
+        "attribute_type",
+        "begins_with",
+        "contains",
+        "size",
+        "if_not_exists",
+        "list_append",
+    ]
 )
 _TOKEN = re.compile(r"(?<![\w:#.\]])(#?[A-Za-z_][\w-]*)")
 

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.store import MotoIamStore
 
 _INSTANCES = frozenset(
-    """StartInstances StopInstances RebootInstances TerminateInstances MonitorInstances
-    UnmonitorInstances GetConsoleOutput GetPasswordData ModifyInstanceMetadataOptions""".split()
+    [
+        "StartInstances",
+        "StopInstances",
+        "RebootInstances",
+        "TerminateInstances",
+        "MonitorInstances",
+        "UnmonitorInstances",
+        "GetConsoleOutput",
+        "GetPasswordData",
+        "ModifyInstanceMetadataOptions",
+    ]
 )
 _BY_PREFIX = {
     "i": "instance",

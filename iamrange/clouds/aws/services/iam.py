@@ -31,10 +31,21 @@ _PATH = re.compile(r"/(?:[!-.0-~]+/)*\Z")
 _NAMES = ("UserName", "RoleName", "GroupName", "PolicyName", "InstanceProfileName", "NewUserName")
 # Operations that, without a user name, are about the caller's own user.
 _SELF = frozenset(
-    """GetUser CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey ListMFADevices
-    ListSigningCertificates UploadSigningCertificate UpdateSigningCertificate
-    DeleteSigningCertificate ListServiceSpecificCredentials
-    CreateLoginProfile ListSSHPublicKeys""".split()
+    [
+        "GetUser",
+        "CreateAccessKey",
+        "ListAccessKeys",
+        "UpdateAccessKey",
+        "DeleteAccessKey",
+        "ListMFADevices",
+        "ListSigningCertificates",
+        "UploadSigningCertificate",
+        "UpdateSigningCertificate",
+        "DeleteSigningCertificate",
+        "ListServiceSpecificCredentials",
+        "CreateLoginProfile",
+        "ListSSHPublicKeys",
+    ]
 )
 _TAG_ON_CREATE = {
     "CreateUser": "TagUser",
@@ -55,9 +66,18 @@ _DOCUMENTS = {
 }
 # Operations that read `iam:PermissionsBoundary` from the entity as it stands.
 _BOUNDED = frozenset(
-    """AttachUserPolicy DetachUserPolicy PutUserPolicy DeleteUserPolicy
-    DeleteUserPermissionsBoundary AttachRolePolicy DetachRolePolicy PutRolePolicy DeleteRolePolicy
-    DeleteRolePermissionsBoundary""".split()
+    [
+        "AttachUserPolicy",
+        "DetachUserPolicy",
+        "PutUserPolicy",
+        "DeleteUserPolicy",
+        "DeleteUserPermissionsBoundary",
+        "AttachRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePolicy",
+        "DeleteRolePolicy",
+        "DeleteRolePermissionsBoundary",
+    ]
 )
 _DURATIONS = (3600, 43200)
 
@@ -241,7 +261,9 @@ def _bad_duration(request: AwsRequest) -> AwsError | None:
     low, high = _DURATIONS
     if value is None or low <= int(value) <= high:
         return None
-    limit = f"less than or equal to {high}" if int(value) > high else f"greater than or equal to {low}"
+    limit = (
+        f"less than or equal to {high}" if int(value) > high else f"greater than or equal to {low}"
+    )
     return _validation(
         f"1 validation error detected: Value '{int(value)}' at 'maxSessionDuration' failed to "
         f"satisfy constraint: Member must have value {limit}"

@@ -91,9 +91,7 @@ def subject_of(
     return Unmapped("which entity it is about cannot be told")
 
 
-def _named(
-    store: MotoIamStore, request: AwsRequest, kind: str, name: str, path: str
-) -> Subject:
+def _named(store: MotoIamStore, request: AwsRequest, kind: str, name: str, path: str) -> Subject:
     entity = store.entity(request.account, kind, name)
     if entity is None:
         return Subject(arn=f"arn:aws:iam::{request.account}:{kind}{path}{name}")
@@ -102,4 +100,3 @@ def _named(
 
 def _by_arn(store: MotoIamStore, arn: str) -> Subject:
     return Subject(arn=arn, tags=store.managed_tags(arn))
-

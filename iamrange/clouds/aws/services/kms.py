@@ -28,9 +28,20 @@ if TYPE_CHECKING:
 
 # Operations that use the key's material: a disabled key cannot.
 _USES = frozenset(
-    """Encrypt Decrypt ReEncrypt GenerateDataKey GenerateDataKeyWithoutPlaintext
-    GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext Sign Verify GenerateMac VerifyMac
-    DeriveSharedSecret""".split()
+    [
+        "Encrypt",
+        "Decrypt",
+        "ReEncrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyWithoutPlaintext",
+        "GenerateDataKeyPair",
+        "GenerateDataKeyPairWithoutPlaintext",
+        "Sign",
+        "Verify",
+        "GenerateMac",
+        "VerifyMac",
+        "DeriveSharedSecret",
+    ]
 )
 _VALUES = {
     "KeySpec": "kms:KeySpec",
@@ -83,9 +94,7 @@ def _grant_statement(grant: Any) -> dict[str, Any]:  # noqa: ANN401  # the emula
         "Action": [
             action
             for name in grant.operations
-            for action in (
-                ("kms:ReEncryptFrom",) if name == "ReEncryptFrom" else (f"kms:{name}",)
-            )
+            for action in (("kms:ReEncryptFrom",) if name == "ReEncryptFrom" else (f"kms:{name}",))
         ],
         "Resource": "*",
     }

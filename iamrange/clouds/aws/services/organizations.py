@@ -64,9 +64,7 @@ def _arn(organization: Organization, name: str) -> str:
     return f"{start}:{kind}/{organization.id}/{name}"
 
 
-def _context(
-    request: AwsRequest, organization: Organization | None, named: list[str]
-) -> Context:
+def _context(request: AwsRequest, organization: Organization | None, named: list[str]) -> Context:
     parameters = request.parameters
     context: Context = {}
     kind = parameters.get("PolicyType") or parameters.get("Type") or parameters.get("Filter")

@@ -137,7 +137,9 @@ class SecretsManagerPlanner:
             checks.append(tag)
         key = parameters.get("KmsKeyId")
         if key:
-            checks += key_checks(self._resources, request, str(key), ("GenerateDataKey", "Decrypt"), via=SERVICE)
+            checks += key_checks(
+                self._resources, request, str(key), ("GenerateDataKey", "Decrypt"), via=SERVICE
+            )
         return Plan(checks=tuple(checks), account=request.account, instead=_bad_name(name))
 
     def _batch(self, request: AwsRequest) -> Plan | Unmapped:

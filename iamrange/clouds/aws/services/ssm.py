@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.resources import MotoResources
 
 _BY_NAME = frozenset(
-    """PutParameter GetParameter GetParameterHistory DeleteParameter LabelParameterVersion
-    UnlabelParameterVersion""".split()
+    [
+        "PutParameter",
+        "GetParameter",
+        "GetParameterHistory",
+        "DeleteParameter",
+        "LabelParameterVersion",
+        "UnlabelParameterVersion",
+    ]
 )
 _BY_NAMES = frozenset({"GetParameters", "DeleteParameters"})
 _TAGS = frozenset({"AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"})
