@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,10 +140,8 @@ class UnitOperations:
 
     def create_account(self, organization: Organization, request: AwsRequest) -> Answer:
         """Make an account; it is there at once, so the status is final at once."""
-        number = _FIRST_ACCOUNT + 1
-        while str(number) in organization.nodes:
-            number += 1
-        account = str(number)
+        # other organisations make accounts too: numbers are drawn, not counted
+        account = str(_FIRST_ACCOUNT + secrets.randbelow(_FIRST_ACCOUNT))
         role = request.parameters.get("RoleName", "OrganizationAccountAccessRole")
         self.make_account(account, role, organization.management)
         node = organization.add_account(
