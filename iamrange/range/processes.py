@@ -140,6 +140,7 @@ class Zygote:
                 start_new_session=True,
             )
         self._control = ours
+        self._log = log
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._state = threading.Lock()
@@ -238,15 +239,19 @@ class Zygote:
 
     def _ask(self, order: Mapping[str, Any], descriptors: list[int]) -> int:
         if not self._ready.wait(_START_TIMEOUT) or self._broken:
-            raise ZygoteBrokenError(f"zygote ({self.pid}): not running")
+            raise self._broken_error("not running")
         try:
             socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
             answer = self._answers.get(timeout=_ANSWER_TIMEOUT)
         except (OSError, queue.Empty) as error:
-            raise ZygoteBrokenError(f"zygote ({self.pid}): {type(error).__name__}") from error
+            raise self._broken_error(type(error).__name__) from error
         if answer is None:
-            raise ZygoteBrokenError(f"zygote ({self.pid}): ended")
+            raise self._broken_error("ended")
         return answer
+
+    def _broken_error(self, how: str) -> ZygoteBrokenError:
+        words = "" if self._log is None else last_words(self._log)
+        return ZygoteBrokenError(f"zygote ({self.pid}): {how}{words}")
 
     def _adopt(self, child: Child) -> None:
         with self._state:
@@ -289,3 +294,12 @@ def _minimal_environment() -> dict[str, str]:
     """Return what an interpreter needs to start, and nothing that a user set for other reasons."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     return kept | {"LANG": "C.UTF-8"}
+
+
+def last_words(log: Path) -> str:
+    """Return the last line of a log, to append to a message."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f"; last words: {lines[-1][:300]}" if lines else ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.decision import DecisionRecord, record_from_json
 from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, RECORDS_FILE
-from iamrange.range.processes import ProcessError, Zygote
+from iamrange.range.processes import ProcessError, Zygote, last_words
 from iamrange.range.sweep import Entry, ProcessMark
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class World:
             )
             world = cls(entry, child.receive(_START_TIMEOUT), name)
         except BaseException as error:
-            last_words = _tail(entry.folder / LOG_FILE)
+            words = last_words(entry.folder / LOG_FILE)
             if child is not None:
                 child.kill()
                 child.close()
@@ -114,9 +114,7 @@ class World:
             entry.forget("zygote")
             entry.remove()
             if isinstance(error, (ProcessError, OSError)):
-                raise WorldBrokenError(
-                    f"world {name!r}: did not start: {error}{last_words}"
-                ) from error
+                raise WorldBrokenError(f"world {name!r}: did not start: {error}{words}") from error
             raise
         world._child = child
         world._own_zygote = own
@@ -289,14 +287,5 @@ class World:
         self._entry.remove()
 
     def _broken(self, how: str) -> WorldBrokenError:
-        words = _tail(self.folder / LOG_FILE)
+        words = last_words(self.folder / LOG_FILE)
         return WorldBrokenError(f"world {self.name!r}: its process ({self.pid}): {how}{words}")
-
-
-def _tail(log: Path) -> str:
-    """Return the last line of a log, to append to a message."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return f"; last words: {lines[-1][:300]}" if lines else ""

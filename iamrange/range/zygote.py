@@ -65,8 +65,8 @@ def preload(names: tuple[str, ...] | list[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            sys.stderr.write(f"zygote: not preloaded: {error}\n")
+        except Exception as error:  # noqa: BLE001 - whatever its top level raises
+            sys.stderr.write(f"zygote: {name} not preloaded: {error!r}\n")
 
 
 class _Server:
