@@ -171,7 +171,7 @@ class Refusal:
     target: str
 
 
-def parse_connect(head: bytes) -> Asked | Refusal:  # noqa: PLR0911 - one return per way to be wrong
+def parse_connect(head: bytes) -> Asked | Refusal:
     """Read a request head (RFC 9110 section 9.3.6); anything doubtful is refused."""
     try:
         request_line = head.split(b"\r\n", 1)[0].decode("ascii")
