@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.fetch import HttpFetcher
+from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Route
 from iamrange.network.environment import client_environment
 from iamrange.network.names import AWS_PATTERN, BROKER_HOST, GCP_PATTERN, IDP_HOST
-from iamrange.network.proxy import Proxy
+from iamrange.network.proxy import Proxy, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,12 +59,32 @@ class Listeners:
             await edge.start()
         targets = dict.fromkeys(self._patterns, ("127.0.0.1", self.tls.port))
         for name, address in self._content.config.networks.items():
-            self.networks[name] = Proxy(name, address=address, targets=targets)
+            self.networks[name] = Proxy(
+                name, address=address, targets=targets, on_refusal=self._record_refusal
+            )
             await self.networks[name].start()
         config = self._content.config
         self._content.fetcher.target = HttpFetcher(
             resolve={IDP_HOST: f"https://127.0.0.1:{self.tls.port}", **config.resolve},
             authorities=(self.authority.pem, *config.trust_ca),
+        )
+
+    def _record_refusal(self, refused: Refused) -> None:
+        """Record what a network did not let out; the names that exist are no decision."""
+        answer = LayerAnswer("names", Effect.DENY, refused.reason)
+        self._content.records(
+            DecisionRecord(
+                request_id=str(uuid.uuid4()),
+                time=self._content.clock.now(),
+                point="network.connect",
+                action=f"{refused.network}:Connect",
+                resource=refused.target[:256],
+                principal="",
+                outcome=Outcome.DENY,
+                reason=refused.reason,
+                layers=(answer,),
+                source_ip=refused.peer,
+            )
         )
 
     async def stop(self) -> None:
