@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import ssl
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ async def _peer_chain(base: _Base, host: str) -> tuple[bytes, ...]:
     try:
         return _chain(writer)
     finally:
-        writer.close()
+        await _hang_up(writer)
 
 
 async def _get(
@@ -190,8 +191,15 @@ async def _get(
         await writer.drain()
         status, body = await _answer(reader, connection)
     finally:
-        writer.close()
+        await _hang_up(writer)
     return status, body, chain
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Drop the connection now: the process may fork as soon as the loop pauses."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _answer(reader: asyncio.StreamReader, connection: h11.Connection) -> tuple[int, bytes]:

@@ -392,6 +392,8 @@ def test_federated_user_has_what_user_and_session_policy_both_allow(account: Acc
     assert arn == f"arn:aws:sts::{account.id}:federated-user/bob"
     none = account.world.client("iam", bare)
     assert refused(lambda: none.get_role(RoleName="x"))[0] == "AccessDenied"
+    role = account.role("role", allow(ASSUME, Principal={"AWS": arn}))
+    assert refused(lambda: account.assume(role, bare))[0] == "AccessDenied"
 
 
 def test_caller_identity_needs_no_permission(account: Account) -> None:

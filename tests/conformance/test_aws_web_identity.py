@@ -554,6 +554,32 @@ def test_provider_of_another_account_does_not_count(world: World) -> None:
     assert "No OpenIDConnect provider found" in answer["message"]
 
 
+def test_resource_control_policy_pins_what_a_careless_trust_leaves_open(world: World) -> None:
+    management, administrator = world.account()
+    role, iam = web_role(world)
+    account = role.split(":")[4]
+    open_to_all = trust(f"arn:aws:iam::{account}:oidc-provider/idp.agents.example", {})
+    iam.update_assume_role_policy(RoleName="agent", PolicyDocument=open_to_all)
+    world.cloud.create_organization(management, [account])
+    api = world.client("organizations", **administrator)
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Resource": "*",
+        "Condition": {"StringNotLike": {"idp.agents.example:sub": "agent:*"}},
+    }
+    content = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    policy = api.create_policy(
+        Name="pin", Description="", Content=content, Type="RESOURCE_CONTROL_POLICY"
+    )["Policy"]["PolicySummary"]["Id"]
+    stranger = world.token(world.claims(sub="someone"))
+    assert exchange(world, role, stranger)
+    api.attach_policy(PolicyId=policy, TargetId=account)
+    assert refused(lambda: exchange(world, role, stranger))["code"] == "AccessDenied"
+    assert exchange(world, role, world.token(world.claims()))
+
+
 def test_role_that_is_not_there_is_refused_like_one_that_does_not_trust(world: World) -> None:
     role, _ = web_role(world)
     missing = role.replace("role/agent", "role/nobody")

@@ -31,13 +31,19 @@ from iamrange.clouds.aws.web_identity import WebIdentityGate
 from iamrange.core.decision import RecordSink, Tamper, honest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.clouds.fetch import Fetcher
 
 _USER_DURATION: Final = 43_200
 _ROOT_DURATION: Final = 3600
-# GetSessionToken's own credentials may call these STS operations only
-# https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
-_WITH_USER_SESSION: Final = frozenset({"AssumeRole", "GetCallerIdentity"})
+# What the credentials of GetSessionToken and of GetFederationToken may call of STS
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
+_WITH_SESSION_OF: Final[Mapping[str, frozenset[str]]] = {
+    "user": frozenset({"AssumeRole", "GetCallerIdentity"}),
+    "root": frozenset({"GetCallerIdentity"}),
+    "federated": frozenset({"GetCallerIdentity"}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,7 @@ class StsHandler:
                 message="Request is missing Authentication Token",
                 status=403,
             )
-        if _is_user_session(caller) and request.operation not in _WITH_USER_SESSION:
+        if not _may_call(caller, request.operation):
             return _denied(f"Cannot call {request.operation} with session credentials")
         operations = {
             "AssumeRole": self.assumption.assume_role,
@@ -188,8 +194,10 @@ def _caller_identity(request: AwsRequest, caller: Caller) -> AwsResponse:
     )
 
 
-def _is_user_session(caller: Caller) -> bool:
-    return caller.session is not None and caller.principal.kind in ("user", "federated")
+def _may_call(caller: Caller, operation: str) -> bool:
+    """Tell whether the kind of session that the caller has may call this at all."""
+    callable_here = _WITH_SESSION_OF.get(caller.principal.kind) if caller.session else None
+    return callable_here is None or operation in callable_here
 
 
 def _duration(request: AwsRequest, caller: Caller) -> int:
