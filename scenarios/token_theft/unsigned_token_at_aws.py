@@ -10,7 +10,7 @@ from scenarios import forgery, workloads
 
 def attack(foothold: Taken) -> Loot:
     """Change the subject of a genuine token and drop the signature."""
-    token = forgery.unsigned(foothold.token, {"sub": foothold.knows["target.spiffe_id"]})
+    token = forgery.unsigned(foothold.token, forgery.as_target(foothold))
     return Loot((forgery.use_at_aws(token, foothold),))
 
 
