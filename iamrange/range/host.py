@@ -2,7 +2,8 @@
 
 - One thread, one event loop. A fork happens while the loop stands still: the child leaves the old
   loop and its sockets behind, and listens with an authority and ports of its own.
-- Commands come as JSON lines over a unix socket in the world's folder that only its owner opens.
+- Commands come as JSON lines over a unix socket that only its owner opens, and each carries the
+  key that the runner alone holds: an attack runs under the same user, and finds the socket.
 - The process dies with its parent, whichever way that ends.
 """
 
@@ -11,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hmac
 import json
 import os
 import signal
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -38,6 +41,15 @@ _ABANDONED: list[object] = []
 """What belongs to a fork's parent: kept alive, because to collect it would act on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a world's files and control socket are, and the key to its commands."""
+
+    folder: Path
+    control: Path
+    key: str = field(repr=False)
+
+
 class CommandError(Exception):
     """A command that cannot be obeyed; the message goes back over the channel."""
 
@@ -45,12 +57,13 @@ class CommandError(Exception):
 class Host:
     """One world in this process."""
 
-    def __init__(self, content: Content, folder: Path, socket_path: Path) -> None:
+    def __init__(self, content: Content, place: Place) -> None:
         """Take what the world holds and where its files go."""
         self._content = content
-        self._folder = folder
-        self._socket_path = socket_path
-        self._listeners = Listeners(content, folder)
+        self._place = place
+        self._folder = place.folder
+        self._socket_path = place.control
+        self._listeners = Listeners(content, place.folder)
         self._pause: asyncio.Future[_Fork | None] | None = None
         self._commands: Mapping[str, Callable[..., Any]] = {
             "describe": self._describe,
@@ -95,6 +108,10 @@ class Host:
     async def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
             order = json.loads(line)
+            if not hmac.compare_digest(
+                str(order.pop("key", "")).encode(), self._place.key.encode()
+            ):
+                return {"error": "the key expected is the runner's"}
             name = order.pop("command")
             if name == "stop":
                 return self._stop()
@@ -162,6 +179,7 @@ class Host:
         self,
         folder: str,
         control: str,
+        new_key: str,
         rogue: str | None = None,
         rogue_arguments: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - the child's description
@@ -170,7 +188,8 @@ class Host:
         if not Path(folder).is_dir():  # noqa: ASYNC240 - one stat, and nobody else is served here
             raise CommandError(f"fork: no folder {folder!r}")
         read, write = os.pipe()
-        fork = _Fork(Path(folder), Path(control), rogue, rogue_arguments, write)
+        place = Place(Path(folder), Path(control), new_key)
+        fork = _Fork(place, rogue, rogue_arguments, write)
         try:
             self._resume(fork)
             reader = asyncio.StreamReader(limit=_LINE_LIMIT)
@@ -196,14 +215,12 @@ class _Fork:
 
     def __init__(
         self,
-        folder: Path,
-        control: Path,
+        place: Place,
         rogue: str | None,
         rogue_arguments: Mapping[str, Any] | None,
         ready: int,
     ) -> None:
-        self.folder = folder
-        self.control = control
+        self.place = place
         self.rogue = rogue
         self.rogue_arguments = rogue_arguments
         self.ready = ready
@@ -216,7 +233,12 @@ class _Fork:
 
 
 def serve_world(
-    *, ready: Callable[[Any], None], config: Mapping[str, Any], folder: str, control: str
+    *,
+    ready: Callable[[Any], None],
+    config: Mapping[str, Any],
+    folder: str,
+    control: str,
+    key: str,
 ) -> None:
     """Run a world in this process, until it is told to stop. Started by the zygote.
 
@@ -224,20 +246,19 @@ def serve_world(
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the kernel
     content = Content(WorldConfig.from_json(config), Path(folder) / RECORDS_FILE)
-    _serve(content, Path(folder), Path(control), ready, CHANNEL)
+    _serve(content, Place(Path(folder), Path(control), key), ready, CHANNEL)
 
 
 def _serve(
     content: Content,
-    folder: Path,
-    control: Path,
+    place: Place,
     ready: Callable[[Any], None],
     lifeline: int,
 ) -> NoReturn:
     """Serve one world on a new loop, forking others off between its runs; never return."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    host = Host(content, folder, control)
+    host = Host(content, place)
     loop.run_until_complete(host.start())
     loop.add_reader(lifeline, exit_orphaned)
     ready(host._describe())  # noqa: SLF001 - the same module
@@ -265,9 +286,9 @@ def _fork_world(content: Content, fork: _Fork, parent: int, lifeline: int) -> No
         die_with_parent(parent)
         os.setsid()
         asyncio.set_event_loop(None)
-        _redirect(fork.folder / LOG_FILE)
+        _redirect(fork.place.folder / LOG_FILE)
         _abandon_descriptors({0, 1, 2, lifeline, fork.ready})
-        content.records.open(fork.folder / RECORDS_FILE)
+        content.records.open(fork.place.folder / RECORDS_FILE)
         if fork.rogue is not None:
             content.tamper.switch(fork.rogue, fork.rogue_arguments)
 
@@ -275,7 +296,7 @@ def _fork_world(content: Content, fork: _Fork, parent: int, lifeline: int) -> No
             with os.fdopen(fork.ready, "wb") as pipe:
                 pipe.write(json.dumps(description).encode() + b"\n")
 
-        _serve(content, fork.folder, fork.control, ready, lifeline)
+        _serve(content, fork.place, ready, lifeline)
     except BaseException:  # noqa: BLE001 - the fork must not run on into its parent's code
         sys.excepthook(*sys.exc_info())
         _leave(1)

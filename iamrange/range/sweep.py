@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _ENTRY = "world.json"
 _LOCK = ".lock"
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's own limit for a unix socket's path is 104 (macOS) or 108 (Linux)."""
@@ -107,7 +109,7 @@ class Entry:
             raise OSError("register: this process has no start time")
         root = worlds_folder()
         with _locked(root):
-            folder = root / f"{name}-{uuid.uuid4().hex[:10]}"
+            folder = root / f"{_UNFIT.sub('-', name)[:40]}-{uuid.uuid4().hex[:10]}"
             folder.mkdir(mode=0o700)
             entry = cls(folder, creator)
             entry._write()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import socket
 import threading
 import time
@@ -43,13 +44,14 @@ class CommandRefusedError(Exception):
 class World:
     """One running world; a context manager."""
 
-    def __init__(self, entry: Entry, description: Mapping[str, Any], name: str) -> None:
+    def __init__(self, entry: Entry, description: Mapping[str, Any], name: str, key: str) -> None:
         """Use `start` or `fork`.
 
         Raises:
             WorldBrokenError: its process has ended already.
         """
         self.name = name
+        self._key = key
         self._entry = entry
         self._description = dict(description)
         self._child: Child | None = None
@@ -85,6 +87,7 @@ class World:
         parent = zygote or Zygote(log=entry.folder / "zygote.log")
         own = parent if zygote is None else None
         child: Child | None = None
+        key = secrets.token_urlsafe(32)
         try:
             entry.add_process("zygote", parent.pid)
             control = entry.socket_path(CONTROL_SOCKET)
@@ -94,6 +97,7 @@ class World:
                     "config": config.to_json(),
                     "folder": str(entry.folder),
                     "control": str(control),
+                    "key": key,
                 },
                 cwd=entry.folder,
                 name=f"world {name}",
@@ -103,7 +107,7 @@ class World:
                 serves=True,
                 single_threaded=True,
             )
-            world = cls(entry, child.receive(_START_TIMEOUT), name)
+            world = cls(entry, child.receive(_START_TIMEOUT), name, key)
         except BaseException as error:
             words = last_words(entry.folder / LOG_FILE)
             if child is not None:
@@ -134,15 +138,17 @@ class World:
             CommandRefusedError: the world refused.
         """
         entry = Entry.create(name=name)
+        key = secrets.token_urlsafe(32)
         try:
             description = self.control(
                 "fork",
                 folder=str(entry.folder),
                 control=str(entry.socket_path(CONTROL_SOCKET)),
+                new_key=key,
                 rogue=rogue,
                 rogue_arguments=None if rogue_arguments is None else dict(rogue_arguments),
             )
-            return World(entry, description, name)
+            return World(entry, description, name, key)
         except BaseException:
             entry.remove()
             raise
@@ -229,7 +235,7 @@ class World:
             WorldBrokenError: the process ended, or did not answer.
             CommandRefusedError: the world refused the command.
         """
-        line = json.dumps({"command": command, **parameters}).encode() + b"\n"
+        line = json.dumps({"key": self._key, "command": command, **parameters}).encode() + b"\n"
         with self._lock:
             try:
                 self._channel.sendall(line)

@@ -179,19 +179,22 @@ def run(world: World, home: Path, source: str) -> subprocess.CompletedProcess[st
 
 def test_plain_script_works_on_both_clouds_as_the_agent(world: World, tmp_path: Path) -> None:
     home = agent_home(world, tmp_path / "a home with spaces")
-    done = run(world, home, PLAIN_SCRIPT)
-    assert done.stdout.split("\n")[:-1] == [
+    seen = [
         f"arn:aws:sts::{ACCOUNT}:assumed-role/data-analyst/data-analyst-run7",
         "aws-own",
         "AccessDeniedException",
         "gcp-secret",
         "Forbidden",
-    ], done.stderr
+    ]
+    done = run(world, home, PLAIN_SCRIPT)
+    assert done.stdout.split("\n")[:-1] == seen, done.stderr
     records, _ = world.records_since()
     refused = [record for record in records if record.outcome is Outcome.DENY]
     assert [record.point for record in refused] == ["aws.authorize", "gcp.authorize"]
     # The broker calls STS from inside; everything else came through the corporate network.
     assert {r.source_ip for r in refused} == {"127.10.0.1"}
+    with world.fork() as fork:  # the same home, another world: nothing in it names the first
+        assert run(fork, home, PLAIN_SCRIPT).stdout.split("\n")[:-1] == seen
 
 
 def test_quarantined_agent_gets_nothing_new_from_either_cloud(world: World, tmp_path: Path) -> None:

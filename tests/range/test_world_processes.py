@@ -335,6 +335,18 @@ def test_scan_of_a_worlds_ports_without_credentials_gets_nothing() -> None:
         assert not any(secret.encode() in seen for secret in secrets)
         control = world.describe()["control"]
         assert os.stat(control).st_mode & 0o777 == 0o600  # noqa: PTH116 - one line
+        for line in ('{"command": "describe"}', '{"command": "describe", "key": "x"}', "[]", "x"):
+            assert "error" in told(control, line)
+        assert "pid" in world.describe()
+
+
+def told(control: str, line: str) -> dict[str, Any]:
+    """Send one line to a control socket, as any process of the same user could."""
+    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as lines:
+        connection.connect(control)
+        connection.sendall(line.encode() + b"\n")
+        answer: dict[str, Any] = json.loads(lines.readline())
+        return answer
 
 
 CLOSING = b"\r\nConnection: close\r\n\r\n"
