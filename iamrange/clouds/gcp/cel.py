@@ -38,7 +38,7 @@ _COMPREHENSION: Final = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*
 _LITERAL: Final = re.compile(r"""[rRbB]?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 _MEMBER: Final = re.compile(r"\b(?:assertion|attribute|google)\s*(?:\.\s*[A-Za-z_]|\[)")
 _DOTTED: Final = re.compile(
-    r"\b((?:api|assertion|attribute|google|request|resource)(?:\.[A-Za-z_]\w*)+)"
+    r"\b((?:api|assertion|attribute|destination|google|request|resource)(?:\.[A-Za-z_]\w*)+)"
 )
 _ZONE: Final = re.compile(r"([+-])(\d\d):(\d\d)")
 
@@ -151,8 +151,8 @@ def extract(text: str, template: str) -> str:
 
 
 def _without_call(name: str, bare: str) -> str:
-    """Drop the last part of a dotted name where it is a method call."""
-    if re.search(re.escape(name) + r"\s*\(", bare):
+    """Drop the last part of a dotted name where it is a method call on a member."""
+    if name.count(".") > 1 and re.search(re.escape(name) + r"\s*\(", bare):
         return name.rpartition(".")[0]
     return name
 

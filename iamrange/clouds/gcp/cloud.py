@@ -98,6 +98,8 @@ class GcpCloud:
     ) -> str:
         """Make a project and return an access token of its administrator, which does not expire.
 
+        In an organisation the administrator is one of the organisation's operators too.
+
         Raises:
             ValueError: the id or number is taken.
             KeyError: there is no such organisation.
@@ -109,6 +111,8 @@ class GcpCloud:
         self._state.projects[project_id] = Project(
             project_id, number, above, administrator, self._clock.now()
         )
+        if above is not None:
+            above.administrators.append(administrator)
         caller = Caller(
             "user", email=administrator, organization=above.id if above is not None else ""
         )

@@ -217,7 +217,9 @@ def _parse_condition(value: Any) -> Condition | None:  # noqa: ANN401 - any JSON
     compiled = compile_condition(condition.expression, frozenset({"resource"}))
     if isinstance(compiled, Failed):
         raise invalid_argument(f"Invalid denialCondition: {compiled.detail}.")
-    if not compiled.functions or compiled.functions - _TAG_FUNCTIONS or compiled.members_read():
+    tags_only = {f"resource.{name}".lower() for name in _TAG_FUNCTIONS}
+    others = compiled.functions - _TAG_FUNCTIONS or set(compiled.members_read()) - tags_only
+    if not compiled.functions or others:
         raise invalid_argument("A denialCondition can only use the functions for resource tags.")
     return condition
 

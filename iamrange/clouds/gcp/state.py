@@ -54,6 +54,7 @@ class Organization:
 
     id: str
     policy: Policy = field(default_factory=Policy)
+    administrators: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -272,9 +273,13 @@ class State:
         return (own, above, *self.organization_levels(project.organization))
 
     def organization_levels(self, organization: Organization) -> tuple[Level, ...]:
-        """Return the organisation's one level."""
+        """Return the organisation's own level, and above it the range's operators."""
         name = f"organizations/{organization.id}"
-        return (Level(name, organization.policy.bindings, self._denials(name)),)
+        operators = tuple(f"user:{email}" for email in organization.administrators)
+        return (
+            Level(name, organization.policy.bindings, self._denials(name)),
+            Level(f"administrators-of/{name}", (Binding(ADMINISTRATOR, operators),)),
+        )
 
     def policies(self) -> Iterator[Policy]:
         """Iterate over every allow policy."""

@@ -73,6 +73,7 @@ class World:
     token: str
     other_token: str
     rogue: dict[tuple[str, str], LayerAnswer]
+    session: requests.Session
 
     def rest(
         self,
@@ -86,7 +87,7 @@ class World:
         headers = {}
         if token is not None:
             headers["Authorization"] = f"Bearer {self.token if token == 'admin' else token}"
-        return requests.request(method, url, json=body, headers=headers, timeout=10)
+        return self.session.request(method, url, json=body, headers=headers, timeout=10)
 
     def done(self, method: str, url: str, body: object = None) -> dict[str, Any]:
         """Call the API as the administrator and insist on success."""
@@ -153,7 +154,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Network]:
 
 
 @pytest.fixture
-def world(network: _Network, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(network: _Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name, value in network.environment.items():
         monkeypatch.setenv(name, value)
     clock, issuer = OffsetClock(), Issuer()
@@ -168,4 +169,5 @@ def world(network: _Network, monkeypatch: pytest.MonkeyPatch) -> World:
     token = cloud.create_project(PROJECT, NUMBER, organization=ORGANIZATION)
     other = cloud.create_project(OTHER_PROJECT, OTHER_NUMBER, organization=ORGANIZATION)
     network.cloud = cloud
-    return World(cloud, clock, issuer, records, token, other, rogue)
+    with requests.Session() as session:
+        yield World(cloud, clock, issuer, records, token, other, rogue, session)

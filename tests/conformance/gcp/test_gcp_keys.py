@@ -1,0 +1,273 @@
+"""Keys of service accounts: key files in unpatched google-auth, ID tokens, signing, and the ban."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+from google.api_core import exceptions as api_exceptions
+from google.auth import exceptions, impersonated_credentials, jwt
+from google.auth.transport.requests import Request
+from google.cloud import secretmanager_v1
+from google.oauth2 import credentials as user_credentials
+from google.oauth2 import id_token, service_account
+
+World = Any  # conftest's: tests are no packages, so that it cannot be imported
+Info = dict[str, Any]
+
+IAM = "https://iam.googleapis.com/v1/projects/acme-lab"
+SECRETS = "https://secretmanager.googleapis.com/v1/projects/acme-lab/secrets"
+ACCOUNT = "planner@acme-lab.iam.gserviceaccount.com"
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+NAME = "projects/acme-lab/secrets/canary/versions/1"
+
+
+@pytest.fixture
+def info(world: World) -> Info:
+    """Make an account that may read one secret, and a key of it."""
+    world.done("POST", f"{IAM}/serviceAccounts", {"accountId": "planner"})
+    world.done("POST", f"{SECRETS}?secretId=canary", {"replication": {"automatic": {}}})
+    world.done("POST", f"{SECRETS}/canary:addVersion", {"payload": {"data": "bm9uY2U="}})
+    member = f"serviceAccount:{ACCOUNT}"
+    bindings = [{"role": "roles/secretmanager.secretAccessor", "members": [member]}]
+    world.done("POST", f"{SECRETS}/canary:setIamPolicy", {"policy": {"bindings": bindings}})
+    key = world.done("POST", f"{IAM}/serviceAccounts/{ACCOUNT}/keys", {})
+    made: Info = json.loads(base64.b64decode(key["privateKeyData"]))
+    return made
+
+
+def _read(credentials: Any) -> bytes:  # noqa: ANN401 - google-auth is untyped
+    client = secretmanager_v1.SecretManagerServiceClient(credentials=credentials, transport="rest")
+    data: bytes = client.access_secret_version(name=NAME).payload.data
+    return data
+
+
+def test_a_key_file_is_exchanged_for_an_access_token(world: World, info: Info) -> None:
+    credentials = service_account.Credentials.from_service_account_info(
+        info, scopes=[CLOUD_PLATFORM]
+    )
+    credentials.refresh(Request())
+    assert credentials.token.startswith("ya29.")
+    assert _read(user_credentials.Credentials(credentials.token)) == b"nonce"
+    assert world.last("gcp.service-account-key").principal == f"serviceAccount:{ACCOUNT}"
+
+
+@pytest.mark.parametrize("scopes", [None, [CLOUD_PLATFORM]], ids=["audience", "scope"])
+def test_a_key_file_reads_the_secret_with_a_self_signed_token(
+    world: World, info: Info, scopes: list[str] | None
+) -> None:
+    credentials = service_account.Credentials.from_service_account_info(info, scopes=scopes)
+    assert _read(credentials) == b"nonce"
+    assert [r for r in world.records if r.point == "gcp.service-account-key"] == []
+
+
+def _self_signed(info: Info, **changes: object) -> str:
+    now = int(time.time())
+    claims = {
+        "iss": ACCOUNT,
+        "sub": ACCOUNT,
+        "aud": "https://secretmanager.googleapis.com/",
+        "iat": now,
+        "exp": now + 3600,
+        **changes,
+    }
+    signer = service_account.Credentials.from_service_account_info(info).signer
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(signer, kept).decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "status"),
+    [
+        ({"aud": "https://iam.googleapis.com/"}, "wrong-audience", 401),
+        ({"aud": None}, "wrong-audience", 401),
+        ({"aud": None, "scope": "openid"}, "insufficient-scope", 403),
+        ({"sub": "somebody@else.example"}, "subject-not-issuer", 401),
+        ({"iss": "x@acme-lab.iam.gserviceaccount.com"}, "unknown-account", 401),
+        ({"exp": int(time.time()) - 10}, "expired", 401),
+        ({"exp": int(time.time()) + 7200}, "lifetime-too-long", 401),
+    ],
+)
+def test_a_self_signed_token_with_one_fault_is_refused(
+    world: World, info: Info, changes: Info, reason: str, status: int
+) -> None:
+    url = f"https://secretmanager.googleapis.com/v1/{NAME}:access"
+    assert world.rest("GET", url, token=_self_signed(info)).status_code == 200
+    assert world.rest("GET", url, token=_self_signed(info, **changes)).status_code == status
+    assert world.last("gcp.authenticate").reason == reason
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        ("POST", "keys/{key}:disable", 401),
+        ("DELETE", "keys/{key}", 401),
+        ("POST", ":disable", 401),
+    ],
+)
+def test_a_key_that_was_taken_away_opens_nothing(
+    world: World, info: Info, verb: str, path: str, status: int
+) -> None:
+    token = _self_signed(info)
+    key = path.format(key=info["private_key_id"])
+    base = f"{IAM}/serviceAccounts/{ACCOUNT}"
+    world.done(verb, f"{base}{key}" if key.startswith(":") else f"{base}/{key}")
+    url = f"https://secretmanager.googleapis.com/v1/{NAME}:access"
+    assert world.rest("GET", url, token=token).status_code == status
+    credentials = service_account.Credentials.from_service_account_info(
+        info, scopes=[CLOUD_PLATFORM]
+    )
+    with pytest.raises(exceptions.RefreshError, match="invalid_grant"):
+        credentials.refresh(Request())
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("ahead", [5, 60, 600])
+def test_an_assertion_signed_by_a_clock_that_runs_ahead_is_refused(info: Info, ahead: int) -> None:
+    now = int(time.time()) + ahead
+    claims = {
+        "iss": ACCOUNT,
+        "aud": "https://oauth2.googleapis.com/token",
+        "scope": CLOUD_PLATFORM,
+        "iat": now,
+        "exp": now + 3600,
+    }
+    signer = service_account.Credentials.from_service_account_info(info).signer
+    with pytest.raises(exceptions.RefreshError, match="cannot exceed 3600 seconds"):
+        _grant(jwt.encode(signer, claims))
+    assert _grant(jwt.encode(signer, {**claims, "iat": now - ahead, "exp": now - ahead + 3300}))
+
+
+def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - google-auth is untyped
+    from google.oauth2 import _client  # noqa: PLC0415, PLC2701 - the grant of google-auth itself
+
+    return _client.jwt_grant(Request(), "https://oauth2.googleapis.com/token", assertion)
+
+
+@pytest.mark.usefixtures("world")
+def test_delegation_of_a_whole_domain_is_not_granted(info: Info) -> None:
+    credentials = service_account.Credentials.from_service_account_info(
+        info, scopes=[CLOUD_PLATFORM], subject="ceo@iamrange.example"
+    )
+    with pytest.raises(exceptions.RefreshError, match="unauthorized_client"):
+        credentials.refresh(Request())
+
+
+@pytest.mark.usefixtures("world")
+def test_an_id_token_for_a_key_verifies_against_googles_certificates(info: Info) -> None:
+    credentials = service_account.IDTokenCredentials.from_service_account_info(
+        info, target_audience="https://service.iamrange.example"
+    )
+    credentials.refresh(Request())
+    claims = id_token.verify_oauth2_token(
+        credentials.token, Request(), audience="https://service.iamrange.example"
+    )
+    assert (claims["email"], claims["iss"]) == (ACCOUNT, "https://accounts.google.com")
+
+
+def _as_creator(world: World) -> Any:  # noqa: ANN401 - google-auth is untyped
+    administrator = "user:administrator@acme-lab.iamrange.example"
+    binding = {"role": "roles/iam.serviceAccountTokenCreator", "members": [administrator]}
+    url = f"{IAM}/serviceAccounts/{ACCOUNT}:setIamPolicy"
+    world.done("POST", url, {"policy": {"bindings": [binding]}})
+    source = user_credentials.Credentials(world.token)
+    return impersonated_credentials.Credentials(source, ACCOUNT, [CLOUD_PLATFORM], lifetime=600)
+
+
+@pytest.mark.usefixtures("info")
+def test_impersonated_credentials_read_sign_and_identify(world: World) -> None:
+    credentials = _as_creator(world)
+    assert _read(credentials) == b"nonce"
+    signature = credentials.sign_bytes(b"data")
+    certificates = world.done("GET", f"https://www.googleapis.com/robot/v1/metadata/x509/{ACCOUNT}")
+    from google.auth import crypt  # noqa: PLC0415 - used here only
+
+    assert crypt.verify_signature(b"data", signature, list(certificates.values()))
+    token = impersonated_credentials.IDTokenCredentials(
+        credentials, target_audience="aud", include_email=True
+    )
+    token.refresh(Request())
+    assert id_token.verify_oauth2_token(token.token, Request(), audience="aud")["email"] == ACCOUNT
+
+
+@pytest.mark.usefixtures("info")
+def test_an_administrator_of_the_project_may_not_impersonate_by_that_alone(world: World) -> None:
+    url = (
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
+        f"{ACCOUNT}:generateAccessToken"
+    )
+    assert world.rest("POST", url, {"scope": [CLOUD_PLATFORM]}).status_code == 403
+
+
+@pytest.mark.usefixtures("info")
+def test_what_sign_jwt_signed_is_a_bearer_token_of_the_account(world: World) -> None:
+    _as_creator(world)
+    now = int(time.time())
+    claims = {
+        "iss": ACCOUNT,
+        "sub": ACCOUNT,
+        "aud": "https://secretmanager.googleapis.com/",
+        "iat": now,
+        "exp": now + 600,
+    }
+    url = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ACCOUNT}:signJwt"
+    signed = world.done("POST", url, {"payload": json.dumps(claims)})["signedJwt"]
+    secret = f"https://secretmanager.googleapis.com/v1/{NAME}:access"
+    assert world.rest("GET", secret, token=signed).status_code == 200
+    late = {**claims, "exp": now + 50_000}
+    assert world.rest("POST", url, {"payload": json.dumps(late)}).status_code == 400
+
+
+def test_delegation_goes_link_by_link(world: World, info: Info) -> None:
+    del info
+    world.done("POST", f"{IAM}/serviceAccounts", {"accountId": "middle"})
+    middle = "middle@acme-lab.iam.gserviceaccount.com"
+    administrator = "user:administrator@acme-lab.iamrange.example"
+    role = "roles/iam.serviceAccountTokenCreator"
+    url = (
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
+        f"{ACCOUNT}:generateAccessToken"
+    )
+    body = {
+        "scope": [CLOUD_PLATFORM],
+        "delegates": [f"projects/-/serviceAccounts/{middle}"],
+    }
+    for account, member in ((ACCOUNT, f"serviceAccount:{middle}"), (middle, administrator)):
+        assert world.rest("POST", url, body).status_code == 403
+        policy = {"bindings": [{"role": role, "members": [member]}]}
+        world.done("POST", f"{IAM}/serviceAccounts/{account}:setIamPolicy", {"policy": policy})
+    assert world.rest("POST", url, body).status_code == 200
+    assert world.rest("POST", url, {"scope": [CLOUD_PLATFORM]}).status_code == 403
+
+
+@pytest.mark.parametrize("owner", ["projects/acme-lab", "organizations/123456789012"])
+@pytest.mark.parametrize(
+    "constraint",
+    ["iam.disableServiceAccountKeyCreation", "iam.managed.disableServiceAccountKeyCreation"],
+)
+@pytest.mark.usefixtures("info")
+def test_no_key_is_made_where_the_organisation_forbids_it(
+    world: World, owner: str, constraint: str
+) -> None:
+    world.done(
+        "POST",
+        f"https://orgpolicy.googleapis.com/v2/{owner}/policies",
+        {"name": f"{owner}/policies/{constraint}", "spec": {"rules": [{"enforce": True}]}},
+    )
+    refused = world.rest("POST", f"{IAM}/serviceAccounts/{ACCOUNT}/keys", {})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["status"]) == (400, "FAILED_PRECONDITION")
+    assert error["details"][0]["violations"][0]["type"] == f"constraints/{constraint}"
+    record = world.last("gcp.organization-policy")
+    assert [layer.layer for layer in record.layers] == [f"constraints/{constraint}"]
+    assert record.layers[0].decided_by.policy == f"{owner}/policies/{constraint}"
+
+
+def test_a_client_sees_a_refusal_as_forbidden(world: World, info: Info) -> None:
+    world.done("POST", f"{SECRETS}/canary:setIamPolicy", {"policy": {"bindings": []}})
+    credentials = service_account.Credentials.from_service_account_info(info)
+    with pytest.raises(api_exceptions.Forbidden):
+        _read(credentials)
