@@ -214,19 +214,7 @@ NEVER: Mapping[str, Callable[[Plan], Decision]] = {
 }
 
 
-# a deny that matched carries no condition keys, and these refusals are declared by one
-KEYLESS = pytest.mark.xfail(strict=True, reason="explicit denies carry no condition keys yet")
-
-
-@pytest.mark.parametrize(
-    "control",
-    [
-        pytest.param(
-            c, marks=KEYLESS if c in {"aws.network-perimeter", "aws.revoke-older-sessions"} else ()
-        )
-        for c in ATTACKS
-    ],
-)
+@pytest.mark.parametrize("control", ATTACKS)
 def test_attack_is_refused_by_its_control_and_by_nothing_else(
     declare: Declare, control: str
 ) -> None:

@@ -179,7 +179,9 @@ class CompiledStatement:
         known = self._answers.get((layer, reason))
         if known is None:
             effect = Effect.ALLOW if self.allow else Effect.DENY
-            known = LayerAnswer(layer, effect, reason, decided_by=self.label)
+            keys = () if self.allow else tuple(dict.fromkeys(c.key for c in self._conditions))
+            label = Statement(self.label.policy, self.label.statement, keys)
+            known = LayerAnswer(layer, effect, reason, decided_by=label)
             self._answers[layer, reason] = known
         return known
 
