@@ -22,6 +22,7 @@ def changed_inputs(kind: ResourceType[Any], old: Properties, new: Properties) ->
         if kind.value(old, key) != kind.value(new, key)
         # what was never set and is not set now is left to whoever else manages it
         and not (key in kind.exclusive and new.get(key) is None and old.get(key) is None)
+        and not (key in kind.filled_in and new.get(key) is None)
     )
 
 

@@ -272,7 +272,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             result = function.call(session, arguments)
         except Exception as error:  # noqa: BLE001 - shown to the user, by kind
             self._abort(error, context)
-        return wire.InvokeResponse(**{"return": encode(result)})
+        return wire.InvokeResponse(**{"return": encode(result, secret=function.secrets)})
 
     # -- the steps that several of these share
 

@@ -106,6 +106,8 @@ class ResourceType(Generic[S]):
     settings: frozenset[str] = frozenset()
     # inputs that own all of something when set, and leave it alone when not
     exclusive: frozenset[str] = frozenset()
+    # inputs that the cloud fills in when the program does not: then outputs only
+    filled_in: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
     defaults: Properties = field(default_factory=dict)
     canonical: Mapping[str, Canonical] = field(default_factory=dict)
@@ -144,3 +146,4 @@ class Function(Generic[S]):
     inputs: frozenset[str]
     call: Callable[[S, Properties], Properties]
     required: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()

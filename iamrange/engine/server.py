@@ -19,7 +19,9 @@ from iamrange.engine.endpoints import (
     GcpEndpoint,
     ProviderEndpoints,
 )
+from iamrange.engine.gcp_types.package import gcp_package
 from iamrange.engine.provider import Provider
+from iamrange.engine.vault_types.package import vault_package
 
 if TYPE_CHECKING:
     from iamrange.engine.package import Package
@@ -63,7 +65,7 @@ def serve(endpoints: ProviderEndpoints) -> Running:
 
 
 def _packages(endpoints: ProviderEndpoints) -> tuple[Package, ...]:
-    return (aws_package(endpoints.aws),)
+    return aws_package(endpoints.aws), gcp_package(endpoints.gcp), vault_package()
 
 
 def _start(package: Package, pool: ThreadPoolExecutor) -> tuple[Any, int]:

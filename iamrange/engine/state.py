@@ -49,6 +49,9 @@ def settled(
             value = old
         elif key in kind.exclusive and old is None:
             continue
+        elif key in kind.filled_in and old is None:
+            state[key] = live[key]
+            continue
         elif kind.value(live, key) == kind.value(old_inputs, key):
             # same meaning: as written, and what was never written stays out of the inputs
             value = old

@@ -158,7 +158,7 @@ OPENID_CONNECT_PROVIDER: Final[ResourceType[AwsSession]] = ResourceType(
     force_new=frozenset({"url"}),
     identity=frozenset({"url"}),
     # IAM looks a thumbprint up when none is given
-    exclusive=frozenset({"thumbprintLists"}),
+    filled_in=frozenset({"thumbprintLists"}),
     canonical={
         "clientIdLists": unordered,
         "thumbprintLists": lambda value: (

@@ -53,7 +53,7 @@ def _create_key(session: AwsSession, inputs: Properties) -> Created:
 
 
 @none_if_missing
-def _read_key(session: AwsSession, key_id: str, state: Properties) -> Properties | None:
+def _read_key(session: AwsSession, key_id: str, _state: Properties) -> Properties | None:
     kms = session.client("kms")
     key = kms.describe_key(KeyId=key_id)["KeyMetadata"]
     if key.get("DeletionDate") or key["KeyState"] == "PendingDeletion":
@@ -73,8 +73,7 @@ def _read_key(session: AwsSession, key_id: str, state: Properties) -> Properties
         "keyId": key["KeyId"],
         "tagsAll": _read_tags(kms, key_id),
     }
-    if "policy" in state:
-        live["policy"] = kms.get_key_policy(KeyId=key_id, PolicyName=_POLICY)["Policy"]
+    live["policy"] = kms.get_key_policy(KeyId=key_id, PolicyName=_POLICY)["Policy"]
     return live
 
 
@@ -148,7 +147,7 @@ KEY: Final[ResourceType[AwsSession]] = ResourceType(
     identity=frozenset({"keyUsage", "customerMasterKeySpec", "multiRegion"}),
     settings=frozenset({"deletionWindowInDays", "bypassPolicyLockoutSafetyCheck"}),
     # a key without a policy of the program's own gets KMS's default one
-    exclusive=frozenset({"policy"}),
+    filled_in=frozenset({"policy"}),
     defaults={
         "description": "",
         "keyUsage": "ENCRYPT_DECRYPT",

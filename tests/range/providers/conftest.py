@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import requests
 import semver
 import uvicorn
 from pulumi import automation
 
 from iamrange.clouds.aws.cloud import AwsCloud
 from iamrange.clouds.fetch import Fetched, FetchError
+from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import SystemClock
-from iamrange.engine.server import AccessKey, AwsEndpoint, ProviderEndpoints, serve
+from iamrange.engine.server import AccessKey, AwsEndpoint, GcpEndpoint, ProviderEndpoints, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pulumi.automation import EngineEvent
 
+# clients and their answers are whatever the cloud's own library makes of them
+Answer = Any
 MANAGEMENT = "100000000001"
+PROJECT = "iamrange-agents"
 MEMBERS = ("100000000002", "100000000003")
 CLI = Path.home() / ".cache/iamrange/pulumi/3.274.1/pulumi"
 
@@ -99,23 +104,23 @@ class Engine:
     def run_program(self, program: Callable[[], None]) -> None:
         self.stack.workspace.program = program
 
-    def _run(self, operation: Callable[..., Any], **options: Any) -> Run:
+    def _run(self, operation: Callable[..., Any], **options: Answer) -> Run:
         run = Run()
         result = operation(color="never", on_output=run.output.append, on_event=run.note, **options)
         if isinstance(result, automation.UpResult):
             run.outputs = {key: value.value for key, value in result.outputs.items()}
         return run
 
-    def up(self, **options: Any) -> Run:
+    def up(self, **options: Answer) -> Run:
         return self._run(self.stack.up, **options)
 
-    def preview(self, **options: Any) -> Run:
+    def preview(self, **options: Answer) -> Run:
         return self._run(self.stack.preview, **options)
 
-    def refresh(self, **options: Any) -> Run:
+    def refresh(self, **options: Answer) -> Run:
         return self._run(self.stack.refresh, **options)
 
-    def destroy(self, **options: Any) -> Run:
+    def destroy(self, **options: Answer) -> Run:
         return self._run(self.stack.destroy, **options)
 
     def state(self) -> dict[str, Any]:
@@ -131,9 +136,10 @@ class Store:
     url: str
     accounts: dict[str, AccessKey]
 
-    def client(self, service: str, account: str = MANAGEMENT) -> Any:
+    def client(self, service: str, account: str = MANAGEMENT) -> Answer:
         key = self.accounts[account]
-        return boto3.client(
+        make: Answer = boto3.client  # the stubs know each service's name as a literal only
+        return make(
             service,
             endpoint_url=self.url,
             region_name="us-east-1",
@@ -146,7 +152,7 @@ class Store:
 class Serving:
     """An ASGI application on a port of its own, in a thread."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Answer) -> None:
         config = uvicorn.Config(app, port=0, lifespan="off", log_level="error", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -178,7 +184,7 @@ def _engine_on_path() -> Iterator[None]:
     patch.undo()
 
 
-def _no_record(_record: Any) -> None:
+def _no_record(_record: Answer) -> None:
     """Drop a decision record."""
 
 
@@ -195,16 +201,87 @@ def aws_cloud() -> Iterator[Store]:
     serving.stop()
 
 
+@dataclass(frozen=True)
+class Google:
+    """A Google Cloud on loopback and its administrators."""
+
+    url: str
+    tokens: dict[str, str]
+
+    def call(self, method: str, path: str, body: Answer = None, **query: str) -> Answer:
+        headers = {"authorization": f"Bearer {self.tokens[PROJECT]}"}
+        answer = requests.request(
+            method, self.url + path, json=body, params=query, headers=headers, timeout=10
+        )
+        assert answer.ok, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def gcp_cloud() -> Iterator[Google]:
+    cloud = GcpCloud(clock=SystemClock(), records=_no_record, fetcher=Unreachable())
+    cloud.create_organization("123456789012")
+    tokens = {
+        project: cloud.create_project(project, number, organization="123456789012")
+        for project, number in ((PROJECT, "340000000001"), ("iamrange-security", "340000000002"))
+    }
+    serving = Serving(cloud)
+    yield Google(serving.url, tokens)
+    serving.stop()
+
+
 @pytest.fixture
 def engine(
-    tmp_path: Path, aws_cloud: Store, request: pytest.FixtureRequest
+    tmp_path: Path, aws_cloud: Store, gcp_cloud: Google, request: pytest.FixtureRequest
 ) -> Callable[[Callable[[], None]], Engine]:
     def make(program: Callable[[], None]) -> Engine:
-        endpoint = AwsEndpoint(aws_cloud.url, aws_cloud.accounts, management=MANAGEMENT)
-        running = serve(ProviderEndpoints(aws=endpoint))
+        aws = AwsEndpoint(aws_cloud.url, aws_cloud.accounts, management=MANAGEMENT)
+        gcp = GcpEndpoint(gcp_cloud.url, gcp_cloud.tokens)
+        running = serve(ProviderEndpoints(aws=aws, gcp=gcp))
         request.addfinalizer(running.stop)
         made = Engine(tmp_path, running.debug_providers, program)
-        made.configure(aws_region="us-east-1")
+        made.configure(aws_region="us-east-1", gcp_project=PROJECT)
         return made
 
     return make
+
+
+@dataclass(frozen=True)
+class Live:
+    """What an independent client sees: clients and the ids of what was made."""
+
+    client: Answer
+    ids: dict[str, str]
+
+
+@pytest.fixture
+def prove_drift() -> Callable[[Engine, list[Answer], list[Answer], Answer], None]:
+    return _prove_drift
+
+
+def _prove_drift(stack: Engine, drifts: list[Answer], types: list[Answer], client: Answer) -> None:
+    """Show that every drifting input is written, that its drift shows, and that `up` repairs it."""
+    stack.up()
+    assert stack.preview().changed == {}
+    quiet = stack.refresh()
+    assert {name: quiet.differences[name] for name in quiet.changed} == {}
+
+    state = stack.state()
+    kinds = {name: item["type"] for name, item in state.items()}
+    covered = {(kinds[drift.resource], drift.input) for drift in drifts}
+    assert covered == {(kind.token, key) for kind in types for key in kind.drifting}
+    live = Live(client, {name: item.get("id", "") for name, item in state.items()})
+    written = {(d.resource, d.input): d.read(live) for d in drifts}
+    assert written == {(d.resource, d.input): d.written for d in drifts}
+
+    for drift in drifts:
+        drift.spoil(live)
+    assert [(d.resource, d.input) for d in drifts if d.read(live) == d.written] == []
+    shown = stack.refresh().differences
+    unseen = [d for d in drifts if d.input not in shown.get(d.resource, set())]
+    assert [(d.resource, d.input) for d in unseen] == []
+
+    stack.up()
+    assert {(d.resource, d.input): d.read(live) for d in drifts} == written
+    last = stack.refresh()
+    assert {name: last.differences[name] for name in last.changed} == {}
