@@ -571,6 +571,24 @@ def test_resource_policy_reports_the_strongest_way_it_names_the_caller() -> None
     assert answer.decided_by == Statement("resource", "#2")
 
 
+def test_first_of_equally_strong_statements_decides() -> None:
+    both = policy(PolicyKind.RESOURCE, s(Principal=USER_NAMED), s(Principal=USER_NAMED))
+    answer = layer(ask(PolicySet(resource=both)), "resource")
+    assert answer.decided_by == Statement("resource", "#0")
+
+
+def test_explicit_deny_of_a_resource_policy_is_told_from_one_that_cannot_be_evaluated() -> None:
+    answer = layer(ask(PolicySet(resource=resource("*", effect="Deny"))), "resource")
+    assert answer == LayerAnswer(
+        "resource", Effect.DENY, "statement-denies", Statement("resource", "#0")
+    )
+
+
+def test_highest_level_of_the_organisation_that_is_silent_is_named() -> None:
+    policies = PolicySet(identity=identity(ALL), scps=((ONLY_SNS,), (FULL_SCP,), (ONLY_SNS,)))
+    assert layer(ask(policies), "scp").detail == "level of the root"
+
+
 MANY = {"s3:max-keys": "many"}
 ODD_NUMBER = {"NumericLessThan": {"s3:max-keys": "10"}}
 
