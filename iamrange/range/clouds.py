@@ -1,13 +1,12 @@
 """Only the enforcing clouds, in the foreground: what `iamrange clouds` serves.
 
 - The first line on standard output is the JSON by which a client finds everything.
-- Ends cleanly on SIGINT and SIGTERM; leaves no file, port or process.
+- Ends cleanly on SIGINT, SIGTERM and SIGHUP; leaves no file, port or process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import signal
@@ -30,6 +29,7 @@ DONE, MISUSE, BROKEN = 0, 2, 3
 DEFAULT_ACCOUNT = "100000000002"
 DEFAULT_PROJECT = "iamrange-agents=340000000001"
 GCP_ORGANIZATION = "123456789012"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PROJECT = re.compile(r"(?P<id>[a-z][a-z0-9-]{4,28}[a-z0-9])=(?P<number>[1-9][0-9]{0,18})")
 _RESOLVE = re.compile(r"(?P<host>[A-Za-z0-9.-]+)=(?P<url>https?://.+)")
@@ -121,15 +121,12 @@ def serve_clouds(options: CloudsOptions) -> int:
 async def _serve(content: Content, listeners: Listeners) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         loop.add_signal_handler(number, ended.set)
     await listeners.start()
     sys.stdout.write(json.dumps(_first_line(content, listeners)) + "\n")
     sys.stdout.flush()
     await ended.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ValueError):
-            loop.remove_signal_handler(number)
     await listeners.stop()
     return DONE
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -227,10 +229,26 @@ def test_issuers_keys_are_fetched_where_resolve_says(tmp_path: Path, issuer: Iss
         assert clouds.end() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ends_cleanly_when_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     clouds = Clouds(tmp_path)
     assert clouds.end(number) == 0
+    assert left_in(tmp_path) == []
+
+
+def test_ends_cleanly_while_clients_are_connected(tmp_path: Path) -> None:
+    clouds = Clouds(tmp_path)
+    connected: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        for url in (clouds.line["aws"]["endpoint"], clouds.line["env"]["HTTPS_PROXY"]):
+            host, _, port = url.removeprefix("http://").partition(":")
+            for sent in (b"", b"GET / HTT", b"CONNECT sts.amazonaws.com:443 HTTP/1.1\r\n\r\n"):
+                client = socket.create_connection((host, int(port)), timeout=20)
+                stack.enter_context(client)
+                client.sendall(sent)
+                connected.append(client)
+        assert connected[-1].recv(64).startswith(b"HTTP/1.1 200")
+        assert clouds.end() == 0
     assert left_in(tmp_path) == []
 
 
