@@ -137,8 +137,8 @@ class World:
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.edges = [
-            Edge([Route("*", self._serve)], ca=self.public),
-            Edge([Route("*", self._serve)], ca=self.private),
+            Edge([Route("*", self.serve)], ca=self.public),
+            Edge([Route("*", self.serve)], ca=self.private),
             Edge([Route("*", self.cloud)], ca=None),
         ]
         for edge in self.edges:
@@ -168,7 +168,7 @@ class World:
     def _tampered(self, point: str, layers: tuple[LayerAnswer, ...]) -> tuple[LayerAnswer, ...]:
         return tuple(self.tamper(point, layers))
 
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
         await self.issuer(scope, receive, send)
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -539,6 +539,20 @@ def test_keys_are_never_fetched_from_an_issuer_that_the_account_does_not_trust(
         f"{ISSUER}/.well-known/openid-configuration",
         f"{ISSUER}/keys",
     ]
+
+
+def test_provider_without_thumbprint_keeps_to_the_certificate_that_it_found(world: World) -> None:
+    world.resolve("private_ca")
+    role, _ = web_role(world)
+    assert exchange(world, role, world.token(world.claims()))
+    moved = CertificateAuthority.create("another")
+    edge = Edge([Route("*", world.serve)], ca=moved)
+    world.wait(edge.start())
+    base = f"https://127.0.0.1:{edge.port}"
+    world.fetcher = HttpFetcher(resolve=dict.fromkeys(HOSTS, base), authorities=())
+    answer = refused(lambda: exchange(world, role, world.token(world.claims())))
+    world.wait(edge.stop())
+    assert "thumbprint" in answer["message"]
 
 
 def test_provider_of_another_account_does_not_count(world: World) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iamrange.clouds.aws.assume_role import RoleAssumption, credentials_of, token_size_of
 from iamrange.clouds.aws.constraints import violation
+from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.mfa import mfa_context
 from iamrange.clouds.aws.model import (
@@ -72,7 +73,7 @@ class StsHandler:
             store=store,
             authorizer=authorizer,
             sessions=sessions,
-            gate=WebIdentityGate(store=store, fetcher=fetcher, judge=judge),
+            gate=WebIdentityGate(store=store, issuers=IssuerKeys(fetcher), judge=judge),
             limits=SessionLimits(judge=judge),
             judge=judge,
         )

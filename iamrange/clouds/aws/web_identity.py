@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.clouds.aws.issuer_keys import issuer_keys
 from iamrange.clouds.aws.model import AwsError, AwsRequest, IamStore, OidcProviderRecord
 from iamrange.clouds.aws.web_identity_claims import BUILT_IN, audiences
 from iamrange.core.decision import Effect, LayerAnswer
@@ -30,8 +29,8 @@ from iamrange.jose import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iamrange.clouds.aws.issuer_keys import IssuerKeys
     from iamrange.clouds.aws.judge import Judge
-    from iamrange.clouds.fetch import Fetcher
 
 POINT: Final = "aws.web-identity"
 ACTION: Final = "sts:AssumeRoleWithWebIdentity"
@@ -71,7 +70,7 @@ class WebIdentityGate:
     """Turns a token into a web identity, or refuses it."""
 
     store: IamStore
-    fetcher: Fetcher
+    issuers: IssuerKeys
     judge: Judge
 
     async def examine(
@@ -129,8 +128,7 @@ class WebIdentityGate:
         """Answer for keys and signature. Keys are fetched for trusted issuers only."""
         if readable is None or trusted is None:
             return _unasked("keys"), _unasked("signature")
-        thumbprints = trusted.record.thumbprints if trusted.record else ()
-        keys = await issuer_keys(self.fetcher, readable.unverified_claims["iss"], thumbprints)
+        keys = await self.issuers.of(readable.unverified_claims["iss"], trusted.record)
         if isinstance(keys, Refusal):
             return _refused("keys", keys.code, keys.detail), _unasked("signature")
         return _signature_layers(parsed, readable, keys)
