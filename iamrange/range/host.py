@@ -262,21 +262,21 @@ def _serve(
     loop.run_until_complete(host.start())
     loop.add_reader(lifeline, exit_orphaned)
     ready(host._describe())  # noqa: SLF001 - the same module
-    lifelines: list[int] = []
+    # One pipe for all forks: they hold its reading end, and it ends when this process does.
+    forks_lifeline, _ = os.pipe()
     while True:
         fork = loop.run_until_complete(host.run())
         if fork is None:
             host.close()
             _leave(0)
-        read, write = os.pipe()
         parent = os.getpid()
-        gc.freeze()  # a collection in the child would copy every page that it looks at
+        # A collection would copy every page that it looks at, here and in the child: what lives
+        # now is never looked at again. The young garbage goes first.
+        gc.collect(1)
+        gc.freeze()
         if os.fork() == 0:
             _ABANDONED.extend((loop, host))
-            _fork_world(host.fork_content(), fork, parent, read)
-        gc.unfreeze()
-        os.close(read)
-        lifelines.append(write)  # held open as long as we live
+            _fork_world(host.fork_content(), fork, parent, forks_lifeline)
         fork.close_in_parent()
 
 

@@ -62,7 +62,13 @@ class Listeners:
             self.networks[name] = Proxy(
                 name, address=address, targets=targets, on_refusal=self._record_refusal
             )
-            await self.networks[name].start()
+            try:
+                await self.networks[name].start()
+            except OSError as error:
+                hint = f"; on macOS: sudo ifconfig lo0 alias {address}"
+                raise OSError(
+                    error.errno, f"network {name!r} on {address}: {error}{hint}"
+                ) from error
         config = self._content.config
         self._content.fetcher.target = HttpFetcher(
             resolve={IDP_HOST: f"https://127.0.0.1:{self.tls.port}", **config.resolve},
