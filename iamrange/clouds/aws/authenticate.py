@@ -160,13 +160,22 @@ class Authenticator:
             return _deny("credential", "session-token-invalid")
         if self._clock.now() >= session.expires_at:
             return _deny("credential", "session-expired")
-        if session.principal.kind in ("user", "federated") and session.principal.account:
-            # Sessions of a user die with the user: https://repost.aws/knowledge-center (STS)
-            arn = session.principal.user_arn or session.issuer_arn
-            user = self._store.user(session.account, arn.rsplit("/", 1)[-1])
-            if ":user/" in arn and user is None:
-                return _deny("credential", "unknown-access-key")
+        if not self._still_there(session):
+            return _deny("credential", "unknown-access-key")
         return _allow("credential", "live-session")
+
+    def _still_there(self, session: Session) -> bool:
+        """Tell whether the role or user behind a session exists: it, not a namesake made since."""
+        principal = session.principal
+        if principal.role_arn is not None:
+            role = self._store.role_by_arn(principal.role_arn)
+            return role is not None and session.user_id.partition(":")[0] == role.role_id
+        arn = principal.user_arn or session.issuer_arn
+        if ":user/" not in arn:
+            return True
+        user = self._store.user(session.account, arn.rsplit("/", 1)[-1])
+        known = user is not None and user.arn == arn
+        return known and (principal.kind != "user" or user.user_id == session.user_id)
 
     def _session_caller(self, session: Session) -> Caller:
         own: dict[str, str] = {}

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer
+from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
 from iamrange.clouds.aws.organization_tree import OrganizationRegistry
 from iamrange.clouds.aws.organizations import OrganizationsHandler, set_up_organization
 from iamrange.clouds.aws.plan import Plan, Unmapped
-from iamrange.clouds.aws.protocol import Target, locate, parse
+from iamrange.clouds.aws.protocol import Target, locate, parse, regions
 from iamrange.clouds.aws.resources import MotoResources
 from iamrange.clouds.aws.responses import HttpResponse, error_response, output_response, refusal
 from iamrange.clouds.aws.services.planners import planners
@@ -27,6 +28,7 @@ from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
 from iamrange.clouds.aws.sts import StsHandler
 from iamrange.clouds.aws.upstream import EmbeddedMoto
+from iamrange.clouds.aws.write_guard import WriteGuard
 from iamrange.core.decision import DecisionRecord, Outcome, honest
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ class AwsCloud:
             ),
             "organizations": OrganizationsHandler(self._organizations, self._make_member),
         }
-        self._planners = planners(self._store, self._resources, self._organizations)
+        judge = Judge(records=records, tamper=tamper)
+        guard = WriteGuard(store=self._store, judge=judge)
+        self._planners = planners(self._store, self._resources, self._organizations, guard)
 
     def create_account(self, account_id: str, *, admin_name: str = "admin") -> AccessKey:
         """Make an account with an administrator user, and return that user's key."""
@@ -175,6 +179,13 @@ class AwsCloud:
         known = self._authenticator.authenticate(target, http, request_id)
         if isinstance(known, AwsError):
             return known
+        region = known.region or target.region or DEFAULT_REGION
+        if region not in regions():
+            return AwsError(
+                code="SignatureDoesNotMatch" if target.service != "s3" else "InvalidRegion",
+                message="Credential should be scoped to a valid region.",
+                status=HTTPStatus.FORBIDDEN,
+            )
         operation = parse(target, known.http)
         if isinstance(operation, AwsError):
             return operation
@@ -182,7 +193,7 @@ class AwsCloud:
             service=target.service,
             operation=operation.name,
             parameters=operation.parameters,
-            region=known.region or target.region or DEFAULT_REGION,
+            region=region,
             account=known.caller.account or "",
             request_id=request_id,
             protocol=target.protocol,
@@ -207,8 +218,9 @@ class AwsCloud:
                 refused = self._authorizer.authorize(check, request, known.caller)
                 if refused is not None:
                     return refused
-            if plan.instead is not None:
-                return plan.instead
+            refused = plan.instead or (plan.guard() if plan.guard is not None else None)
+            if refused is not None:
+                return refused
         if handler is not None:
             return _written(request, await handler.handle(request, known.caller))
         if plan.local is not None:

@@ -20,7 +20,8 @@ class Plan:
 
     `account` is where the call is carried out. `overrides` are top-level members made exact.
     `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
-    of the service, or a resource that is not there. `local` carries the call out in place of
+    of the service, or a resource that is not there; `guard` is asked for one then, for what writes
+    a record of its own. `local` carries the call out in place of
     the upstream, which lacks the operation; `after` completes what the upstream did, when it did.
     """
 
@@ -28,6 +29,7 @@ class Plan:
     account: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     instead: AwsError | None = None
+    guard: Callable[[], AwsError | None] | None = None
     local: Callable[[], AwsResponse | AwsError] | None = None
     after: Callable[[], None] | None = None
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 
+_ONCE = frozenset({"host", "content-type", "content-length", "content-encoding", "date", "range"})
+
 # Where the name in a credential scope is not the folder of the service's model.
 _SIGNING_NAMES = {
     "monitoring": "cloudwatch",
@@ -107,8 +109,24 @@ def host_parts(http: HttpRequest) -> tuple[str | None, str | None, str | None]:
     return found["name"], found["region"], None
 
 
+def _repeated(http: HttpRequest) -> bool:
+    """Tell whether a header that counts is given twice: two readers could take two of them."""
+    names = [name.lower() for name, _ in http.headers]
+    counted = [n for n in names if n in _ONCE or n.startswith("x-amz-")]
+    return len(set(counted)) != len(counted)
+
+
+@functools.cache
+def regions() -> frozenset[str]:
+    """Return AWS's regions, as botocore's own table of endpoints has them."""
+    partitions = Loader().load_data("endpoints")["partitions"]
+    return frozenset(partitions[0]["regions"])
+
+
 def locate(http: HttpRequest) -> Target | AwsError:
     """Find the service that a request is for, by scope, then host, then what it says."""
+    if _repeated(http):
+        return AwsError(code="InvalidRequest", message="a header is repeated", status=400)
     named, region, _ = host_parts(http)
     scope = unverified_scope(http)
     if scope is not None:
@@ -294,6 +312,9 @@ def environ(http: HttpRequest, path: str) -> dict[str, Any]:
         "wsgi.url_scheme": "http",
     }
     for name, value in http.headers:
+        if "_" in name:
+            # WSGI would take `x_amz_y` for `x-amz-y`, which was not signed.
+            continue
         key = name.upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         built[key] = f"{built[key]},{value}" if key in built else value

@@ -182,6 +182,19 @@ class MotoIamStore:
                 )
         return None
 
+    def set_client_id(self, account: str, arn: str, client_id: str, *, registered: bool) -> bool:
+        """Register a client id at a provider, or withdraw it; tell whether there is the provider.
+
+        Both may be repeated, as in IAM.
+        """
+        backend = self._backend(account)
+        provider = backend.open_id_providers.get(arn) if backend else None
+        if provider is None:
+            return False
+        others = [known for known in provider.client_id_list or () if known != client_id]
+        provider.client_id_list = [*others, client_id] if registered else others
+        return True
+
     def _entity(self, arn: str) -> tuple[Any, Any]:
         found = _ENTITY.match(arn)
         backend = self._backend(found[1]) if found else None

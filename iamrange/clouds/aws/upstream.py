@@ -2,29 +2,30 @@
 
 - There is no TCP listener: nothing reaches the store but through the authorizer.
 - The account is the one that the authorizer decided on, never the caller's word for it.
-- Of a REST request only the query parameters and headers that its operation's model knows are
-  passed on, so that the store cannot read another operation out of it than was authorised.
+- What the store is given is written anew from what was authorised (`canonical`).
 - moto keeps one store a process: a second `EmbeddedMoto` starts it empty.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import unquote_to_bytes
 
 # Before moto is imported: no browser rules on answers, and unknown regions stay unknown.
-os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
+os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+# Accounts are chosen call by call, not by the environment.
+os.environ.pop("MOTO_ACCOUNT_ID", None)
 
 from moto.core.base_backend import BackendDict
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeBucket
 
-from iamrange.clouds.aws.protocol import Target, environ, path_style, service_model
+from iamrange.clouds.aws.canonical import canonical
+from iamrange.clouds.aws.protocol import service_model
 from iamrange.clouds.aws.responses import HttpResponse
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Upstream(Protocol):
         """Carry the call out in that account.
 
         `overrides` are top-level members that the authorizer made exact (a name that became the
-        ARN it was authorised for). `overrides` of None values are members to leave out.
+        ARN it was authorised for).
 
         Raises:
             UpstreamError: there is no answer.
@@ -60,26 +61,6 @@ class Upstream(Protocol):
 
 
 _BACKENDS = {"lambda": "awslambda"}
-_HEADERS_KEPT = frozenset(
-    [
-        "content-type",
-        "content-length",
-        "content-md5",
-        "content-encoding",
-        "content-disposition",
-        "content-language",
-        "cache-control",
-        "expires",
-        "range",
-        "if-match",
-        "if-none-match",
-        "if-modified-since",
-        "if-unmodified-since",
-        "date",
-        "x-amz-target",
-    ]
-)
-_DROPPED = frozenset({"x-amz-security-token", "x-amz-content-sha256", "x-amz-date"})
 _ANSWERS_DROPPED = frozenset(
     [
         "x-amzn-requestid",
@@ -149,97 +130,43 @@ class EmbeddedMoto:
         access_key_id: str | None,
         overrides: Mapping[str, Any],
     ) -> dict[str, Any]:
-        http = request.http
-        body = http.body
-        rest = request.protocol.startswith("rest-")
-        target = Target(service=request.service, region=request.region, protocol=request.protocol)
-        path = path_style(target, http) if rest else "/"
-        query = _modelled_query(request) if rest else ""
-        if request.protocol == "json":
-            body = _json_body(body, overrides)
-        elif request.protocol in ("query", "ec2"):
-            body = _form_body(request, overrides)
-        view = environ(http, path)
-        for name in [key for key in view if key.startswith("HTTP_")]:
-            del view[name]
-        known = _modelled_headers(request) if rest else frozenset[str]()
-        names = {}
-        for name, value in http.headers:
-            lower = name.lower()
-            if lower in _DROPPED:
-                continue
-            if lower in _HEADERS_KEPT or lower in known or _is_metadata(request, lower):
-                key = lower.upper().replace("-", "_")
-                key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-                view[key] = value
-                names[key] = name
-        if request.protocol in ("query", "ec2"):
-            view["CONTENT_TYPE"] = "application/x-www-form-urlencoded; charset=utf-8"
-            view["REQUEST_METHOD"] = "POST"
+        sent = canonical(request, overrides)
+        view: dict[str, Any] = {}
+        for name, value in sent.headers.items():
+            key = name.upper().replace("-", "_")
+            view[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
         # moto finds the region in the host name, and the caller's key (for its last use and for
         # IAM's "myself") in the header. The header is ours: nothing in it is believed by anyone.
         key_id = access_key_id or "IAMRANGEANONYMOUS000"
         scope = f"{request.now:.0f}/{request.region}/{request.service}/aws4_request"
-        host = "s3" if request.service == "s3" else request.service
-        view |= {
-            "HTTP_HOST": f"{host}.{request.region}.amazonaws.com",
+        return view | {
+            "REQUEST_METHOD": sent.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(sent.path).decode("latin-1"),
+            "QUERY_STRING": sent.query,
+            "RAW_URI": sent.path + (f"?{sent.query}" if sent.query else ""),
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": f"{request.service}.{request.region}.amazonaws.com",
             "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, Signature=none",
             "HTTP_X_MOTO_ACCOUNT_ID": account,
-            "CONTENT_LENGTH": str(len(body)),
-            "QUERY_STRING": query,
-            "RAW_URI": path + (f"?{query}" if query else ""),
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(sent.body)),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(sent.body),
             "wsgi.errors": io.StringIO(),
             "wsgi.version": (1, 0),
             "wsgi.multithread": False,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
-            "moto.preserved_header_names": names,
+            "moto.preserved_header_names": {
+                name.upper().replace("-", "_"): name for name in sent.headers if "_" in name
+            },
         }
-        return view
 
 
 def _always_permitted(_self: object, _action: str, _resource: str) -> PermissionResult:
     return PermissionResult.PERMITTED
-
-
-def _is_metadata(request: AwsRequest, name: str) -> bool:
-    return request.service == "s3" and name.startswith("x-amz-meta-")
-
-
-def _shape_names(request: AwsRequest, location: str) -> frozenset[str]:
-    shape = service_model(request.service).operation_model(request.operation).input_shape
-    members = shape.members.items() if shape else ()
-    return frozenset(
-        str(member.serialization.get("name", name))
-        for name, member in members
-        if member.serialization.get("location") == location
-    )
-
-
-def _modelled_headers(request: AwsRequest) -> frozenset[str]:
-    return frozenset(name.lower() for name in _shape_names(request, "header"))
-
-
-def _modelled_query(request: AwsRequest) -> str:
-    model = service_model(request.service).operation_model(request.operation)
-    known = _shape_names(request, "querystring") | set(model.http_trait.query_args)
-    pairs = parse_qsl(request.http.query, keep_blank_values=True)
-    return urlencode([pair for pair in pairs if pair[0] in known], quote_via=quote)
-
-
-def _json_body(body: bytes, overrides: Mapping[str, Any]) -> bytes:
-    if not overrides:
-        return body or b"{}"
-    return json.dumps({**json.loads(body or b"{}"), **overrides}).encode()
-
-
-def _form_body(request: AwsRequest, overrides: Mapping[str, Any]) -> bytes:
-    text = request.http.body.decode() or request.http.query
-    pairs = dict(parse_qsl(text, keep_blank_values=True))
-    kept = {name: value for name, value in pairs.items() if not name.startswith("X-Amz-")}
-    return urlencode({**kept, **overrides}).encode()
 
 
 def _answer(

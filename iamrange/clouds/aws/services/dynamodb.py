@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +149,6 @@ class DynamoDbPlanner:
 
     def _batch(self, request: AwsRequest) -> Plan | Unmapped:
         wanted: Mapping[str, Any] = request.parameters.get("RequestItems") or {}
-        raw = json.loads(request.http.body)["RequestItems"]
         checks: list[Check] = []
         renamed: dict[str, Any] = {}
         accounts: set[str] = set()
@@ -161,7 +159,7 @@ class DynamoDbPlanner:
             plain = table.arn.rsplit("/", 1)[-1]
             if plain in renamed:
                 return Unmapped("a table is named twice")
-            renamed[plain] = raw[name]
+            renamed[plain] = content
             accounts.add(table.account)
             context = self._batch_context(request, table, content)
             checks.append(_check(request, table, f"dynamodb:{request.operation}", context))
@@ -189,10 +187,10 @@ class DynamoDbPlanner:
         return context
 
     def _transaction(self, request: AwsRequest) -> Plan | Unmapped:
-        raw = json.loads(request.http.body)["TransactItems"]
+        exact: list[dict[str, Any]] = []
         checks: list[Check] = []
         accounts: set[str] = set()
-        for number, entry in enumerate(request.parameters.get("TransactItems") or ()):
+        for entry in request.parameters.get("TransactItems") or ():
             kinds = [kind for kind in _TRANSACTIONS if entry.get(kind)]
             if len(kinds) != 1:
                 return Unmapped("a transaction's item is not one operation")
@@ -201,7 +199,7 @@ class DynamoDbPlanner:
             table = self._resources.table(request.account, request.region, str(part["TableName"]))
             if table is None:
                 return self._absent(request, str(part["TableName"]))
-            raw[number][kind]["TableName"] = table.arn.rsplit("/", 1)[-1]
+            exact.append({kind: {**part, "TableName": table.arn.rsplit("/", 1)[-1]}})
             accounts.add(table.account)
             context = self._item_context(request, table, part)
             if isinstance(context, Unmapped):
@@ -210,7 +208,7 @@ class DynamoDbPlanner:
             checks.append(_check(request, table, f"dynamodb:{_TRANSACTIONS[kind]}", context))
         if len(accounts) != 1:
             return Unmapped("the tables are of more than one account")
-        return Plan(checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": raw})
+        return Plan(checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": exact})
 
     def _hash_key(self, table: Resource, index: str | None) -> str:
         schema = self._resources.table_schema(table.arn, index)

@@ -15,16 +15,15 @@ from iamrange.clouds.aws.actions import exists
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
-from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.resources import tag_map
 from iamrange.clouds.aws.services.iam_resources import Subject, subject_of
 from iamrange.clouds.aws.services.simulate import simulate_custom, simulate_principal
-from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from iamrange.clouds.aws.store import MotoIamStore
+    from iamrange.clouds.aws.write_guard import WriteGuard
 
 _NAME = re.compile(r"[\w+=,.@-]{1,128}\Z", re.ASCII)
 _PATH = re.compile(r"/(?:[!-.0-~]+/)*\Z")
@@ -57,13 +56,6 @@ _TAG_ON_CREATE = {
     "CreateVirtualMFADevice": "TagMFADevice",
     "UploadServerCertificate": "TagServerCertificate",
 }
-_DOCUMENTS = {
-    "CreatePolicy": "PolicyDocument",
-    "CreatePolicyVersion": "PolicyDocument",
-    "PutUserPolicy": "PolicyDocument",
-    "PutRolePolicy": "PolicyDocument",
-    "PutGroupPolicy": "PolicyDocument",
-}
 # Operations that read `iam:PermissionsBoundary` from the entity as it stands.
 _BOUNDED = frozenset(
     [
@@ -79,18 +71,13 @@ _BOUNDED = frozenset(
         "DeleteRolePermissionsBoundary",
     ]
 )
-_DURATIONS = (3600, 43200)
 
 
 class IamPlanner:
     """What each operation of IAM needs, and what IAM refuses to write."""
 
-    def __init__(
-        self,
-        store: MotoIamStore,
-        guard: Callable[[AwsRequest, Caller], AwsError | None] | None = None,
-    ) -> None:
-        """Take the store, and the guard over trust policies and identity providers."""
+    def __init__(self, store: MotoIamStore, guard: WriteGuard) -> None:
+        """Take the store, and the guard over what is written into IAM."""
         self._store = store
         self._guard = guard
 
@@ -122,7 +109,8 @@ class IamPlanner:
             checks=(check, *self._more(request, subject)),
             account=request.account,
             overrides=overrides,
-            instead=self._refused(request, caller),
+            instead=_bad_name(request.parameters) or self._bad_boundary(request),
+            guard=partial(self._guard.check, request, caller),
             local=self._local(request, caller),
             after=self._after(request),
         )
@@ -162,20 +150,29 @@ class IamPlanner:
                 context=request_tags(tags),
             )
             checks.append(tag)
+        checks += self._renamed(request)
         if operation == "AddRoleToInstanceProfile":
             role = self._store.entity(request.account, "role", str(parameters["RoleName"]))
             arn = role.arn if role else _arn(request, f"role/{parameters['RoleName']}")
             checks.append(pass_role(request, self._store, arn, "ec2.amazonaws.com"))
         return tuple(checks)
 
-    def _refused(self, request: AwsRequest, caller: Caller) -> AwsError | None:
-        return (
-            _bad_name(request.parameters)
-            or _bad_duration(request)
-            or _bad_document(request)
-            or self._bad_boundary(request)
-            or (self._guard(request, caller) if self._guard else None)
-        )
+    def _renamed(self, request: AwsRequest) -> list[Check]:
+        """Renaming needs the permission under the new name and path too (API_UpdateUser)."""
+        parameters = request.parameters
+        kind = {"UpdateUser": "user", "UpdateGroup": "group"}.get(request.operation)
+        if kind is None:
+            return []
+        title = kind.capitalize()
+        name = parameters.get(f"New{title}Name") or parameters.get(f"{title}Name")
+        path = parameters.get("NewPath") or "/"
+        return [
+            Check(
+                action=f"iam:{request.operation}",
+                resource=_arn(request, f"{kind}{path}{name}"),
+                resource_account=request.account,
+            )
+        ]
 
     def _bad_boundary(self, request: AwsRequest) -> AwsError | None:
         arn = request.parameters.get("PermissionsBoundary")
@@ -194,6 +191,8 @@ class IamPlanner:
                 return partial(self._set_boundary, request.account, name, str(arn))
             case "DeleteUserPermissionsBoundary":
                 return partial(self._set_boundary, request.account, name, None)
+            case "AddClientIDToOpenIDConnectProvider" | "RemoveClientIDFromOpenIDConnectProvider":
+                return partial(self._change_client_id, request)
             case "SimulatePrincipalPolicy":
                 return partial(simulate_principal, self._store, request)
             case "SimulateCustomPolicy":
@@ -206,6 +205,16 @@ class IamPlanner:
             return None
         name = str(request.parameters["UserName"])
         return lambda: self._store.set_user_boundary(request.account, name, str(arn)) and None
+
+    def _change_client_id(self, request: AwsRequest) -> AwsResponse | AwsError:
+        """Add or remove a client id: the emulator has neither operation."""
+        arn = str(request.parameters["OpenIDConnectProviderArn"])
+        client_id = str(request.parameters["ClientID"])
+        added = request.operation.startswith("Add")
+        if self._store.set_client_id(request.account, arn, client_id, registered=added):
+            return AwsResponse()
+        message = f"OpenIDConnect Provider not found for arn {arn}"
+        return AwsError(code="NoSuchEntity", message=message, status=404)
 
     def _set_boundary(self, account: str, name: str, arn: str | None) -> AwsResponse | AwsError:
         if self._store.set_user_boundary(account, name, arn):
@@ -251,33 +260,6 @@ def _bad_name(parameters: Mapping[str, Any]) -> AwsError | None:
                 "The specified value for path is invalid. It must begin and end with / and "
                 "contain only alphanumeric characters and/or / characters."
             )
-    return None
-
-
-def _bad_duration(request: AwsRequest) -> AwsError | None:
-    if request.operation not in ("CreateRole", "UpdateRole"):
-        return None
-    value = request.parameters.get("MaxSessionDuration")
-    low, high = _DURATIONS
-    if value is None or low <= int(value) <= high:
-        return None
-    limit = (
-        f"less than or equal to {high}" if int(value) > high else f"greater than or equal to {low}"
-    )
-    return _validation(
-        f"1 validation error detected: Value '{int(value)}' at 'maxSessionDuration' failed to "
-        f"satisfy constraint: Member must have value {limit}"
-    )
-
-
-def _bad_document(request: AwsRequest) -> AwsError | None:
-    member = _DOCUMENTS.get(request.operation)
-    if member is None:
-        return None
-    try:
-        compiled(str(request.parameters.get(member)), PolicyKind.IDENTITY, "document")
-    except MalformedPolicy as error:
-        return AwsError(code="MalformedPolicyDocument", message=str(error), status=400)
     return None
 
 

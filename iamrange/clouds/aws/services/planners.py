@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.plan import Planner
     from iamrange.clouds.aws.resources import MotoResources
     from iamrange.clouds.aws.store import MotoIamStore
+    from iamrange.clouds.aws.write_guard import WriteGuard
 
 
 def planners(
-    store: MotoIamStore, resources: MotoResources, organizations: OrganizationRegistry
+    store: MotoIamStore,
+    resources: MotoResources,
+    organizations: OrganizationRegistry,
+    guard: WriteGuard,
 ) -> dict[str, Planner]:
     """Return the planners by botocore's service name. `sts` authorises its own calls."""
     return {
         "dynamodb": DynamoDbPlanner(resources),
         "ec2": Ec2Planner(store, resources),
-        "iam": IamPlanner(store),
+        "iam": IamPlanner(store, guard),
         "kms": KmsPlanner(resources),
         "lambda": LambdaPlanner(store, resources),
         "organizations": OrganizationsPlanner(organizations),

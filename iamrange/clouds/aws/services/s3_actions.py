@@ -1,6 +1,8 @@
 """S3 operations and the actions they need, where the names differ and where they do not.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html ("Permissions" of each).
+- https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html ("Permissions" of each).
+- Logging, notification and replication are not here: the store would then write elsewhere by
+  itself, which nobody would have decided.
 """
 
 from __future__ import annotations
@@ -50,12 +52,8 @@ BUCKET_ACTIONS = {
     "PutBucketInventoryConfiguration": "s3:PutInventoryConfiguration",
     "PutBucketLifecycle": "s3:PutLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-    "PutBucketLogging": "s3:PutBucketLogging",
-    "PutBucketNotification": "s3:PutBucketNotification",
-    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
     "PutBucketOwnershipControls": "s3:PutBucketOwnershipControls",
     "PutBucketPolicy": "s3:PutBucketPolicy",
-    "PutBucketReplication": "s3:PutReplicationConfiguration",
     "PutBucketRequestPayment": "s3:PutBucketRequestPayment",
     "PutBucketTagging": "s3:PutBucketTagging",
     "PutBucketVersioning": "s3:PutBucketVersioning",

@@ -49,6 +49,8 @@ class SecretsManagerPlanner:
         if not exists(action):
             return Unmapped("no such action")
         parameters = request.parameters
+        if request.operation == "RotateSecret" and parameters.get("RotationLambdaARN"):
+            return Unmapped("rotation would run a function's code")
         if request.operation == "CreateSecret":
             return self._create(request)
         if request.operation == "BatchGetSecretValue":
