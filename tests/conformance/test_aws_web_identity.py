@@ -149,6 +149,7 @@ class World:
     def reset(self) -> None:
         self.issuer = Issuer(self.keys)
         self.tamper = honest
+        self.on_fetch: Any = lambda: None
         self.records.clear()
         self.fetched: list[str] = []
         self.resolve("public_ca")
@@ -163,6 +164,7 @@ class World:
 
     async def fetch(self, url: str) -> Fetched:
         self.fetched.append(url)
+        self.on_fetch()
         return await self.fetcher.fetch(url)
 
     def _tampered(self, point: str, layers: tuple[LayerAnswer, ...]) -> tuple[LayerAnswer, ...]:
@@ -600,6 +602,16 @@ def test_role_that_is_not_there_is_refused_like_one_that_does_not_trust(world: W
     answer = refused(lambda: exchange(world, missing, world.token(world.claims())))
     assert answer["message"] == "Not authorized to perform sts:AssumeRoleWithWebIdentity"
     assert (answer["code"], answer["http"]) == ("AccessDenied", 403)
+
+
+def test_trust_that_is_withdrawn_while_keys_are_fetched_counts_as_withdrawn(world: World) -> None:
+    role, _ = web_role(world)
+    arn = f"arn:aws:iam::{role.split(':')[4]}:oidc-provider/idp.agents.example"
+    nobody = trust(arn, {"cond": {"StringEquals": {"idp.agents.example:sub": "nobody"}}})
+    stored = iam_backends[role.split(":")[4]]["aws"].get_role("agent")
+    world.on_fetch = lambda: setattr(stored, "assume_role_policy_document", nobody)
+    answer = refused(lambda: exchange(world, role, world.token(world.claims())))
+    assert answer["code"] == "AccessDenied"
 
 
 def test_session_policy_narrows_a_web_identity_session(world: World) -> None:

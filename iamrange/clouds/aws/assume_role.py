@@ -109,8 +109,7 @@ class RoleAssumption:
         account = _account(arn)
         if account is None:
             return _invalid(f"{arn} is invalid")
-        role = self.store.role_by_arn(arn)
-        trust = _document(role)
+        trust = _document(self.store.role_by_arn(arn))
         identity = await self.gate.examine(request, role_arn=arn, account=account, trust=trust)
         if isinstance(identity, AwsError):
             return identity
@@ -118,10 +117,13 @@ class RoleAssumption:
         if isinstance(wishes, AwsError):
             return wishes
         caller = _web_caller(identity)
+        # read anew: the issuer took its time to answer, and the role may have changed meanwhile
+        role = self.store.role_by_arn(arn)
         if role is None:
             self._refuse_trust(request, caller, arn, "no-such-role")
             return _denied(f"Not authorized to perform {ACTION}")
-        if self._guarded(request, caller, role, shared_issuer_fault(trust, identity.issuer)):
+        fault = shared_issuer_fault(_document(role), identity.issuer)
+        if self._guarded(request, caller, role, fault):
             return _denied(f"Not authorized to perform {ACTION}")
         context = {
             **_asked_context(request, wishes),
