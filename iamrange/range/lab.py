@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.scenario import Asset, AssetKind, Material, Network, Part
 from iamrange.core.verdict import Attempt, Judgement, Legitimate, Trial, Verdict, judge
+from iamrange.engine.errors import EngineError
 from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
 from iamrange.range.catalogue import GUARDS, Entry
+from iamrange.range.deployment import Deployment, DeploymentError
 from iamrange.range.processes import ProcessError
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.workloads import WORKLOADS, name_of
@@ -139,7 +141,7 @@ class Lab:
                 world = snapshot.deployment.fork(rogue=name, rogue_arguments=arguments)
                 with world:
                     return self._attack_in(world, entry, footing, off, rogue, started)
-        except (FootholdError, ProcessError) as error:
+        except (FootholdError, ProcessError, EngineError, DeploymentError) as error:
             return Trial(
                 scenario=entry.id,
                 off=off,
@@ -324,7 +326,7 @@ def declare_incident(world: Deployment, victim: Part, off: frozenset[str]) -> No
     """
     offset = INCIDENT_DELAY
     moment = datetime.fromtimestamp(time.time() + offset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    world.reconfigure(off=off, incidents={victim: moment})
+    world.reconfigure(off=off, incidents={victim.value: moment})
     world.world.set_clock(2 * offset)
     world.homes[victim] = world.enrolment.one(victim, world.world.folder / "reissued")
 

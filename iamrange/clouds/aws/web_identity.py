@@ -105,7 +105,7 @@ class WebIdentityGate:
         )
         if refusal is not None:
             return _error(refusal, claims)
-        return _identity(account, claims, trusted)
+        return _identity(account, claims, trusted or _named_in(trust))
 
     def _provider(self, account: str, issuer: object, trust: Mapping[str, Any]) -> _Trusted | None:
         """Find the provider by the exact issuer: case and trailing slash make another one."""
@@ -210,6 +210,20 @@ def _facts(claims: Mapping[str, Any]) -> dict[str, str]:
     named = {name: claims.get(name) for name in ("iss", "sub", "jti", "azp")}
     facts = {name: value for name, value in named.items() if isinstance(value, str)}
     return facts | {"aud": ", ".join(audiences({"aud": claims.get("aud")}))}
+
+
+def _named_in(trust: Mapping[str, Any]) -> _Trusted | None:
+    """Return the provider that a trust policy names, as if it were the token's.
+
+    Only a rogue that does not tell issuers apart comes here.
+    """
+    statements = trust.get("Statement", ())
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        principal = statement.get("Principal")
+        named = principal.get("Federated") if isinstance(principal, dict) else None
+        if isinstance(named, str):
+            return _Trusted(name=named, issuer=named.partition("oidc-provider/")[2], record=None)
+    return None
 
 
 def _identity(
