@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 from collections import deque
 from typing import TYPE_CHECKING
@@ -44,13 +46,15 @@ def run_command(  # noqa: PLR0913 - keyword-only: what the error must be able to
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            process_group=0,
         ) as process:
             try:
                 for line in process.stdout or ():
                     lines.append(line.rstrip())
                     on_line(line.rstrip())
             except BaseException:
-                process.terminate()
+                # The command's own children (compilers, pip's builds) must not go on without it.
+                os.killpg(process.pid, signal.SIGTERM)
                 raise
     except OSError as error:
         raise PrepareError(step, str(error), way_out, shown) from error

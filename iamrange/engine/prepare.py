@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ def prepare(report: Reporter | None = None) -> PulumiCli:
 
 def main() -> int:
     """Prepare, and say what was found."""
+    # As Ctrl-C: what is half made is removed, and no compiler goes on alone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli = prepare()
     except PrepareError as error:

