@@ -50,7 +50,9 @@ def requested_version(body: Body, query: Any) -> int:  # noqa: ANN401 - any JSON
 
 
 def parse_policy(
-    document: Any, state: State, owner: Project | Organization | None  # noqa: ANN401 - any JSON value
+    document: Any,  # noqa: ANN401 - any JSON value
+    state: State,
+    owner: Project | Organization | None,
 ) -> tuple[Policy, str]:
     """Return the policy of a setIamPolicy request and the etag that it was based on.
 

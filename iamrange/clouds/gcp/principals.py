@@ -21,9 +21,10 @@ _PREFIXES: Final = ("user:", "serviceAccount:", "principal://", "principalSet://
 _PUBLIC: Final = ("allUsers", "allAuthenticatedUsers")
 _POOL: Final = re.compile(
     r"iam\.googleapis\.com/projects/(?P<number>\d+)/locations/global/workloadIdentityPools/"
-    r"(?P<pool>[a-z0-9-]+)/(?P<rest>.+)"
+    r"(?P<pool>[a-z0-9-]+)/(?P<rest>.+)",
+    re.DOTALL,
 )
-_ATTRIBUTE: Final = re.compile(r"attribute\.(?P<name>[a-z0-9_]+)/(?P<value>.+)")
+_ATTRIBUTE: Final = re.compile(r"attribute\.(?P<name>[a-z0-9_]+)/(?P<value>.+)", re.DOTALL)
 _TYPE: Final = re.compile(
     r"cloudresourcemanager\.googleapis\.com/(?P<scope>(?:projects|organizations)/\d+)/type/"
     r"ServiceAccount"

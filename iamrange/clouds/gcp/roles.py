@@ -19,7 +19,8 @@ RoleBook = Callable[[str], Permissions | None]
 
 BASIC: Final = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
 ADMINISTRATOR: Final = "roles/iamrange.administrator"
-"""The range's own: held by the administrator of a project, above the project's policy."""
+"""The range's own: held by the administrator of a project, above the project's policy. It holds all
+but the use of other identities, as `roles/owner` does."""
 
 
 @cache

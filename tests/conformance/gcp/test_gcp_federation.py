@@ -273,7 +273,7 @@ def test_a_federated_token_is_refused_by_an_api_that_takes_none(world: World) ->
         assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
-def _credentials(source: Case) -> Any:  # noqa: ANN401 - google-auth is untyped
+def _credentials(source: Case) -> Any:  # noqa: ANN401 - any JSON value
     return identity_pool.Credentials.from_info(
         {
             "type": "external_account",

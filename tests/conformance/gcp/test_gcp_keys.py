@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions as api_exceptions
-from google.auth import exceptions, impersonated_credentials, jwt
+from google.auth import crypt, exceptions, impersonated_credentials, jwt
 from google.auth.transport.requests import Request
 from google.cloud import secretmanager_v1
+from google.oauth2 import _client as google_client
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import id_token, service_account
 
@@ -39,7 +40,7 @@ def info(world: World) -> Info:
     return made
 
 
-def _read(credentials: Any) -> bytes:  # noqa: ANN401 - google-auth is untyped
+def _read(credentials: Any) -> bytes:  # noqa: ANN401 - any JSON value
     client = secretmanager_v1.SecretManagerServiceClient(credentials=credentials, transport="rest")
     data: bytes = client.access_secret_version(name=NAME).payload.data
     return data
@@ -76,7 +77,7 @@ def _self_signed(info: Info, **changes: object) -> str:
     }
     signer = service_account.Credentials.from_service_account_info(info).signer
     kept = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(signer, kept).decode()
+    return str(jwt.encode(signer, kept).decode())
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,9 @@ def test_an_assertion_signed_by_a_clock_that_runs_ahead_is_refused(info: Info, a
     assert _grant(jwt.encode(signer, {**claims, "iat": now - ahead, "exp": now - ahead + 3300}))
 
 
-def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - google-auth is untyped
-    from google.oauth2 import _client  # noqa: PLC0415, PLC2701 - the grant of google-auth itself
+def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
-    return _client.jwt_grant(Request(), "https://oauth2.googleapis.com/token", assertion)
+    return google_client.jwt_grant(Request(), "https://oauth2.googleapis.com/token", assertion)
 
 
 @pytest.mark.usefixtures("world")
@@ -168,7 +168,7 @@ def test_an_id_token_for_a_key_verifies_against_googles_certificates(info: Info)
     assert (claims["email"], claims["iss"]) == (ACCOUNT, "https://accounts.google.com")
 
 
-def _as_creator(world: World) -> Any:  # noqa: ANN401 - google-auth is untyped
+def _as_creator(world: World) -> Any:  # noqa: ANN401 - any JSON value
     administrator = "user:administrator@acme-lab.iamrange.example"
     binding = {"role": "roles/iam.serviceAccountTokenCreator", "members": [administrator]}
     url = f"{IAM}/serviceAccounts/{ACCOUNT}:setIamPolicy"
@@ -183,7 +183,6 @@ def test_impersonated_credentials_read_sign_and_identify(world: World) -> None:
     assert _read(credentials) == b"nonce"
     signature = credentials.sign_bytes(b"data")
     certificates = world.done("GET", f"https://www.googleapis.com/robot/v1/metadata/x509/{ACCOUNT}")
-    from google.auth import crypt  # noqa: PLC0415 - used here only
 
     assert crypt.verify_signature(b"data", signature, list(certificates.values()))
     token = impersonated_credentials.IDTokenCredentials(

@@ -1,4 +1,4 @@
-"""Allow policies, conditions, deny policies, organisation policies and custom roles, on the wire."""
+"""Allow and deny policies, conditions, organisation policies and custom roles, on the wire."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 from google.cloud import secretmanager_v1
 from google.oauth2 import credentials as user_credentials
+
+from iamrange.core.decision import Effect, LayerAnswer
 
 World = Any  # conftest's: tests are no packages, so that it cannot be imported
 Json = dict[str, Any]
@@ -52,7 +54,7 @@ def bind(
     world.done("POST", f"{resource}:setIamPolicy", {"policy": policy})
 
 
-def reads(world: World, token: str, secret: str = "one", base: str = SECRETS) -> bool:
+def reads(world: World, token: str, secret: str = "one", base: str = SECRETS) -> bool:  # noqa: S107 - a word, no password
     """Tell whether the account reads a secret."""
     answer = world.rest("GET", f"{base}/{secret}/versions/latest:access", token=token)
     assert answer.status_code in (200, 403), answer.text
@@ -103,8 +105,8 @@ def test_a_condition_decides_and_what_it_turned_on_is_recorded(
     world: World,
     token: str,
     expression: str,
-    expected: bool,
-    key: str | None,  # noqa: FBT001 - a table's column
+    expected: bool,  # noqa: FBT001 - a column of the table
+    key: str | None,
 ) -> None:
     now = datetime.now(UTC)
     text = expression.replace("{soon}", (now + timedelta(hours=1)).isoformat()).replace(
@@ -241,8 +243,10 @@ def rule(**members: object) -> Json:
         (
             {
                 "deniedPrincipals": [
-                    "principalSet://cloudresourcemanager.googleapis.com/projects/1234567890"
-                    "/type/ServiceAccount"
+                    (
+                        "principalSet://cloudresourcemanager.googleapis.com/projects/1234567890"
+                        "/type/ServiceAccount"
+                    )
                 ]
             },
             False,
@@ -267,8 +271,8 @@ def test_a_deny_policy_wins_over_every_grant(
     world: World,
     token: str,
     change: Json,
-    expected: bool,
-    url: str,  # noqa: FBT001 - a table's column
+    expected: bool,  # noqa: FBT001 - a column of the table
+    url: str,
 ) -> None:
     bind(world, f"{SECRETS}/one", ACCESSOR)
     assert reads(world, token)
@@ -462,7 +466,6 @@ def test_delegated_grants_are_bounded_by_the_roles_that_change(world: World, tok
 def test_a_cloud_that_ignores_its_deny_policies_lets_the_grant_through(
     world: World, token: str
 ) -> None:
-    from iamrange.core.decision import Effect, LayerAnswer  # noqa: PLC0415 - the rogue's only
 
     world.done("POST", f"{AT_PROJECT}?policyId=no-secrets", rule())
     world.rogue["gcp.authorize", "deny-policy"] = LayerAnswer(

@@ -11,7 +11,7 @@ from google.oauth2 import credentials as user_credentials
 from google.protobuf import field_mask_pb2
 
 World = Any  # conftest's: tests are no packages, so that it cannot be imported
-Client = secretmanager_v1.SecretManagerServiceClient
+Client = Any  # the client takes a dict wherever its annotations name a message
 
 PARENT = "projects/acme-lab"
 NAME = f"{PARENT}/secrets/canary"
@@ -21,7 +21,9 @@ CRC_OF_NONCE = 0xE3069283  # of "123456789", the check value of CRC-32C (RFC 372
 
 @pytest.fixture
 def client(world: World) -> Client:
-    made = Client(credentials=user_credentials.Credentials(world.token), transport="rest")
+    made: Client = secretmanager_v1.SecretManagerServiceClient(
+        credentials=user_credentials.Credentials(world.token), transport="rest"
+    )
     secret = {"replication": {"automatic": {}}, "labels": {"owner": "planner"}}
     made.create_secret(parent=PARENT, secret_id="canary", secret=secret)
     made.add_secret_version(parent=NAME, payload={"data": b"123456789"})
@@ -99,7 +101,7 @@ def test_a_secret_of_no_versions_has_no_latest(client: Client) -> None:
 
 
 def test_a_name_is_taken_until_the_secret_is_deleted(client: Client) -> None:
-    body = {"replication": {"automatic": {}}}
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
     with pytest.raises(exceptions.Conflict):
         client.create_secret(parent=PARENT, secret_id="canary", secret=body)
     client.delete_secret(name=NAME)
