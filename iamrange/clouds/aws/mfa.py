@@ -1,32 +1,38 @@
 """Multi-factor authentication on STS calls.
 
 - A device counts when the store holds it enabled for the calling user, under that serial.
-- The code is checked for its form only: the store keeps no usable seed for every kind of device, so
-  any six digits are accepted. What the range shows is policies that ask for MFA, not the
-  strength of a one-time code.
+- The code is checked for its form only (the service model's six digits): any will do, because the
+  embedded store enables devices without checking codes either. What the range shows is policies
+  that ask for MFA, not the strength of a one-time code.
 """
 
 from __future__ import annotations
 
-from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, ContextValues, IamStore
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iamrange.clouds.aws.model import AwsRequest, Caller, ContextValues, IamStore
 
 
-def mfa_context(request: AwsRequest, caller: Caller, store: IamStore) -> ContextValues | AwsError:
-    """Return the MFA condition keys of a call that presents a device, or its refusal.
+def presents_mfa(request: AwsRequest) -> bool:
+    """Tell whether the call presents a device at all."""
+    return "SerialNumber" in request.parameters or "TokenCode" in request.parameters
 
-    A call that presents none adds nothing.
-    """
-    serial, code = (request.parameters.get(name) for name in ("SerialNumber", "TokenCode"))
-    if serial is None and code is None:
+
+def mfa_context(request: AwsRequest) -> ContextValues:
+    """Return the MFA condition keys of a call whose device, if any, was accepted."""
+    if not presents_mfa(request):
         return {}
-    if serial is None or code is None:
-        return _denied("MultiFactorAuthentication failed, must provide both MFA serial and code")
-    name = caller.user_name
-    user = store.user(caller.account, name) if caller.account and name else None
-    if user is None or serial not in user.mfa_serials:
-        return _denied("MultiFactorAuthentication failed with invalid MFA device")
     return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
 
 
-def _denied(message: str) -> AwsError:
-    return AwsError(code="AccessDenied", message=message, status=403)
+def mfa_fault(request: AwsRequest, caller: Caller, store: IamStore) -> str | None:
+    """Return why the presented device does not count, in STS's words, or None."""
+    serial, code = (request.parameters.get(name) for name in ("SerialNumber", "TokenCode"))
+    if serial is None or code is None:
+        return "MultiFactorAuthentication failed, must provide both MFA serial and code"
+    name = caller.user_name
+    user = store.user(caller.account, name) if caller.account and name else None
+    if user is None or serial not in user.mfa_serials:
+        return "MultiFactorAuthentication failed with invalid MFA device"
+    return None

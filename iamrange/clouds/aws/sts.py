@@ -14,7 +14,7 @@ from iamrange.clouds.aws.assume_role import RoleAssumption, credentials_of, toke
 from iamrange.clouds.aws.constraints import violation
 from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
-from iamrange.clouds.aws.mfa import mfa_context
+from iamrange.clouds.aws.mfa import presents_mfa
 from iamrange.clouds.aws.model import (
     Authorizer,
     AwsError,
@@ -28,23 +28,15 @@ from iamrange.clouds.aws.request import Principal
 from iamrange.clouds.aws.session_limits import SessionLimits
 from iamrange.clouds.aws.session_options import packed_size, requested_tags, session_policies
 from iamrange.clouds.aws.sessions import Grant, SessionTable
+from iamrange.clouds.aws.sts_callers import CallerRules
 from iamrange.clouds.aws.web_identity import WebIdentityGate
 from iamrange.core.decision import RecordSink, Tamper, honest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from iamrange.clouds.fetch import Fetcher
 
 _USER_DURATION: Final = 43_200
 _ROOT_DURATION: Final = 3600
-# What the credentials of GetSessionToken and of GetFederationToken may call of STS
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
-_WITH_SESSION_OF: Final[Mapping[str, frozenset[str]]] = {
-    "user": frozenset({"AssumeRole", "GetCallerIdentity"}),
-    "root": frozenset({"GetCallerIdentity"}),
-    "federated": frozenset({"GetCallerIdentity"}),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +47,7 @@ class StsHandler:
     authorizer: Authorizer
     sessions: SessionTable
     assumption: RoleAssumption
+    callers: CallerRules
 
     @classmethod
     def create(  # noqa: PLR0913 - the ports of one service, by name
@@ -77,7 +70,13 @@ class StsHandler:
             limits=SessionLimits(judge=judge),
             judge=judge,
         )
-        return cls(store=store, authorizer=authorizer, sessions=sessions, assumption=assumption)
+        return cls(
+            store=store,
+            authorizer=authorizer,
+            sessions=sessions,
+            assumption=assumption,
+            callers=CallerRules(store=store, judge=judge),
+        )
 
     async def handle(self, request: AwsRequest, caller: Caller) -> AwsResponse | AwsError:
         """Answer the call, or refuse it."""
@@ -85,14 +84,8 @@ class StsHandler:
             return fault
         if request.operation == "AssumeRoleWithWebIdentity":
             return await self.assumption.assume_role_with_web_identity(request)
-        if caller.principal.kind == "anonymous":
-            return AwsError(
-                code="MissingAuthenticationToken",
-                message="Request is missing Authentication Token",
-                status=403,
-            )
-        if not _may_call(caller, request.operation):
-            return _denied(f"Cannot call {request.operation} with session credentials")
+        if refused := self.callers.check(request, caller):
+            return refused
         operations = {
             "AssumeRole": self.assumption.assume_role,
             "GetCallerIdentity": _caller_identity,
@@ -108,11 +101,6 @@ class StsHandler:
 
     def _session_token(self, request: AwsRequest, caller: Caller) -> AwsResponse | AwsError:
         """Answer GetSessionToken: it needs no permission, and no policy can forbid it."""
-        if caller.session is not None:
-            return _denied("Cannot call GetSessionToken with session credentials")
-        mfa = mfa_context(request, caller, self.store)
-        if isinstance(mfa, AwsError):
-            return mfa
         grant = Grant(
             principal=caller.principal,
             account=caller.account or "",
@@ -120,7 +108,7 @@ class StsHandler:
             issuer_arn=caller.principal.arn,
             session_name=caller.user_name or "",
             duration=_duration(request, caller),
-            mfa_at=request.now if mfa else None,
+            mfa_at=request.now if presents_mfa(request) else None,
         )
         size = request.parameters.get("MinimumSessionTokenSize", 0)
         session = self.sessions.issue(grant, now=request.now, token_size=size)
@@ -130,8 +118,6 @@ class StsHandler:
 
     def _federation_token(self, request: AwsRequest, caller: Caller) -> AwsResponse | AwsError:
         """Answer GetFederationToken: without session policies its credentials can do nothing."""
-        if caller.session is not None:
-            return _denied("Cannot call GetFederationToken with session credentials")
         tags, policies = requested_tags(request, None), session_policies(request, self.store)
         if isinstance(tags, AwsError):
             return tags
@@ -195,18 +181,8 @@ def _caller_identity(request: AwsRequest, caller: Caller) -> AwsResponse:
     )
 
 
-def _may_call(caller: Caller, operation: str) -> bool:
-    """Tell whether the kind of session that the caller has may call this at all."""
-    callable_here = _WITH_SESSION_OF.get(caller.principal.kind) if caller.session else None
-    return callable_here is None or operation in callable_here
-
-
 def _duration(request: AwsRequest, caller: Caller) -> int:
     """Return the duration; a root user's sessions last an hour at most, whatever it asked."""
     limit = _ROOT_DURATION if caller.principal.kind == "root" else None
     asked: int = request.parameters.get("DurationSeconds", limit or _USER_DURATION)
     return min(asked, limit) if limit else asked
-
-
-def _denied(message: str) -> AwsError:
-    return AwsError(code="AccessDenied", message=message, status=403)
