@@ -58,6 +58,8 @@ RESOURCES: list[tuple[str, str, bool]] = [
     ("arn:aws:secretsmanager:u*2:secret:*", SECRET, False),
     ("arn:aws:lambda:us-east-1:1:function:f*", "arn:aws:lambda:us-east-1:1:function:f:live", True),
     ("arn:aws:lambda:*:function:f", "arn:aws:lambda:us-east-1:1:function:f", True),
+    ("arn:aws:logs:us-?:1:a*b?c", "arn:aws:logs:us-1:1:a:x/b:c", True),
+    ("arn:aws:logs:us-?:1:a*b?c", "arn:aws:logs:us-1:1:ab", False),
     ("arn:aws:sqs", "arn:aws:sqs:us-east-1:1:q", True),
     ("arn:aws:sqs", "arn:aws:sns:us-east-1:1:q", False),
     ("arn:aws:s3:*", "arn:aws:s3:::b/k", True),

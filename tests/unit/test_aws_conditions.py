@@ -52,6 +52,7 @@ SINGLE: list[tuple[str, list[str], str, bool | None]] = [
     ("StringLike", ["a*c"], "a/:c", True),
     ("StringLike", ["a*c"], "A/c", False),
     ("StringLike", ["a?c"], "abc", True),
+    ("StringLike", ["a?c"], "a:c", True),
     ("StringLike", ["a?c"], "ac", False),
     ("StringLike", ["a.c"], "abc", False),
     ("StringLike", ["[a]+"], "a", False),
