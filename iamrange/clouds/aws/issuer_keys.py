@@ -55,7 +55,7 @@ class IssuerKeys:
         if any(not discovery.get(name) for name in _REQUIRED):
             return Refusal("unreachable", "the discovery document lacks a required member")
         # OpenID Connect Discovery 1.0, section 4.3: the issuer must be the one that was asked
-        if discovery["issuer"] != issuer or not isinstance(discovery["jwks_uri"], str):
+        if discovery["issuer"] not in (issuer, base) or not isinstance(discovery["jwks_uri"], str):
             return Refusal("unreachable", "the discovery document is for another issuer")
         body = await self._get(discovery["jwks_uri"], provider)
         if isinstance(body, Refusal):
