@@ -9,7 +9,7 @@ from iamrange.clouds.gcp.cel import Failed
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument
 from iamrange.clouds.gcp.principals import member_problem
-from iamrange.clouds.gcp.roles import ADMINISTRATOR, BASIC
+from iamrange.clouds.gcp.roles import BASIC, HIDDEN
 from iamrange.clouds.gcp.state import Organization, Policy, Project, State, new_etag
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _parse_binding(binding: Any, state: State, owner: Project | Organization | N
 
 
 def _is_grantable(role: str, state: State, owner: Project | Organization | None) -> bool:
-    if role == ADMINISTRATOR or state.role_permissions(role) is None:
+    if role in HIDDEN or state.role_permissions(role) is None:
         return False
     if role.startswith("roles/") or owner is None:
         return True

@@ -22,6 +22,13 @@ ADMINISTRATOR: Final = "roles/iamrange.administrator"
 """The range's own: held by the administrator of a project, above the project's policy. It holds all
 but the use of other identities, as `roles/owner` does."""
 
+OPERATOR: Final = "roles/iamrange.organizationOperator"
+"""The range's own: what the administrators of an organisation's projects hold on the organisation.
+It reaches policies, not what is in another project."""
+
+_OPERATOR_PARTS: Final = ("resourcemanager.organizations.", "orgpolicy.", "iam.denypolicies.")
+HIDDEN: Final = frozenset({ADMINISTRATOR, OPERATOR})
+
 
 @cache
 def predefined() -> Mapping[str, Permissions]:
@@ -36,6 +43,9 @@ def predefined() -> Mapping[str, Permissions]:
             held.update(groups[member[1:]] if member.startswith("@") else [member])
         roles[role] = frozenset(held)
     roles[ADMINISTRATOR] = frozenset().union(*roles.values()) - frozenset(data["identity_use"])
+    roles[OPERATOR] = frozenset(
+        name for name in roles[ADMINISTRATOR] if name.startswith((*_OPERATOR_PARTS, "iam.roles."))
+    )
     return roles
 
 

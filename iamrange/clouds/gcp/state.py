@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.gcp.authorize import Binding, DenyPolicy, DenyRule, Level
 from iamrange.clouds.gcp.principals import Caller
-from iamrange.clouds.gcp.roles import ADMINISTRATOR, Permissions, predefined
+from iamrange.clouds.gcp.roles import ADMINISTRATOR, OPERATOR, Permissions, predefined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,7 +278,7 @@ class State:
         operators = tuple(f"user:{email}" for email in organization.administrators)
         return (
             Level(name, organization.policy.bindings, self._denials(name)),
-            Level(f"administrators-of/{name}", (Binding(ADMINISTRATOR, operators),)),
+            Level(f"administrators-of/{name}", (Binding(OPERATOR, operators),)),
         )
 
     def policies(self) -> Iterator[Policy]:

@@ -31,8 +31,11 @@ def token(world: World) -> str:
     """Make an account, two secrets here and one next door; return the account's token."""
     world.done("POST", f"{IAM}/serviceAccounts", {"accountId": "planner"})
     for base, name in ((SECRETS, "one"), (SECRETS, "two"), (OTHER_SECRETS, "far")):
-        world.done("POST", f"{base}?secretId={name}", {"replication": {"automatic": {}}})
-        world.done("POST", f"{base}/{name}:addVersion", {"payload": {"data": "bm9uY2U="}})
+        operator = world.token if base == SECRETS else world.other_token
+        body: Json = {"replication": {"automatic": {}}}
+        assert world.rest("POST", f"{base}?secretId={name}", body, token=operator).ok
+        body = {"payload": {"data": "bm9uY2U="}}
+        assert world.rest("POST", f"{base}/{name}:addVersion", body, token=operator).ok
     administrator = "user:administrator@acme-lab.iamrange.example"
     bind(world, f"{IAM}/serviceAccounts/{ACCOUNT}", "roles/iam.serviceAccountTokenCreator",
          administrator)  # fmt: skip
@@ -417,7 +420,9 @@ def test_a_custom_role_grants_what_it_lists_until_it_is_deleted(world: World, to
     bind(world, f"{SECRETS}/one", role)
     assert reads(world, token)
     foreign = {"bindings": [{"role": role, "members": [MEMBER]}]}
-    answer = world.rest("POST", f"{OTHER_SECRETS}/far:setIamPolicy", {"policy": foreign})
+    answer = world.rest(
+        "POST", f"{OTHER_SECRETS}/far:setIamPolicy", {"policy": foreign}, token=world.other_token
+    )
     assert answer.status_code == 400
     mask = "?updateMask=includedPermissions"
     one = f"{IAM}/roles/reader"

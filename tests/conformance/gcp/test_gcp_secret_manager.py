@@ -170,11 +170,13 @@ def test_nobody_reads_without_a_live_token(world: World, client: Client, token: 
     assert "123456789" not in answer.text
 
 
-def test_the_administrator_of_another_organisation_reads_nothing(
-    world: World, client: Client
+@pytest.mark.parametrize("where", ["organisation", "elsewhere"])
+def test_the_administrator_of_another_project_reads_nothing(
+    world: World, client: Client, where: str
 ) -> None:
     del client
-    stranger = world.cloud.create_project("stranger", "99")
+    alone = world.cloud.create_project("stranger", "99")
+    stranger = world.other_token if where == "organisation" else alone
     url = f"https://secretmanager.googleapis.com/v1/{NAME}/versions/1:access"
     assert world.rest("GET", url, token=stranger).status_code == 403
     absent = url.replace("canary", "absent")
