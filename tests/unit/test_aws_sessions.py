@@ -234,6 +234,27 @@ def test_one_careless_statement_among_careful_ones_is_found() -> None:
     assert shared_issuer_fault(single)
 
 
+@pytest.mark.parametrize(
+    ("element", "guarded"),
+    [
+        ({"Action": "sts:TagSession"}, False),
+        ({"Action": ["sts:TagSession", "sts:AssumeRoleWithWebIdentity"]}, True),
+        ({"Action": "STS:assumerolewith*"}, True),
+        ({"Action": "sts:*"}, True),
+        ({"Action": "sts:AssumeRole"}, False),
+        ({"NotAction": "sts:TagSession"}, True),
+    ],
+)
+def test_only_what_lets_a_web_identity_in_is_guarded(
+    element: dict[str, Any], *, guarded: bool
+) -> None:
+    whole = document("gitlab.com", None)
+    statement = whole["Statement"][0]
+    del statement["Action"]
+    statement |= element
+    assert (shared_issuer_fault(whole) is not None) == guarded
+
+
 def test_everyone_counts_as_the_issuer_at_assume_time_only() -> None:
     everyone = document("x", None, Principal="*", Action="sts:*")
     assert shared_issuer_fault(everyone) is None

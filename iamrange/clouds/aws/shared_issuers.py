@@ -49,7 +49,7 @@ def shared_issuer_fault(document: Mapping[str, Any], issuer: str | None = None) 
     trusts everyone trusts it.
     """
     for statement in _statements(document):
-        if statement.get("Effect") != "Allow":
+        if statement.get("Effect") != "Allow" or not _allows_web_identity(statement):
             continue
         for trusted in _issuers(statement, issuer):
             claims = TENANCY_CLAIMS.get(trusted, ())
@@ -80,15 +80,21 @@ def _issuers(statement: Mapping[str, Any], only: str | None) -> Iterator[str]:
         issuer = name.partition(":oidc-provider/")[2] or name
         if only is None or issuer == only:
             yield issuer
-        elif issuer == "*" and _allows_web_identity(statement):
+        elif issuer == "*":
             yield only
 
 
 def _allows_web_identity(statement: Mapping[str, Any]) -> bool:
-    actions = statement.get("Action", [])
+    """Tell whether a statement can let a web identity in; a NotAction is taken for one that does.
+
+    A second statement that only allows `sts:TagSession` lets nobody in by itself.
+    """
+    if "Action" not in statement:
+        return True
+    actions = statement["Action"]
     wanted = "sts:assumerolewithwebidentity"
     return any(
-        fnmatch.fnmatchcase(wanted, str(action).lower())
+        fnmatch.fnmatchcase(wanted, str(action).lower().replace("[", "[[]"))
         for action in (actions if isinstance(actions, list) else [actions])
     )
 
