@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.cloud import AccessKey
     from iamrange.clouds.aws.model import AwsRequest
     from iamrange.clouds.aws.responses import HttpResponse
+    from iamrange.core.decision import DecisionRecord
 
 ACCOUNT, REGION = "100000000001", "us-east-1"
 
@@ -103,7 +104,8 @@ async def call(cloud: AwsCloud, scope: dict[str, Any], body: bytes) -> tuple[int
 
 async def measure(calls: int) -> dict[str, Any]:
     """Return the figures."""
-    upstream, records = Timed(), []
+    upstream = Timed()
+    records: list[DecisionRecord] = []
     fetcher = HttpFetcher(resolve={}, authorities=())
     cloud = AwsCloud(
         clock=SystemClock(), records=records.append, fetcher=fetcher, upstream=upstream

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401  # boto3's clients have no types
 """The door of the AWS cloud: signatures, protocols and errors, at a real listener."""
 
 from __future__ import annotations
@@ -7,11 +8,10 @@ import hashlib
 import http.client
 import json
 import threading
+import time
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import boto3
@@ -29,6 +29,10 @@ from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ACCOUNT, REGION = "100000000001", "us-east-1"
 
@@ -113,7 +117,7 @@ class Door:
         connection.close()
         return answer.status, got, {k.lower(): v for k, v in answer.getheaders()}
 
-    def signed(  # the parts of one request
+    def signed(  # noqa: PLR0913 - the parts of one request
         self,
         service: str,
         body: bytes,
@@ -160,9 +164,9 @@ def refused(call: Any) -> tuple[str, int]:
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
-UNKNOWN = {"aws_access_key_id": "AKIAAAAAAAAAAAAAAAAA"}
-WRONG = {"aws_secret_access_key": "not-the-secret"}
-CALLS = {
+UNKNOWN: dict[str, Any] = {"aws_access_key_id": "AKIAAAAAAAAAAAAAAAAA"}
+WRONG: dict[str, Any] = {"aws_secret_access_key": "not-the-secret"}
+CALLS: dict[str, Callable[[Any], Any]] = {
     "iam": lambda c: c.list_users(),
     "sts": lambda c: c.get_caller_identity(),
     "secretsmanager": lambda c: c.list_secrets(),
@@ -176,15 +180,19 @@ CALLS = {
 }
 
 
+JSON_KEY = ("UnrecognizedClientException", 400)
+JSON_SIGNATURE = ("InvalidSignatureException", 400)
+
+
 @pytest.mark.parametrize(
     ("service", "unknown", "mismatch"),
     [
         ("iam", ("InvalidClientTokenId", 403), ("SignatureDoesNotMatch", 403)),
         ("sts", ("InvalidClientTokenId", 403), ("SignatureDoesNotMatch", 403)),
-        ("secretsmanager", ("UnrecognizedClientException", 400), ("InvalidSignatureException", 400)),
-        ("kms", ("UnrecognizedClientException", 400), ("InvalidSignatureException", 400)),
-        ("dynamodb", ("UnrecognizedClientException", 400), ("InvalidSignatureException", 400)),
-        ("organizations", ("UnrecognizedClientException", 400), ("InvalidSignatureException", 400)),
+        ("secretsmanager", JSON_KEY, JSON_SIGNATURE),
+        ("kms", JSON_KEY, JSON_SIGNATURE),
+        ("dynamodb", JSON_KEY, JSON_SIGNATURE),
+        ("organizations", JSON_KEY, JSON_SIGNATURE),
         ("s3", ("InvalidAccessKeyId", 403), ("SignatureDoesNotMatch", 403)),
         ("lambda", ("UnrecognizedClientException", 403), ("InvalidSignatureException", 403)),
         ("ec2", ("AuthFailure", 401), ("AuthFailure", 401)),
@@ -281,12 +289,12 @@ def test_chunked_upload_with_signed_chunks_is_taken(door: Door) -> None:
     assert got.get("ContentEncoding", "") == ""
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "content": lambda body: body.replace(b"b" * 1000, b"x" + b"b" * 999),
     "signature": lambda body: body.replace(b"chunk-signature=", b"chunk-signature=0", 1),
     "cut": lambda body: body[: body.index(b"a;chunk")],
-    "only the last, unsigned": lambda body: b"0\r\n\r\n",
-    "empty": lambda body: b"",
+    "only the last, unsigned": lambda _: b"0\r\n\r\n",
+    "empty": lambda _: b"",
     "size": lambda body: body.replace(b"3e8;", b"3e7;", 1),
     "size line": lambda body: b"ffffffff" + body,
 }
@@ -316,13 +324,13 @@ def test_unsigned_trailer_upload_is_taken_and_its_checksum_checked(door: Door) -
         assert door.send("PUT", "/own-bucket/trailer", signed, body)[0] == (200 if good else 403)
 
 
-READ = {
+READ: dict[str, Any] = {
     "content_type": "application/x-amz-json-1.1",
     "x_amz_target": "secretsmanager.GetSecretValue",
 }
 
 
-def reads(door: Door, body: bytes, **headers: str) -> tuple[int, bytes]:
+def reads(door: Door, body: bytes, **headers: Any) -> tuple[int, bytes]:
     signed = door.signed("secretsmanager", body, credentials=door.bob, **(READ | headers))
     status, answer, _ = door.send("POST", "/", signed, body)
     return status, answer
@@ -385,9 +393,7 @@ def test_delete_of_objects_is_read_by_its_model_alone(door: Door) -> None:
         b"<Object><Key>drop</Key></Object></Delete>"
     )
     digest = hashlib.sha256(body).hexdigest()
-    signed = door.signed(
-        "s3", body, path="/own-bucket?delete=", x_amz_content_sha256=digest
-    )
+    signed = door.signed("s3", body, path="/own-bucket?delete=", x_amz_content_sha256=digest)
     door.send("POST", "/own-bucket?delete=", signed, body)
     assert s3.get_object(Bucket="own-bucket", Key="keep")
     assert {r.resource for r in door.records if r.action == "s3:DeleteObject"} <= {
@@ -429,12 +435,10 @@ def test_request_of_another_hour_is_refused_in_real_time(
 ) -> None:
     body = b'{"SecretId": "mine"}'
     signed = door.signed("secretsmanager", body, **READ)
-    import iamrange.clouds.aws.authenticate as module  # noqa: PLC0415 - its clock is moved
-
-    real = module.time.time()
+    real = time.time()
     for ahead, status in ((-890, 200), (890, 200), (-910, 400), (910, 400)):
         moment = real + ahead
-        monkeypatch.setattr(module.time, "time", lambda moment=moment: moment)
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
         assert door.send("POST", "/", signed, body)[0] == status, ahead
     assert {r.reason for r in door.records if r.point == "aws.authenticate"} == {"request-too-old"}
 

@@ -74,7 +74,7 @@ def test_every_s3_action_in_the_tables_exists_and_every_operation_too() -> None:
 def test_s3_request_is_the_operation_that_s3_takes_it_for(
     method: str, path: str, query: str, headers: dict[str, str], operation: str
 ) -> None:
-    found = parse(S3, http(method, path, query, **headers))
+    found = parse(S3, http(method, path, query, b"", **headers))
     assert isinstance(found, Operation)
     assert found.name == operation
     if "b.s3" in headers.get("host", ""):

@@ -174,8 +174,9 @@ class Authenticator:
         if ":user/" not in arn:
             return True
         user = self._store.user(session.account, arn.rsplit("/", 1)[-1])
-        known = user is not None and user.arn == arn
-        return known and (principal.kind != "user" or user.user_id == session.user_id)
+        if user is None or user.arn != arn:
+            return False
+        return principal.kind != "user" or user.user_id == session.user_id
 
     def _session_caller(self, session: Session) -> Caller:
         own: dict[str, str] = {}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from iamrange.clouds.aws.context import request_context, resource_context, via_service
 from iamrange.clouds.aws.decide import PolicySet, combine, evaluate
 from iamrange.clouds.aws.explain import refusal_phrase
-from iamrange.clouds.aws.model import AwsError
 from iamrange.clouds.aws.request import Request
 from iamrange.clouds.aws.responses import refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
@@ -21,6 +20,7 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 if TYPE_CHECKING:
     from iamrange.clouds.aws.context import Context
     from iamrange.clouds.aws.model import (
+        AwsError,
         AwsRequest,
         Caller,
         Check,

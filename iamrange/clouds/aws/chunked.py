@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from iamrange.clouds.aws.sigv4 import EMPTY_HASH, sign, signing_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iamrange.clouds.aws.sigv4 import Signature
 
 _HEAD = re.compile(rb"^([0-9a-fA-F]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?$")
-_CHECKSUMS = {
+_CHECKSUMS: dict[bytes, Callable[[bytes], bytes]] = {
     b"x-amz-checksum-crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
     b"x-amz-checksum-sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     b"x-amz-checksum-sha256": lambda data: hashlib.sha256(data).digest(),
@@ -48,21 +50,14 @@ def decode(body: bytes, claimed: Signature, secret: str | None, length: int | No
     content = bytearray()
     position = 0
     while True:
-        end = body.find(b"\r\n", position)
-        head = _HEAD.match(body[position:end]) if end >= 0 else None
-        if head is None:
-            raise ChunkError("a chunk has no proper size line")
-        size = int(head.group(1), 16)
-        start = end + 2
+        size, signature, start = _head(body, position)
         data = body[start : start + size]
         if len(data) != size:
             raise ChunkError("a chunk is shorter than it says")
         if key:
-            if head.group(2) is None:
-                raise ChunkError("a chunk is not signed")
             expected = _chunk_signature(key, claimed, previous, data)
-            if not hmac.compare_digest(expected, head.group(2).decode()):
-                raise ChunkError("a chunk's signature does not match")
+            if not hmac.compare_digest(expected.encode(), signature):
+                raise ChunkError("a chunk is not signed, or its signature does not match")
             previous = expected
         position = start + size
         if size == 0:
@@ -75,6 +70,15 @@ def decode(body: bytes, claimed: Signature, secret: str | None, length: int | No
     if length is not None and length != len(content):
         raise ChunkError("the content is not as long as x-amz-decoded-content-length says")
     return bytes(content)
+
+
+def _head(body: bytes, position: int) -> tuple[int, bytes, int]:
+    """Read a chunk's size line: its size, its signature (or nothing), where its data starts."""
+    end = body.find(b"\r\n", position)
+    head = _HEAD.match(body[position:end]) if end >= 0 else None
+    if head is None:
+        raise ChunkError("a chunk has no proper size line")
+    return int(head.group(1), 16), head.group(2) or b"", end + 2
 
 
 def _chunk_signature(key: bytes, claimed: Signature, previous: str, data: bytes) -> str:
@@ -102,7 +106,7 @@ def _check_trailers(
         text = b"".join(name + b":" + value + b"\n" for name, value in sorted(stated.items()))
         kind = "AWS4-HMAC-SHA256-TRAILER"
         digest = hashlib.sha256(text).hexdigest()
-        expected = sign(key, "\n".join((kind, claimed.timestamp, claimed.scope, previous, digest)))
+        expected = sign(key, f"{kind}\n{claimed.timestamp}\n{claimed.scope}\n{previous}\n{digest}")
         if signature is None or not hmac.compare_digest(expected.encode(), signature):
             raise ChunkError("the trailer's signature does not match")
     for name, compute in _CHECKSUMS.items():

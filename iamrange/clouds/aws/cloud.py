@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,9 @@ from iamrange.clouds.aws.write_guard import WriteGuard
 from iamrange.core.decision import DecisionRecord, Outcome, honest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from iamrange.clouds.aws.model import Handler
+    from iamrange.clouds.aws.model import Caller, Handler
     from iamrange.clouds.aws.upstream import Upstream
     from iamrange.clouds.fetch import Fetcher
     from iamrange.core.clock import Clock
@@ -44,7 +45,7 @@ MAX_BODY = 16 * 1024 * 1024
 DEFAULT_REGION = "us-east-1"
 ACCESS_ROLE = "OrganizationAccountAccessRole"
 
-Message = MutableMapping[str, Any] if TYPE_CHECKING else dict
+Message = MutableMapping[str, Any]
 _LOG = logging.getLogger(__name__)
 
 
@@ -162,7 +163,7 @@ class AwsCloud:
             return error_response("s3", "rest-xml", target, request_id)
         try:
             answer = await self._answer(target, http, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever broke, the client gets AWS's 500
             # The range broke: the record and the log say so, the client sees AWS's 500.
             _LOG.exception("request %s to %s failed", request_id, target.service)
             self._record_error(target, http, request_id)
@@ -182,7 +183,7 @@ class AwsCloud:
         region = known.region or target.region or DEFAULT_REGION
         if region not in regions():
             return AwsError(
-                code="SignatureDoesNotMatch" if target.service != "s3" else "InvalidRegion",
+                code="InvalidRegion" if target.service == "s3" else "SignatureDoesNotMatch",
                 message="Credential should be scoped to a valid region.",
                 status=HTTPStatus.FORBIDDEN,
             )
@@ -203,32 +204,43 @@ class AwsCloud:
             user_agent=http.header("user-agent") or "",
             now=self._clock.now(),
         )
-        planner = self._planners.get(target.service)
-        handler = self._handlers.get(target.service)
-        if planner is None and handler is None:
-            why = f"{target.service} is not a service that this range decides"
-            return self._authorizer.refuse_unmapped(why, request, known.caller)
-        plan = Plan(checks=(), account=request.account)
-        if planner is not None:
-            planned = planner(request, known.caller)
-            if isinstance(planned, Unmapped):
-                return self._authorizer.refuse_unmapped(planned.why, request, known.caller)
-            plan = planned
-            for check in plan.checks:
-                refused = self._authorizer.authorize(check, request, known.caller)
-                if refused is not None:
-                    return refused
-            refused = plan.instead or (plan.guard() if plan.guard is not None else None)
+        plan = self._authorized(request, known.caller)
+        if isinstance(plan, AwsError):
+            return plan
+        return await self._carry_out(request, known.caller, plan)
+
+    def _authorized(self, request: AwsRequest, caller: Caller) -> Plan | AwsError:
+        """Plan the call, and check all that the plan says."""
+        planner = self._planners.get(request.service)
+        if planner is None:
+            if request.service in self._handlers:
+                return Plan(checks=(), account=request.account)  # sts asks for itself
+            why = f"{request.service} is not a service that this range decides"
+            return self._authorizer.refuse_unmapped(why, request, caller)
+        plan = planner(request, caller)
+        if isinstance(plan, Unmapped):
+            return self._authorizer.refuse_unmapped(plan.why, request, caller)
+        if not plan.checks:
+            raise RuntimeError(f"{request.operation}: a plan that checks nothing allows everything")
+        for check in plan.checks:
+            refused = self._authorizer.authorize(check, request, caller)
             if refused is not None:
                 return refused
+        limit = plan.instead or (plan.guard() if plan.guard is not None else None)
+        return limit or plan
+
+    async def _carry_out(
+        self, request: AwsRequest, caller: Caller, plan: Plan
+    ) -> HttpResponse | AwsError:
+        handler = self._handlers.get(request.service)
         if handler is not None:
-            return _written(request, await handler.handle(request, known.caller))
+            return _written(request, await handler.handle(request, caller))
         if plan.local is not None:
             return _written(request, plan.local())
         response = self._upstream.call(
             request,
             account=plan.account,
-            access_key_id=known.caller.access_key_id,
+            access_key_id=caller.access_key_id,
             overrides=plan.overrides,
         )
         if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 from xml.etree.ElementTree import ParseError
 
+import moto.core.parse
 from botocore.loaders import Loader
 from botocore.validate import ParamValidator
-from moto.core.parse import PROTOCOL_PARSERS, RequestParserError
+from moto.core.parse import RequestParserError
 from moto.core.request import Request
 from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
@@ -31,6 +32,9 @@ from iamrange.clouds.aws.model import AwsError
 
 if TYPE_CHECKING:
     from iamrange.clouds.aws.model import HttpRequest
+
+# Each parser takes the parts of a request that its protocol has.
+PROTOCOL_PARSERS: Any = moto.core.parse.PROTOCOL_PARSERS
 
 MAX_DEPTH = 64
 

@@ -388,9 +388,10 @@ def verify(http: HttpRequest, claimed: Signature, secret: str) -> bool:
     names = ";".join(claimed.signed_headers)
     for path in dict.fromkeys(_paths(http, claimed.service)):
         for query in _queries(http):
-            canonical = "\n".join((http.method, path, query, headers, names, claimed.payload_hash))
+            parts = [http.method, path, query, headers, names, claimed.payload_hash]
+            canonical = "\n".join(parts)
             digest = hashlib.sha256(canonical.encode()).hexdigest()
-            text = "\n".join((ALGORITHM, claimed.timestamp, claimed.scope, digest))
+            text = f"{ALGORITHM}\n{claimed.timestamp}\n{claimed.scope}\n{digest}"
             if hmac.compare_digest(sign(key, text), claimed.signature):
                 return True
     return False

@@ -67,6 +67,7 @@ class MotoIamStore:
     """IAM as the emulator of this process holds it."""
 
     def __init__(self) -> None:
+        """Start with no account."""
         self._accounts: set[str] = set()
 
     def add_account(self, account: str) -> None:

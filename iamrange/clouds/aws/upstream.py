@@ -79,10 +79,12 @@ class EmbeddedMoto:
     """moto's own WSGI applications, called directly."""
 
     def __init__(self) -> None:
+        """Start with an empty store."""
         BackendDict.reset()
         # moto judges bucket policies by itself, without conditions and principals: it would
         # refuse what the authorizer allowed. The decision is made once, before the store.
-        FakeBucket.get_permission = _always_permitted
+        bucket: Any = FakeBucket
+        bucket.get_permission = _always_permitted
         self._apps: dict[str, Any] = {}
 
     def call(
@@ -117,7 +119,8 @@ class EmbeddedMoto:
 
     def _app(self, service: str) -> Any:  # noqa: ANN401  # the emulator publishes no types
         if service not in self._apps:
-            app = create_backend_app(_BACKENDS.get(service, service))
+            create: Any = create_backend_app
+            app = create(_BACKENDS.get(service, service))
             app.debug = False
             app.config["PROPAGATE_EXCEPTIONS"] = True
             self._apps[service] = app

@@ -72,7 +72,7 @@ class DynamoDbPlanner:
         """Take where tables are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation = request.operation
         if operation in ("BatchGetItem", "BatchWriteItem"):
@@ -94,17 +94,20 @@ class DynamoDbPlanner:
         table = self._resources.table(request.account, request.region, name)
         if table is None:
             return self._absent(request, name)
+        return self._on(request, table, member)
+
+    def _on(self, request: AwsRequest, table: Resource, member: str) -> Plan | Unmapped:
+        operation = request.operation
         context = self._item_context(request, table, request.parameters)
         if isinstance(context, Unmapped):
             return context
-        index = request.parameters.get("IndexName")
-        if index and operation not in ("Query", "Scan"):
-            index = None
+        index = None
         if operation in ("Query", "Scan"):
+            index = request.parameters.get("IndexName")
             context |= _select(request.parameters)
-            if operation == "Scan":
-                context["dynamodb:FullTableScan"] = "true"
-        check = _check(request, table, action, context, index=index)
+        if operation == "Scan":
+            context["dynamodb:FullTableScan"] = "true"
+        check = _check(table, f"dynamodb:{operation}", context, index=index)
         named = table.arn if member == "ResourceArn" else table.arn.rsplit("/", 1)[-1]
         return Plan(
             checks=(check,),
@@ -162,7 +165,7 @@ class DynamoDbPlanner:
             renamed[plain] = content
             accounts.add(table.account)
             context = self._batch_context(request, table, content)
-            checks.append(_check(request, table, f"dynamodb:{request.operation}", context))
+            checks.append(_check(table, f"dynamodb:{request.operation}", context))
         if len(accounts) != 1:
             return Unmapped("the tables are of more than one account")
         return Plan(
@@ -205,10 +208,12 @@ class DynamoDbPlanner:
             if isinstance(context, Unmapped):
                 return context
             context["dynamodb:EnclosingOperation"] = request.operation
-            checks.append(_check(request, table, f"dynamodb:{_TRANSACTIONS[kind]}", context))
+            checks.append(_check(table, f"dynamodb:{_TRANSACTIONS[kind]}", context))
         if len(accounts) != 1:
             return Unmapped("the tables are of more than one account")
-        return Plan(checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": exact})
+        return Plan(
+            checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": exact}
+        )
 
     def _hash_key(self, table: Resource, index: str | None) -> str:
         schema = self._resources.table_schema(table.arn, index)
@@ -255,7 +260,6 @@ class DynamoDbPlanner:
 
 
 def _check(
-    request: AwsRequest,
     table: Resource,
     action: str,
     context: Context,

@@ -53,7 +53,7 @@ class Ec2Planner:
         self._store = store
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         action = f"ec2:{operation}"

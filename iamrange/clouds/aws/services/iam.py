@@ -204,7 +204,11 @@ class IamPlanner:
         if request.operation != "CreateUser" or not arn:
             return None
         name = str(request.parameters["UserName"])
-        return lambda: self._store.set_user_boundary(request.account, name, str(arn)) and None
+
+        def set_boundary() -> None:
+            self._store.set_user_boundary(request.account, name, str(arn))
+
+        return set_boundary
 
     def _change_client_id(self, request: AwsRequest) -> AwsResponse | AwsError:
         """Add or remove a client id: the emulator has neither operation."""

@@ -56,39 +56,47 @@ def subject_of(
     kinds = resource_types(f"iam:{operation}")
     if not kinds:
         return Subject(arn="*")
-    if operation in ("SimulatePrincipalPolicy", "GetContextKeysForPrincipalPolicy"):
-        return _by_arn(store, str(parameters.get("PolicySourceArn")))
-    if operation == "GetAccessKeyLastUsed":
-        key = store.access_key(str(parameters.get("AccessKeyId")))
-        if key is None or key.user_name is None or key.account != request.account:
-            return Subject(arn=f"{start}user/*")
-        return _named(store, request, "user", key.user_name, "/")
-    if operation == "ChangePassword":
-        return Unmapped("there are no console passwords here")
-    if operation == "CreateServiceLinkedRole":
-        service = parameters.get("AWSServiceName")
-        return Subject(arn=f"{start}role/aws-service-role/{service}/*")
+    special = _SPECIAL.get(operation)
+    if special is not None:
+        return special(store, request, parameters)
     for kind in kinds:
         if kind in _BY_NAME and parameters.get(_BY_NAME[kind]):
             name, path = str(parameters[_BY_NAME[kind]]), str(parameters.get("Path") or "/")
             return _named(store, request, kind, name, path)
         if kind in _BY_ARN and parameters.get(_BY_ARN[kind]):
             return _by_arn(store, str(parameters[_BY_ARN[kind]]))
-    match operation:
-        case "CreatePolicy":
-            path = str(parameters.get("Path") or "/")
-            return Subject(arn=f"{start}policy{path}{parameters['PolicyName']}")
-        case "CreateOpenIDConnectProvider":
-            url = str(parameters["Url"]).removeprefix("https://")
-            return Subject(arn=f"{start}oidc-provider/{url}")
-        case "CreateSAMLProvider":
-            return Subject(arn=f"{start}saml-provider/{parameters['Name']}")
-        case "CreateVirtualMFADevice":
-            path = str(parameters.get("Path") or "/")
-            return Subject(arn=f"{start}mfa{path}{parameters['VirtualMFADeviceName']}")
-        case "GetMFADevice":
-            return Subject(arn=f"{start}user/*")
-    return Unmapped("which entity it is about cannot be told")
+    pattern = _CREATED.get(operation)
+    if pattern is None:
+        return Unmapped("which entity it is about cannot be told")
+    given = {"Path": "/"} | {k: v for k, v in parameters.items() if isinstance(v, str)}
+    return Subject(arn=start + pattern.format_map(given).replace("https://", ""))
+
+
+def _source(store: MotoIamStore, _request: AwsRequest, parameters: Mapping[str, Any]) -> Subject:
+    return _by_arn(store, str(parameters.get("PolicySourceArn")))
+
+
+def _key_owner(store: MotoIamStore, request: AwsRequest, parameters: Mapping[str, Any]) -> Subject:
+    key = store.access_key(str(parameters.get("AccessKeyId")))
+    if key is None or key.user_name is None or key.account != request.account:
+        return Subject(arn=f"arn:aws:iam::{request.account}:user/*")
+    return _named(store, request, "user", key.user_name, "/")
+
+
+_SPECIAL = {
+    "SimulatePrincipalPolicy": _source,
+    "GetContextKeysForPrincipalPolicy": _source,
+    "GetAccessKeyLastUsed": _key_owner,
+}
+# What is created, and what is known by no name of its own yet.
+_CREATED = {
+    "CreatePolicy": "policy{Path}{PolicyName}",
+    "CreateOpenIDConnectProvider": "oidc-provider/{Url}",
+    "CreateSAMLProvider": "saml-provider/{Name}",
+    "CreateVirtualMFADevice": "mfa{Path}{VirtualMFADeviceName}",
+    "CreateServiceLinkedRole": "role/aws-service-role/{AWSServiceName}/*",
+    "GetMFADevice": "user/*",
+}
 
 
 def _named(store: MotoIamStore, request: AwsRequest, kind: str, name: str, path: str) -> Subject:

@@ -17,14 +17,14 @@ from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
-from iamrange.clouds.aws.resources import split, tag_map
+from iamrange.clouds.aws.resources import Key, split, tag_map
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iamrange.clouds.aws.policy import CompiledPolicy
-    from iamrange.clouds.aws.resources import Key, MotoResources
+    from iamrange.clouds.aws.resources import MotoResources
 
 # Operations that use the key's material: a disabled key cannot.
 _USES = frozenset(
@@ -175,9 +175,9 @@ class KmsPlanner:
         """Take where keys are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:  # noqa: PLR0911 - one case a return
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
-        operation, parameters = request.operation, request.parameters
+        operation = request.operation
         action = f"kms:{operation}"
         if operation == "ReEncrypt":
             return self._re_encrypt(request)
@@ -187,32 +187,34 @@ class KmsPlanner:
             return self._create_key(request)
         if operation in ("CreateAlias", "UpdateAlias", "DeleteAlias"):
             return self._alias(request)
-        if not takes_resource(action) or (operation == "ListAliases"):
+        if not takes_resource(action):
             check = Check(action=action, resource="*", resource_account=request.account)
             return Plan(checks=(check,), account=request.account)
-        named = parameters.get("KeyId")
-        sealed = parameters.get("CiphertextBlob") if operation == "Decrypt" else None
-        if sealed is not None:
+        key = self._key(request)
+        if not isinstance(key, Key):
+            return key
+        return Plan(
+            checks=(self._check(request, key, action),),
+            account=key.account,
+            overrides={"KeyId": key.id} if request.parameters.get("KeyId") else {},
+            instead=_out_of_service(operation, key) or _bad_policy(request),
+        )
+
+    def _key(self, request: AwsRequest) -> Key | Plan | Unmapped:
+        """Find the key that a call is about: the one named, or the one that sealed a text."""
+        named = request.parameters.get("KeyId")
+        if request.operation == "Decrypt":
+            sealed = request.parameters.get("CiphertextBlob")
             key = self._resources.sealing_key(request.region, sealed)
             if key is None:
                 return self._absent(request, str(named or "*"), "InvalidCiphertextException")
             stated = self._named(request, str(named)) if named else key
             if stated is None or stated.arn != key.arn:
                 return self._absent(request, str(named), "IncorrectKeyException")
-        elif isinstance(named, str) and named:
-            found = self._named(request, named)
-            if found is None:
-                return self._absent(request, named, "NotFoundException")
-            key = found
-        else:
+            return key
+        if not isinstance(named, str) or not named:
             return Unmapped("no key is named")
-        check = self._check(request, key, action)
-        return Plan(
-            checks=(check,),
-            account=key.account,
-            overrides={"KeyId": key.id} if named else {},
-            instead=_out_of_service(operation, key) or _bad_policy(request),
-        )
+        return self._named(request, named) or self._absent(request, named, "NotFoundException")
 
     def _named(self, request: AwsRequest, key_id: str) -> Key | None:
         return self._resources.key(request.account, request.region, key_id)

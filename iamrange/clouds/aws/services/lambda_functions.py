@@ -37,7 +37,7 @@ class LambdaPlanner:
         self._store = store
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         action = f"lambda:{_ACTIONS.get(operation, operation)}"

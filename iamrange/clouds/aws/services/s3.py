@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from iamrange.clouds.aws.context import Context
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
@@ -22,6 +21,7 @@ from iamrange.clouds.aws.store import compiled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iamrange.clouds.aws.context import Context
     from iamrange.clouds.aws.policy import CompiledPolicy
     from iamrange.clouds.aws.resources import Bucket, MotoResources
 
@@ -35,7 +35,7 @@ class S3Planner:
         """Take where buckets and objects are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         if operation == "ListBuckets":
@@ -105,7 +105,7 @@ class S3Planner:
         )
         return Plan(checks=(check,), account=request.account, instead=missing)
 
-    def _check(
+    def _check(  # noqa: PLR0913, PLR0917 - the parts of one permission
         self,
         request: AwsRequest,
         bucket: Bucket,

@@ -43,7 +43,7 @@ class SecretsManagerPlanner:
         """Take where secrets and keys are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         action = f"{SERVICE}:{request.operation}"
         if not exists(action):

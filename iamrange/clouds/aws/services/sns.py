@@ -31,7 +31,7 @@ class SnsPlanner:
         """Take where topics are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         action = "sns:Publish" if operation == "PublishBatch" else f"sns:{operation}"

@@ -32,7 +32,7 @@ class SqsPlanner:
         """Take where queues are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         action = f"sqs:{_BATCHES.get(request.operation, request.operation)}"
         if not exists(action):

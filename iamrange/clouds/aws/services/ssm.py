@@ -33,7 +33,7 @@ class SsmPlanner:
         """Take where parameters are looked up."""
         self._resources = resources
 
-    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         if operation in _BY_NAME:
