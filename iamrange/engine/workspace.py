@@ -56,7 +56,10 @@ class Workspace:
         self.passphrase_file.touch(mode=0o600)
         self.passphrase_file.write_text(secrets.token_urlsafe(32))
         committed = project_dir / self.config_file.name
-        _write(self.config_file, _read(committed) if committed.is_file() else {})
+        config = _read(committed) if committed.is_file() else {}
+        # A salt that a person's own CLI left there belongs to another passphrase than ours.
+        config.pop("encryptionsalt", None)
+        _write(self.config_file, config)
         return self
 
     @property

@@ -72,7 +72,7 @@ class Running:
             raise KeyError("network", network, tuple(networks))
         part = next((p for p in homes if agent in (p, names[p])), None)
         if agent is None:
-            part = next(iter(homes))
+            part = Part.DATA_ANALYST.value
         if part is None:
             raise KeyError("agent", agent, tuple(names.values()))
         return {
@@ -215,7 +215,7 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
-            _announced(base),
+            _announced(base, base.engine.write_shell_commands(options.project)),
         ):
             told.tell(ready=True)
             _let_go_of_the_starter()
@@ -240,17 +240,17 @@ def _hold(ended: threading.Event, base: Deployment, providers: Child) -> None:
 
 
 @contextlib.contextmanager
-def _announced(base: Deployment) -> Iterator[None]:
+def _announced(base: Deployment, commands: Path) -> Iterator[None]:
     """Write the file by which this range is found, and remove it in the end."""
     path = state_file()
-    write_private(path, json.dumps(_state(base)))
+    write_private(path, json.dumps(_state(base, commands)))
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
-def _state(base: Deployment) -> dict[str, Any]:
+def _state(base: Deployment, commands: Path) -> dict[str, Any]:
     description = base.world.describe()
     mark = ProcessMark.of("service", os.getpid())
     if mark is None:  # cannot be: we run
@@ -278,7 +278,10 @@ def _state(base: Deployment) -> dict[str, Any]:
         "engine": {
             **engine.shell_environment(),
             **engine.environment,
-            "PATH": f"{base.tools.cli.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            # first this range's own `pulumi`, then the environment that has iamrange and the SDKs
+            "PATH": os.pathsep.join(
+                [str(commands), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+            ),
         },
     }
 
