@@ -79,7 +79,8 @@ def verify_signature(
 def check_time(claims: Mapping[str, Any], now: float, profile: Profile) -> Refusal | None:
     """Return why the claims are not valid at this moment, or None. Dates were typed by the gate."""
     issued, expires = claims.get("iat"), claims.get("exp")
-    if expires is not None and now > expires + profile.expiry_leeway:
+    # dates are whole seconds: the second after the last one begins the refusal
+    if expires is not None and int(now) > expires + profile.expiry_leeway:
         return Refusal("expired", f"expired at {expires}, now {int(now)}")
     for name in ("nbf", "iat"):
         start = claims.get(name)

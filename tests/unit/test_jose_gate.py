@@ -339,6 +339,12 @@ def test_time_is_judged_by_the_profile(
     assert (answer.code if answer else None) == code
 
 
+def test_the_last_second_counts_in_full() -> None:
+    claims = {**CLAIMS, "exp": NOW}
+    assert check_time(claims, NOW + 300.9, AWS) is None
+    assert check_time(claims, NOW + 301.0, AWS)
+
+
 def test_no_repr_shows_a_secret() -> None:
     parsed = parse(SIGNED, STRICT)
     secrets = [KEY.private_jwk()["d"], *SIGNED.split(".")]
