@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST_PYTHON := 3.11
-SOURCES := iamrange infra scenarios tests $(wildcard bench)
+SOURCES := iamrange infra scenarios tests bench
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 	>/dev/null 2>&1 && { command -v "$$name"; break; }; done)
