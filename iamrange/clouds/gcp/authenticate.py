@@ -38,6 +38,10 @@ _MESSAGES: Final = {
     "expired": ("ACCESS_TOKEN_EXPIRED", ""),
     "insufficient-scope": ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", ""),
     "account-disabled": ("ACCOUNT_STATE_INVALID", ""),
+    "lifetime-too-long": (
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+        "Invalid JWT: the lifetime of a self-signed token cannot exceed 3600 seconds.",
+    ),
 }
 _INVALID: Final = (
     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "

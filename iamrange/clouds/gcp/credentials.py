@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from datetime import UTC, datetime
@@ -111,7 +110,7 @@ class Credentials:
         body = call.json()
         try:
             payload = base64.b64decode(str(body.get("payload") or ""), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise invalid_argument("Invalid value at 'payload': base64 is expected.") from error
         found = self._impersonated(call, body, project, account, "signBlob")
         key_id, private = account_keys.system_key(found, self._access.clock.now())

@@ -12,7 +12,7 @@ from iamrange.clouds.gcp.access import Access, denied
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
 from iamrange.clouds.gcp.roles import HIDDEN, known_permissions, predefined
 from iamrange.clouds.gcp.state import Role, new_etag
-from iamrange.clouds.gcp.wire import Body, Call, Handler, Route, service_routes
+from iamrange.clouds.gcp.wire import Body, Call, Handler, Route, message, service_routes, texts
 
 if TYPE_CHECKING:
     from iamrange.clouds.gcp.authorize import Target
@@ -84,7 +84,7 @@ class Roles:
         old = self._state.roles.get(name)
         if old is not None and not self._passed(old, _TAKEN_DAYS):
             raise already_exists(f"A role named {role_id} in {parent} already exists.")
-        given = body.get("role") or {}
+        given = message(body, "role")
         made = _parsed(name, {n: given[n] for n in _FIELDS if n in given})
         self._state.roles[name] = made
         return role_to_json(made)
@@ -165,9 +165,9 @@ def role_to_json(role: Role) -> Body:
 
 
 def _parsed(name: str, document: Body) -> Role:
-    permissions = document.get("includedPermissions") or []
-    if not isinstance(permissions, list):
-        raise invalid_argument("Invalid value at 'role.included_permissions'.")
+    permissions = texts(document, "includedPermissions")
+    if not all(isinstance(document.get(n, ""), str | None) for n in ("title", "description")):
+        raise invalid_argument("Invalid value at 'role': title and description are strings.")
     for permission in permissions:
         if not _is_permission(permission):
             raise invalid_argument(f"Permission {permission} is not valid.")

@@ -19,7 +19,7 @@ from iamrange.clouds.gcp.errors import (
     not_found,
 )
 from iamrange.clouds.gcp.state import Project, new_etag, timestamp
-from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
+from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes, texts
 from iamrange.core.decision import Effect, LayerAnswer, Outcome, Statement
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class OrganizationPolicies:
         self._access.require(call, "orgpolicy.policies.update", target)
         current = self._found(key, constraint)
         body = call.json()
-        etag = body.get("etag") or (body.get("spec") or {}).get("etag")
+        etag = body.get("etag") or message(body, "spec").get("etag")
         if etag and etag not in (current["etag"], current["spec"]["etag"]):
             raise ApiError("ABORTED", "The etag does not match the current policy.")
         return self._store(key, shown, constraint, body)
@@ -261,7 +261,7 @@ class OrganizationPolicies:
 
     def set_v1(self, call: Call, kind: str, owner: str) -> Body:
         """Set a policy in the v1 shape."""
-        given = call.json().get("policy") or {}
+        given = message(call.json(), "policy")
         constraint = str(given.get("constraint", "")).removeprefix("constraints/")
         key, target, shown = self._owner(call, kind, owner, "orgpolicy.policy.set", constraint)
         self._access.require(call, "orgpolicy.policy.set", target)
@@ -359,6 +359,9 @@ def _check_rules(constraint: str, spec: Body) -> None:
             raise invalid_argument(f"Constraint {constraint} takes rules with 'enforce' only.")
         if constraint in LISTS and "enforce" in rule:
             raise invalid_argument(f"Constraint {constraint} takes lists of values.")
+        values = message(rule, "values")
+        texts(values, "allowedValues")
+        texts(values, "deniedValues")
         if constraint in LISTS and not (
             rule.get("allowAll") or rule.get("denyAll") or rule.get("values")
         ):
@@ -388,12 +391,13 @@ def _from_v1(given: Body) -> Body:
     if "restoreDefault" in given:
         return {"reset": True}
     if "booleanPolicy" in given:
-        return {"rules": [{"enforce": bool((given["booleanPolicy"] or {}).get("enforced"))}]}
+        return {"rules": [{"enforce": bool(message(given, "booleanPolicy").get("enforced"))}]}
     listed = given.get("listPolicy")
     if not isinstance(listed, dict):
         raise invalid_argument("The policy has neither booleanPolicy nor listPolicy.")
     if listed.get("allValues") in ("ALLOW", "DENY"):
         rule: Body = {"allowAll" if listed["allValues"] == "ALLOW" else "denyAll": True}
     else:
-        rule = {"values": {n: listed[n] for n in ("allowedValues", "deniedValues") if n in listed}}
+        names = ("allowedValues", "deniedValues")
+        rule = {"values": {name: texts(listed, name) for name in names if name in listed}}
     return {"rules": [rule], "inheritFromParent": bool(listed.get("inheritFromParent"))}

@@ -11,11 +11,11 @@ from iamrange.clouds.gcp.errors import ApiError, invalid_argument
 from iamrange.clouds.gcp.principals import member_problem
 from iamrange.clouds.gcp.roles import BASIC, HIDDEN
 from iamrange.clouds.gcp.state import Organization, Policy, Project, State, new_etag
+from iamrange.clouds.gcp.wire import Body, message, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iamrange.clouds.gcp.wire import Body
 
 CONDITIONAL_VERSION: Final = 3
 _MAX_MEMBERS: Final = 1500
@@ -36,8 +36,7 @@ def policy_to_json(policy: Policy, requested_version: int = 1) -> Body:
 
 def requested_version(body: Body, query: Any) -> int:  # noqa: ANN401 - any JSON value
     """Return the policy version that a getIamPolicy asks for."""
-    options = body.get("options") or {}
-    text = options.get("requestedPolicyVersion") or query.get(
+    text = message(body, "options").get("requestedPolicyVersion") or query.get(
         "options.requestedPolicyVersion", query.get("options.requested_policy_version", 1)
     )
     try:
@@ -115,9 +114,7 @@ def rename_member(state: State, old: str, new: str) -> None:
 
 def permissions_asked(body: Body) -> list[str]:
     """Return the permissions of a testIamPermissions request."""
-    asked = body.get("permissions") or []
-    if not isinstance(asked, list) or not all(isinstance(item, str) for item in asked):
-        raise invalid_argument("Invalid value at 'permissions'.")
+    asked = texts(body, "permissions")
     if any("*" in item for item in asked):
         raise invalid_argument("Permissions with wildcards are not allowed.")
     return asked

@@ -12,16 +12,21 @@ from iamrange.clouds.gcp import operations, provider_rules
 from iamrange.clouds.gcp.access import Access, denied
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
 from iamrange.clouds.gcp.state import SOFT_DELETE_SECONDS, Pool, Project, Provider, timestamp
-from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
+from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
+from iamrange.core.decision import Effect, LayerAnswer, Outcome
 
 if TYPE_CHECKING:
-    from iamrange.clouds.gcp.authorize import Target
+    from collections.abc import Mapping
+
+    from iamrange.clouds.gcp.cel import Expression
     from iamrange.clouds.gcp.org_policy import OrganizationPolicies
 
 _BASE: Final = "/v1/projects/{project}/locations/global/workloadIdentityPools"
 _POOL: Final = _BASE + "/{pool}"
 _PROVIDERS: Final = _POOL + "/providers"
 _PROVIDER: Final = _PROVIDERS + "/{provider}"
+GUARD: Final = "gcp.write-guard"
+_GUARD_LAYERS: Final = ("settings", "mapping", "attribute-condition", "shared-issuer")
 _POOL_TYPE: Final = "google.iam.v1.WorkloadIdentityPool"
 _PROVIDER_TYPE: Final = "google.iam.v1.WorkloadIdentityPoolProvider"
 _POOL_FIELDS: Final = ("displayName", "description", "disabled")
@@ -169,10 +174,7 @@ class Pools:
         return self._provider_operation(found, one)
 
     def _checked(self, call: Call, pool: Pool, provider_id: str, document: Body) -> Provider:
-        provider_rules.check_texts(document)
-        provider_rules.check_oidc(document)
-        mapping = provider_rules.compile_mapping(document)
-        condition = provider_rules.compile_attribute_condition(document)
+        mapping, condition = self._guarded(call, f"{pool.name}/providers/{provider_id}", document)
         self._organization_policies.require_allowed_value(
             call,
             pool.project,
@@ -182,14 +184,46 @@ class Pools:
         )
         return Provider(provider_id, document, mapping, condition)
 
-    def _target(self, owner: Project) -> Target:
-        return self._access.project_target(owner)
+    def _guarded(
+        self, call: Call, name: str, document: Body
+    ) -> tuple[dict[str, Expression], Expression | None]:
+        """Return what the document compiles to, having recorded what the write guard says.
+
+        Raises:
+            ApiError: 400, or 501 for kinds of provider that are not served.
+        """
+        provider_rules.check_texts(document)
+        problems: dict[str, ApiError] = {}
+        made: dict[str, Any] = {}
+        for layer, check in (
+            ("settings", provider_rules.check_oidc),
+            ("mapping", provider_rules.compile_mapping),
+            ("attribute-condition", provider_rules.compile_attribute_condition),
+        ):
+            try:
+                made[layer] = check(document)
+            except ApiError as error:
+                problems[layer] = error
+        if "settings" not in problems and "attribute-condition" not in problems:
+            try:
+                provider_rules.require_claim_on_shared_issuer(document, made["attribute-condition"])
+            except ApiError as error:
+                problems["shared-issuer"] = error
+        layers = tuple(_guard_answer(layer, problems) for layer in _GUARD_LAYERS)
+        action = "iam.workloadIdentityPoolProviders.write"
+        outcome, decided = self._access.decide(call, GUARD, action, name, layers, _combine_guard)
+        if outcome is Outcome.DENY:
+            raise problems[next(layer.layer for layer in decided if layer.refuses)]
+        if len(made) < len(_GUARD_LAYERS) - 1:
+            # a rogue let through what cannot be stored
+            raise next(iter(problems.values()))
+        return made["mapping"], made["attribute-condition"]
 
     def _authorized(self, call: Call, project: str, permission: str) -> Project:
         owner = self._state.project(project)
         if owner is None:
             raise denied(permission, f"projects/{project}")
-        self._access.require(call, permission, self._target(owner))
+        self._access.require(call, permission, self._access.project_target(owner))
         return owner
 
     def _pool(self, call: Call, project: str, pool: str, permission: str) -> Pool:
@@ -238,6 +272,17 @@ def provider_to_json(pool: Pool, provider: Provider) -> Body:
     }
 
 
+def _guard_answer(layer: str, problems: Mapping[str, ApiError]) -> LayerAnswer:
+    if layer in problems:
+        return LayerAnswer(layer, Effect.DENY, f"{layer}-refused", detail=problems[layer].message)
+    return LayerAnswer(layer, Effect.ALLOW, "passed")
+
+
+def _combine_guard(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
+    refusing = next((layer for layer in layers if layer.refuses), None)
+    return (Outcome.DENY, refusing.reason) if refusing else (Outcome.ALLOW, "well-formed")
+
+
 def _life(deleted_at: float | None) -> Body:
     if deleted_at is None:
         return {"state": "ACTIVE"}
@@ -271,13 +316,9 @@ def _patched(document: Body, call: Call, fields: tuple[str, ...]) -> Body:
         if top not in fields:
             raise invalid_argument(f"Invalid update mask: {name}.")
         value = body.get(top)
-        if top == "oidc" and rest:
-            inner = {k: v for k, v in patched.get("oidc", {}).items() if k != rest}
-            given = (value or {}).get(rest)
-            patched["oidc"] = {**inner, **({rest: given} if given is not None else {})}
-        elif top == "attributeMapping" and rest:
-            inner = {k: v for k, v in patched.get(top, {}).items() if k != rest}
-            given = (value or {}).get(rest)
+        if rest:
+            inner = {k: v for k, v in message(patched, top).items() if k != rest}
+            given = message(body, top).get(rest)
             patched[top] = {**inner, **({rest: given} if given is not None else {})}
         elif value is None:
             patched.pop(top, None)

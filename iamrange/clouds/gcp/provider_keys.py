@@ -28,7 +28,7 @@ async def provider_keys(oidc: Mapping[str, Any], fetcher: Fetcher) -> KeySet | R
         document = json.loads(discovery)
     except ValueError:
         return Refusal("unreachable", "the discovery document is not JSON")
-    if not isinstance(document, dict) or document.get("issuer") != issuer:
+    if not isinstance(document, dict) or document.get("issuer", issuer) != issuer:
         return Refusal("unreachable", "the discovery document names another issuer")
     address = document.get("jwks_uri")
     if not isinstance(address, str):

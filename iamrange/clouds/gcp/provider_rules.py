@@ -125,6 +125,23 @@ def compile_mapping(document: Mapping[str, Any]) -> dict[str, Expression]:
     return {key: _mapping_expression(key, text) for key, text in mapping.items()}
 
 
+def require_claim_on_shared_issuer(
+    document: Mapping[str, Any], condition: Expression | None
+) -> None:
+    """Refuse a provider of an issuer that everybody shares, if no claim is asked for.
+
+    Raises:
+        ApiError: 400.
+    """
+    issuer = str(document["oidc"]["issuerUri"]).rstrip("/")
+    if issuer in SHARED_ISSUERS and (condition is None or not condition.reads_a_claim()):
+        raise invalid_argument(
+            "The attribute condition must reference one of the provider's claims. For more "
+            "information, see https://cloud.google.com/iam/docs/"
+            "workload-identity-federation-with-deployment-pipelines#conditions"
+        )
+
+
 def compile_attribute_condition(document: Mapping[str, Any]) -> Expression | None:
     """Return the checked condition, or None where there is none.
 
@@ -139,13 +156,6 @@ def compile_attribute_condition(document: Mapping[str, Any]) -> Expression | Non
     condition = compile_condition(text, CONDITION_NAMES) if text.strip() else None
     if isinstance(condition, Failed):
         raise invalid_argument(f"Invalid attribute condition: {condition.detail}.")
-    issuer = str(document["oidc"]["issuerUri"]).rstrip("/")
-    if issuer in SHARED_ISSUERS and (condition is None or not condition.reads_a_claim()):
-        raise invalid_argument(
-            "The attribute condition must reference one of the provider's claims. For more "
-            "information, see https://cloud.google.com/iam/docs/"
-            "workload-identity-federation-with-deployment-pipelines#conditions"
-        )
     return condition
 
 

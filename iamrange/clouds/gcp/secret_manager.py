@@ -14,7 +14,7 @@ from iamrange.clouds.gcp import policies
 from iamrange.clouds.gcp.access import Access, denied
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
 from iamrange.clouds.gcp.state import Secret, new_etag, timestamp
-from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
+from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -253,10 +253,10 @@ def _replication(value: Any) -> Body:  # noqa: ANN401 - any JSON value
     if not isinstance(value, dict) or not ({"automatic", "userManaged"} & value.keys()):
         raise invalid_argument("Field [secret.replication] must be provided.")
     if "automatic" in value:
-        if (value["automatic"] or {}).get("customerManagedEncryption"):
+        if message(value, "automatic").get("customerManagedEncryption"):
             raise ApiError("UNIMPLEMENTED", "customerManagedEncryption is not served here.")
         return {"automatic": {}}
-    replicas = (value["userManaged"] or {}).get("replicas")
+    replicas = message(value, "userManaged").get("replicas")
     if not isinstance(replicas, list) or not all(
         isinstance(r, dict) and r.get("location") for r in replicas
     ):

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument, not_found
 from iamrange.clouds.gcp.secret_manager import HOST, SECRET, Secrets, check_etag, page
 from iamrange.clouds.gcp.state import Secret, SecretVersion, new_etag, timestamp
-from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
+from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
 if TYPE_CHECKING:
     from iamrange.clouds.gcp.access import Access
@@ -51,7 +50,7 @@ class SecretVersions:
     def add(self, call: Call, project: str, secret: str) -> Body:
         """Add a version."""
         found = self._secrets.find(call, project, secret, "secretmanager.versions.add")
-        payload = call.json().get("payload") or {}
+        payload = message(call.json(), "payload")
         data = _decoded(payload.get("data"))
         given = payload.get("dataCrc32c", payload.get("dataCrc32C"))
         if given is not None and str(given) != str(crc32c(data)):
@@ -166,7 +165,7 @@ def _decoded(data: Any) -> bytes:  # noqa: ANN401 - any JSON value
     text = str(data or "").replace("-", "+").replace("_", "/")
     try:
         value = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid_argument("Invalid value at 'payload.data': base64 is expected.") from error
     if len(value) > MAX_PAYLOAD:
         raise invalid_argument(f"The payload exceeds {MAX_PAYLOAD} bytes.")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 from iamrange.clouds.gcp.errors import invalid_argument
 from iamrange.clouds.gcp.principals import ANONYMOUS, Caller
+from iamrange.jose.gate import DocumentError, read_json
 
 Body = dict[str, Any]
 
@@ -25,8 +25,9 @@ class Call:
     request_id: str
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
+    # a query or a header may carry a token
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     source_ip: str
     service: str = ""
@@ -41,8 +42,8 @@ class Call:
         if not self.body.strip():
             return {}
         try:
-            value = json.loads(self.body)
-        except ValueError as error:
+            value = read_json(self.body)
+        except DocumentError as error:
             raise invalid_argument("Invalid JSON payload received.") from error
         if not isinstance(value, dict):
             raise invalid_argument("Invalid JSON payload received. Root element must be a message.")
@@ -52,6 +53,34 @@ class Call:
         """Return the names in `updateMask`, in lowerCamelCase; empty when there is none."""
         text = self.query.get("updateMask") or self.query.get("update_mask") or ""
         return tuple(_camel(name.strip()) for name in text.split(",") if name.strip())
+
+
+def message(body: Mapping[str, Any], name: str) -> Body:
+    """Return a member that is a JSON object; one that is absent is an empty object.
+
+    Raises:
+        ApiError: 400, if it is something else.
+    """
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid_argument(f"Invalid value at '{name}': an object is expected.")
+    return value
+
+
+def texts(body: Mapping[str, Any], name: str) -> list[str]:
+    """Return a member that is a list of texts; one that is absent is an empty list.
+
+    Raises:
+        ApiError: 400, if it is something else.
+    """
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise invalid_argument(f"Invalid value at '{name}': a list of strings is expected.")
+    return value
 
 
 Handler = Callable[..., Awaitable[Body] | Body]
