@@ -20,9 +20,8 @@ def changed_inputs(kind: ResourceType[Any], old: Properties, new: Properties) ->
         key
         for key in kind.inputs
         if kind.value(old, key) != kind.value(new, key)
-        # what was never set and is not set now is left to whoever else manages it
-        and not (key in kind.exclusive and new.get(key) is None and old.get(key) is None)
-        and not (key in kind.filled_in and new.get(key) is None)
+        # what is not set is left as it is, to the cloud or to whoever else manages it
+        and not (key in kind.exclusive | kind.filled_in and new.get(key) is None)
     )
 
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self
 
@@ -156,7 +156,7 @@ def encode_value(item: Any) -> Value:  # noqa: ANN401 - property values are any 
         return Value(struct_value=Struct(fields=members))
     if isinstance(item, Mapping):
         return Value(struct_value=encode(item))
-    if isinstance(item, Sequence):
+    if isinstance(item, list | tuple):
         return Value(list_value=ListValue(values=[encode_value(member) for member in item]))
     raise PropertyError(f"a {type(item).__name__} has no property form")
 

@@ -192,13 +192,17 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = self._type(_type_of(request), context)
         session = self._session(context)
         state, inputs = decode(request.properties), decode(request.inputs)
+        importing = not state and not inputs
+        asked = state or dict.fromkeys(kind.exclusive)
         try:
-            live = kind.read(session, request.id, state)
+            live = kind.read(session, request.id, asked)
         except Exception as error:  # noqa: BLE001 - shown to the user, by kind
             self._abort(error, context)
         if live is None:
             return wire.ReadResponse()
-        new_inputs, new_state = settled(kind, live, inputs, state, session.default_tags)
+        new_inputs, new_state = settled(
+            kind, live, inputs, state, session.default_tags, importing=importing
+        )
         return wire.ReadResponse(
             id=request.id,
             properties=encode(new_state, secret=kind.secrets),
@@ -287,6 +291,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         live = kind.read(session, identifier, {**old_state, **inputs})
         if live is None:
             raise ProviderError(f"{kind.token} {identifier} is not there when read back")
+        lost = sorted(
+            key
+            for key in live.keys() & inputs.keys() & kind.inputs
+            if kind.value(live, key) != kind.value(inputs, key)
+        )
+        if lost:
+            # a store that takes an input and drops it would make every later run differ
+            raise ProviderError(f"{kind.token} {identifier}: the cloud did not keep {lost}")
         _, state = settled(kind, live, inputs, old_state, session.default_tags)
         return state
 

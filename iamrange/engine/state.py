@@ -31,14 +31,19 @@ def wanted(
     return result
 
 
-def settled(
+def settled(  # noqa: PLR0913 - the reading, and all that it is compared with
     kind: ResourceType[Any],
     live: Properties,
     old_inputs: Properties,
     old_state: Properties,
     defaults: Mapping[str, str],
+    *,
+    importing: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (inputs, state) of a resource whose live properties were just read."""
+    """Return (inputs, state) of a resource whose live properties were just read.
+
+    An import takes over what others might manage as well: the program's own inputs then decide.
+    """
     live = _with_own_tags(kind, live, old_inputs, defaults)
     inputs: dict[str, Any] = {}
     state: dict[str, Any] = {}
@@ -47,10 +52,9 @@ def settled(
         if key in kind.settings or key not in live:
             # not in the cloud: what was asked for is all there is
             value = old
-        elif key in kind.exclusive and old is None:
-            continue
-        elif key in kind.filled_in and old is None:
-            state[key] = live[key]
+        elif key in kind.exclusive | kind.filled_in and old is None and not importing:
+            if key in kind.filled_in:
+                state[key] = live[key]
             continue
         elif kind.value(live, key) == kind.value(old_inputs, key):
             # same meaning: as written, and what was never written stays out of the inputs

@@ -242,7 +242,7 @@ def _delete_group_membership(session: AwsSession, group: str, state: Properties)
 GROUP_MEMBERSHIP: Final[ResourceType[AwsSession]] = ResourceType(
     token="aws:iam/groupMembership:GroupMembership",  # noqa: S106 - a type token
     inputs=frozenset({"group", "users", "name"}),
-    force_new=frozenset({"group", "name"}),
+    force_new=frozenset({"group"}),
     identity=frozenset({"group"}),
     # the membership's name is Pulumi's own: IAM has none
     settings=frozenset({"name"}),

@@ -135,7 +135,10 @@ def _bucket(token: str, inputs: frozenset[str]) -> ResourceType[AwsSession]:
         settings=frozenset({"forceDestroy"}),
         exclusive=frozenset({"versioning", "policy"}) & inputs,
         defaults={"forceDestroy": False},
-        canonical={"policy": policy_document, "versioning": trimmed},
+        canonical={
+            "policy": policy_document,
+            **({"versioning": trimmed} if "versioning" in inputs else {}),
+        },
         naming=Naming(input="bucket", max_length=63, lower=True),
         tagging=TAGGING,
         problems=_bucket_problems,

@@ -69,11 +69,11 @@ def _read(session: AwsSession, identifier: str, state: Properties) -> Properties
         "tagsAll": tag_map(s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]),
     }
     # in the form in which the program gave it
-    if "contentBase64" in state:
+    if state.get("contentBase64") is not None:
         live["contentBase64"] = base64.b64encode(body).decode()
     elif isinstance(state.get("source"), Asset):
         live["source"] = _as_asset(state["source"], body)
-    elif "content" in state or not state:
+    elif "content" in state:
         live["content"] = body.decode(errors="replace")
     return live
 

@@ -135,7 +135,8 @@ def _create_version(session: GcpSession, inputs: Properties) -> Created:
     encoded = data if inputs["isSecretDataBase64"] else base64.b64encode(data.encode()).decode()
     body = {"payload": {"data": encoded}}
     made = session.call("POST", f"/v1/{inputs['secret']}:addVersion", body)
-    name = str(made["name"])
+    # with the project as the program names it: the API answers with the project's number
+    name = f"{inputs['secret']}/versions/{str(made['name']).rpartition('/')[2]}"
     if not inputs["enabled"]:
         with completing(name):
             session.call("POST", f"/v1/{name}:disable", {})

@@ -1033,6 +1033,14 @@ def test_every_input_drift_of_aws_shows_in_refresh_and_is_put_right(
     prove_drift(engine(program), drifts, types, aws_cloud.client)
 
 
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_aws_resources_can_be_imported_and_their_loss_shows(
+    family: str, prove_import_and_loss: Callable[..., None]
+) -> None:
+    # an organisation with members cannot be deleted
+    prove_import_and_loss(FAMILIES[family][0], {"organization"} if family != "tables" else set())
+
+
 def test_every_type_of_aws_is_in_one_family() -> None:
     modules = [module for _, _, names in FAMILIES.values() for module in names]
     homes = {t.token: [m for m in modules if t.token.startswith(m)] for t in TYPES}

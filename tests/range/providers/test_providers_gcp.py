@@ -319,3 +319,9 @@ def test_every_input_drift_of_gcp_shows_in_refresh_and_is_put_right(
     engine: Callable[..., Answer], gcp_cloud: Answer, prove_drift: Callable[..., None]
 ) -> None:
     prove_drift(engine(declare), DRIFTS, TYPES, gcp_cloud.call)
+
+
+def test_gcp_resources_can_be_imported_and_their_loss_shows(
+    prove_import_and_loss: Callable[..., None],
+) -> None:
+    prove_import_and_loss(declare, set())
