@@ -950,6 +950,50 @@ def _(lab: Lab) -> Call:
     return lambda: who.assume(second)
 
 
+def mfa_session(lab: Lab, *, code: bool) -> Call:
+    secret = lab.secret()
+    who = lab.user(allow(READ, **cond("Bool", "aws:MultiFactorAuthPresent", "true")))
+    iam = lab.admin.iam
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName=who.name)["VirtualMFADevice"]
+    serial = device["SerialNumber"]
+    iam.enable_mfa_device(
+        UserName=who.name,
+        SerialNumber=serial,
+        AuthenticationCode1="123456",
+        AuthenticationCode2="654321",
+    )
+    more = {"SerialNumber": serial, "TokenCode": "123456"} if code else {}
+    got = who.sts.get_session_token(**more)["Credentials"]
+    return reads(Principal(lab, session_keys(got)), secret)
+
+
+case("GetSessionToken with MFA", allowed=True)(lambda lab: mfa_session(lab, code=True))
+case("GetSessionToken without MFA", allowed=False)(lambda lab: mfa_session(lab, code=False))
+
+
+@case("role made anew under the name of a session's role", allowed=False)
+def _(lab: Lab) -> Call:
+    (who, role), secret, iam = session(lab, EVERYTHING), lab.secret(), lab.admin.iam
+    name = role.rsplit("/", 1)[-1]
+    reads(who, secret)()
+    iam.delete_role_policy(RoleName=name, PolicyName="p")
+    iam.delete_role(RoleName=name)
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trusts(ROOT)))
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document(EVERYTHING))
+    return reads(who, secret)
+
+
+def federated(lab: Lab, *policy: dict[str, Any]) -> Call:
+    who = lab.user(EVERYTHING)
+    more = {"Policy": document(*policy)} if policy else {}
+    got = who.sts.get_federation_token(Name="guest", **more)["Credentials"]
+    return reads(Principal(lab, session_keys(got)), lab.secret())
+
+
+case("federated user within its policy", allowed=True)(lambda lab: federated(lab, allow(READ)))
+case("federated user without a policy", allowed=False)(lambda lab: federated(lab))
+
+
 # --- keys
 
 
@@ -1027,6 +1071,67 @@ case("secret under a customer key, without the key", allowed=False)(
 case("secret under a customer key, key via the service", allowed=True)(
     lambda lab: sealed_secret(lab, allow(READ), VIA)
 )
+
+
+def granted(lab: Lab, *operations: str) -> Call:
+    who = lab.user()
+    key = lab.admin.kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = lab.admin.kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    lab.admin.kms.create_grant(KeyId=key, GranteePrincipal=who.arn, Operations=list(operations))
+    return lambda: who.kms.decrypt(CiphertextBlob=blob)
+
+
+case("grant to decrypt", allowed=True)(lambda lab: granted(lab, "Decrypt"))
+case("grant to encrypt only", allowed=False)(lambda lab: granted(lab, "Encrypt"))
+
+
+def foreign_key(lab: Lab, *own: dict[str, Any], shared: bool) -> Call:
+    who = lab.user(*own, account=OTHER)
+    key = lab.admin.kms.create_key()["KeyMetadata"]
+    if shared:
+        both = [allow("kms:*", Principal={"AWS": ROOT}), allow("kms:*", Principal={"AWS": who.arn})]
+        lab.admin.kms.put_key_policy(
+            KeyId=key["KeyId"], PolicyName="default", Policy=document(*both)
+        )
+    return lambda: who.kms.encrypt(KeyId=key["Arn"], Plaintext=b"x")
+
+
+case("cross-account key, both allow", allowed=True)(
+    lambda lab: foreign_key(lab, allow("kms:*"), shared=True)
+)
+case("cross-account key, only identity", allowed=False)(
+    lambda lab: foreign_key(lab, allow("kms:*"), shared=False)
+)
+case("cross-account key, only its policy", allowed=False)(lambda lab: foreign_key(lab, shared=True))
+
+
+def foreign_table(lab: Lab, *, shared: bool) -> Call:
+    who, name = lab.user(allow("dynamodb:*"), account=OTHER), lab.table()
+    arn = f"arn:aws:dynamodb:{REGION}:{HOME}:table/{name}"
+    if shared:
+        lab.admin.dynamodb.put_resource_policy(
+            ResourceArn=arn,
+            Policy=document(allow("dynamodb:GetItem", arn, Principal={"AWS": who.arn})),
+        )
+    return lambda: who.dynamodb.get_item(TableName=arn, Key={"pk": {"S": "x"}})
+
+
+case("cross-account table, both allow", allowed=True)(lambda lab: foreign_table(lab, shared=True))
+case("cross-account table, only identity", allowed=False)(
+    lambda lab: foreign_table(lab, shared=False)
+)
+
+
+def reads_both(lab: Lab, *, both: bool) -> Call:
+    one, two = lab.secret(), lab.secret()
+    who = lab.user(
+        allow("secretsmanager:BatchGetSecretValue"), allow(READ, [one, two] if both else one)
+    )
+    return lambda: who.secretsmanager.batch_get_secret_value(SecretIdList=[one, two])
+
+
+case("batch of secrets, all allowed", allowed=True)(lambda lab: reads_both(lab, both=True))
+case("batch of secrets, one not allowed", allowed=False)(lambda lab: reads_both(lab, both=False))
 
 
 # --- other services
@@ -1221,6 +1326,29 @@ case("SCP denies the account's administrator", allowed=False)(
     lambda lab: under_scp(lab, deny(READ))
 )
 case("SCP denies something else", allowed=True)(lambda lab: under_scp(lab, deny("s3:*")))
+
+
+@case("RCP denies another account what the secret's policy allows", allowed=False)
+def _(lab: Lab) -> Call:
+    organizations = lab.admins[MANAGEMENT].organizations
+    shared = with_secret_policy(lab, lambda who, _: names(who), allow(READ), account=OTHER)
+    shared()
+    foreign = {"StringNotEquals": {"aws:PrincipalAccount": HOME}}
+    policy = organizations.create_policy(
+        Name=unique("rcp"),
+        Description="d",
+        Type="RESOURCE_CONTROL_POLICY",
+        Content=document(deny(READ, Principal="*", Condition=foreign)),
+    )["Policy"]["PolicySummary"]["Id"]
+    organizations.attach_policy(PolicyId=policy, TargetId=HOME)
+
+    def limited() -> Any:
+        try:
+            return shared()
+        finally:
+            organizations.detach_policy(PolicyId=policy, TargetId=HOME)
+
+    return limited
 
 
 @pytest.fixture(scope="module")

@@ -185,6 +185,10 @@ class Authenticator:
             user_name = session.issuer_arn.rsplit("/", 1)[-1]
             user = self._store.user(session.account, user_name)
             own = dict(user.tags) if user else {}
+        elif session.principal.user_arn is not None:
+            name = session.principal.user_arn.rsplit("/", 1)[-1]
+            federating = self._store.user(session.account, name)
+            own = dict(federating.tags) if federating else {}
         elif session.principal.role_arn is not None:
             role = self._store.role_by_arn(session.principal.role_arn)
             own = dict(role.tags) if role else {}

@@ -28,7 +28,7 @@ from iamrange.clouds.aws.services.planners import planners
 from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
 from iamrange.clouds.aws.sts import StsHandler
-from iamrange.clouds.aws.upstream import EmbeddedMoto
+from iamrange.clouds.aws.upstream import EmbeddedMoto, UnsupportedError
 from iamrange.clouds.aws.write_guard import WriteGuard
 from iamrange.core.decision import DecisionRecord, Outcome, honest
 
@@ -237,12 +237,16 @@ class AwsCloud:
             return _written(request, await handler.handle(request, caller))
         if plan.local is not None:
             return _written(request, plan.local())
-        response = self._upstream.call(
-            request,
-            account=plan.account,
-            access_key_id=caller.access_key_id,
-            overrides=plan.overrides,
-        )
+        try:
+            response = self._upstream.call(
+                request,
+                account=plan.account,
+                access_key_id=caller.access_key_id,
+                overrides=plan.overrides,
+            )
+        except UnsupportedError:
+            message = f"the store has no operation {request.operation}; the call was authorised"
+            return AwsError(code="InvalidAction", message=message, status=HTTPStatus.BAD_REQUEST)
         if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:
             plan.after()
         return response

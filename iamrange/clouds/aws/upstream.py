@@ -38,6 +38,10 @@ class UpstreamError(Exception):
     """The store failed to answer: the range broke."""
 
 
+class UnsupportedError(Exception):
+    """The store has no such operation: a clear refusal, nothing is broken."""
+
+
 class Upstream(Protocol):
     """Carries out a call that was authenticated and authorised."""
 
@@ -55,6 +59,7 @@ class Upstream(Protocol):
         ARN it was authorised for).
 
         Raises:
+            UnsupportedError: the upstream has no such operation.
             UpstreamError: there is no answer.
         """
         ...
@@ -98,6 +103,7 @@ class EmbeddedMoto:
         """Carry the call out in that account.
 
         Raises:
+            UnsupportedError: moto has no such operation.
             UpstreamError: moto raised.
         """
         view = self._view(request, account, access_key_id, overrides)
@@ -110,6 +116,8 @@ class EmbeddedMoto:
         try:
             chunks = app(view, start_response)
             body = b"".join(chunks)
+        except NotImplementedError as error:
+            raise UnsupportedError(f"{request.service}.{request.operation}") from error
         except Exception as error:
             raise UpstreamError(
                 f"{request.service}.{request.operation}: {type(error).__name__}"
@@ -177,7 +185,7 @@ def _answer(
 ) -> HttpResponse:
     kept = [(name, value) for name, value in headers if name.lower() not in _ANSWERS_DROPPED]
     if body[:9].lower() == b"<!doctype" and request.service != "s3":
-        raise UpstreamError(f"{request.service}.{request.operation}: not implemented by the store")
+        raise UnsupportedError(f"{request.service}.{request.operation}")
     if request.protocol in ("query", "ec2") or (request.protocol == "rest-xml" and status >= 400):  # noqa: PLR2004 - HTTP
         ident = request.request_id.encode()
         body = _REQUEST_ID.sub(lambda m: b"<%b>%b</%b>" % (m.group(1), ident, m.group(1)), body)

@@ -114,7 +114,7 @@ class S3Planner:
         extra: Mapping[str, Any] | None = None,
         version: str | None = None,
     ) -> Check:
-        context = _common(request)
+        context = _common(request) | {"s3:ResourceAccount": bucket.account}
         tags: Mapping[str, str] | None = bucket.tags
         if key is not None:
             tags = None
