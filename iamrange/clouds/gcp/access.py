@@ -44,7 +44,14 @@ class Access:
         question = Question(call.caller, permission, target, self.clock.now(), api_attributes or {})
         layers = authorize.answer(question, self.state.role_permissions)
         outcome, _ = self.decide(
-            call, authorize.POINT, permission, target.name, layers, authorize.combine
+            call,
+            authorize.POINT,
+            permission,
+            target.name,
+            layers,
+            authorize.combine,
+            {"policy_resource": target.levels[0].resource},
+            _project_of_target(target),
         )
         if outcome is Outcome.DENY:
             raise denied(permission, target.name, message)
@@ -64,6 +71,7 @@ class Access:
         layers: tuple[LayerAnswer, ...],
         combine: Callable[[tuple[LayerAnswer, ...]], tuple[Outcome, str]],
         facts: Mapping[str, str] | None = None,
+        account: str = "",
     ) -> tuple[Outcome, tuple[LayerAnswer, ...]]:
         """Combine the layers as the cloud has them, write the record, return the outcome."""
         layers = self.tamper(point, layers)
@@ -81,7 +89,7 @@ class Access:
                 layers=layers,
                 source_ip=call.source_ip,
                 user_agent=call.headers.get("user-agent", ""),
-                account=_project_of(resource),
+                account=account or _project_of(resource),
                 facts=facts or {},
             )
         )
@@ -148,6 +156,12 @@ def denied(permission: str, resource: str, message: str | None = None) -> ApiErr
 
 def _host(permission: str) -> str:
     return authorize.v2_permission(permission).partition("/")[0]
+
+
+def _project_of_target(target: Target) -> str:
+    """Return the project's id: a resource's name may hold its number, or a wildcard."""
+    names = [level.resource for level in target.levels if level.resource.startswith("projects/")]
+    return names[-1].split("/")[1] if names else ""
 
 
 def _project_of(resource: str) -> str:
