@@ -263,20 +263,16 @@ def test_functions_answer_for_the_provider_that_is_asked(engine: Callable[..., A
         pulumi.export("same", pulumi.Output.all(made.arn, found.arn).apply(lambda a: a[0] == a[1]))
         organization = aws.organizations.get_organization()
         pulumi.export("members", sorted(a.id for a in organization.non_master_accounts))
-        asked = aws.iam.GetPolicyDocumentStatementArgs(
-            sid="One",
-            actions=["s3:GetObject"],
-            resources=["arn:aws:s3:::bucket/&{aws:username}/*"],
-            principals=[
-                aws.iam.GetPolicyDocumentStatementPrincipalArgs(type="AWS", identifiers=[made.arn])
+        statement: Answer = {
+            "sid": "One",
+            "actions": ["s3:GetObject"],
+            "resources": ["arn:aws:s3:::bucket/&{aws:username}/*"],
+            "principals": [{"type": "AWS", "identifiers": [made.arn]}],
+            "conditions": [
+                {"test": "StringEquals", "variable": "aws:RequestedRegion", "values": ["a"]}
             ],
-            conditions=[
-                aws.iam.GetPolicyDocumentStatementConditionArgs(
-                    test="StringEquals", variable="aws:RequestedRegion", values=["a"]
-                )
-            ],
-        )
-        document = aws.iam.get_policy_document_output(statements=[asked])
+        }
+        document = aws.iam.get_policy_document_output(statements=[statement])
         pulumi.export("document", document.json)
 
     stack = engine(program)
@@ -311,8 +307,8 @@ REFUSED: dict[str, tuple[Callable[[], Answer], str]] = {
     "an input that the SDK knows and the handler does not": (
         lambda: role(name_prefix="x"),
         (
-            "property namePrefix value {x} has a problem: not implemented by the embedded provider; "
-            "has ['assumeRolePolicy', 'description'"
+            "property namePrefix value {x} has a problem: not implemented by the embedded "
+            "provider; has ['assumeRolePolicy', 'description'"
         ),
     ),
     "a misspelled nested input": (
