@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import FixedClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iamrange.core.decision import DecisionRecord
 
 PROJECT = "/v1/projects/acme-lab"
@@ -40,8 +41,15 @@ class Application:
     token: str
     records: list[DecisionRecord] = field(default_factory=list)
 
-    def call(
-        self, method: str, path: str, body: object = None, query: str = "", raw: bytes | None = None
+    def call(  # noqa: PLR0913 - each names one part
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: str = "",
+        *,
+        raw: bytes | None = None,
+        extra: Sequence[tuple[bytes, bytes]] = (),
     ) -> tuple[int, Any]:
         """Make one request and return its status and JSON."""
         content = raw if raw is not None else json.dumps(body or {}).encode()
@@ -58,10 +66,13 @@ class Application:
             "method": method,
             "path": path,
             "query_string": query.encode(),
-            "headers": [(b"authorization", f"Bearer {self.token}".encode())],
+            "headers": [(b"authorization", f"Bearer {self.token}".encode()), *extra],
             "client": ("127.0.0.1", 1),
         }
-        asyncio.run(self.cloud(scope, receive, send))
+        request = self.cloud(scope, receive, send)
+        # nothing here waits for I/O, so that no event loop, and no socket, is needed
+        with pytest.raises(StopIteration):
+            request.send(None)
         return sent[0]["status"], json.loads(sent[1]["body"])
 
 
@@ -206,3 +217,10 @@ def test_a_request_has_an_id_of_its_own_that_no_client_chooses(application: Appl
 def test_a_project_is_made_once(application: Application, project: str, number: str) -> None:
     with pytest.raises(ValueError, match="exists already"):
         application.cloud.create_project(project, number)
+
+
+def test_two_credentials_in_one_request_are_none(application: Application) -> None:
+    one = (b"authorization", f"Bearer {application.token}".encode())
+    assert application.call("GET", f"{PROJECT}/secrets/s")[0] == 200
+    status, answer = application.call("GET", f"{PROJECT}/secrets/s", extra=[one])
+    assert (status, answer["error"]["status"]) == (401, "UNAUTHENTICATED")

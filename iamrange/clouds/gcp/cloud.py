@@ -145,7 +145,11 @@ class GcpCloud:
 
 def _call(scope: _Scope, body: bytes, request_id: str) -> Call:
     query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-    headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        # a header given twice is one list (RFC 9110 5.3): two credentials are none
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     client = scope.get("client")
     return Call(
         request_id=request_id,

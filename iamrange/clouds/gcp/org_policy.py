@@ -7,10 +7,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from iamrange.clouds.gcp.access import Access, denied
+from iamrange.clouds.gcp.constraints import (
+    BOOLEAN,
+    LISTS,
+    Effective,
+    allows,
+    check_rules,
+    from_v1,
+    to_v1,
+)
 from iamrange.clouds.gcp.errors import (
     ApiError,
     already_exists,
@@ -19,36 +27,14 @@ from iamrange.clouds.gcp.errors import (
     not_found,
 )
 from iamrange.clouds.gcp.state import Project, new_etag, timestamp
-from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes, texts
+from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 from iamrange.core.decision import Effect, LayerAnswer, Outcome, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from iamrange.clouds.gcp.authorize import Target
 
 POINT: Final = "gcp.organization-policy"
-BOOLEAN: Final = frozenset(
-    {
-        "iam.disableServiceAccountCreation",
-        "iam.disableServiceAccountKeyCreation",
-        "iam.managed.disableServiceAccountKeyCreation",
-    }
-)
-LISTS: Final = {
-    # constraint: whether everything is allowed where no policy is set
-    "iam.workloadIdentityPoolProviders": True,
-    "iam.allowServiceAccountCredentialLifetimeExtension": False,
-}
 _VIOLATION: Final = "Precondition check failed."
-
-
-@dataclass(frozen=True, slots=True)
-class _Effective:
-    """The rules that bind a resource, and the policy that they came from."""
-
-    policy: str
-    rules: tuple[Body, ...]
 
 
 class OrganizationPolicies:
@@ -109,7 +95,7 @@ class OrganizationPolicies:
             ApiError: 400 FAILED_PRECONDITION.
         """
         effective = self._effective(project, constraint)
-        refused = not _allows(effective, value, default=LISTS[constraint])
+        refused = not allows(effective, value, default=LISTS[constraint])
         description = f"Org Policy violated for value: '{value}'."
         self._obey(call, constraint, effective, subject, description, refused=refused)
 
@@ -121,7 +107,7 @@ class OrganizationPolicies:
         """
         constraint = "iam.allowServiceAccountCredentialLifetimeExtension"
         effective = self._effective(project, constraint)
-        allowed = _allows(effective, email, default=LISTS[constraint])
+        allowed = allows(effective, email, default=LISTS[constraint])
         layer = f"constraints/{constraint}"
         answer = LayerAnswer(
             layer,
@@ -141,7 +127,7 @@ class OrganizationPolicies:
         self,
         call: Call,
         constraint: str,
-        effective: _Effective | None,
+        effective: Effective | None,
         subject: str,
         description: str,
         *,
@@ -162,13 +148,13 @@ class OrganizationPolicies:
             message = description if constraint in BOOLEAN else _VIOLATION
             raise failed_precondition(message, layer, subject, description)
 
-    def _effective(self, project: Project, constraint: str) -> _Effective | None:
+    def _effective(self, project: Project, constraint: str) -> Effective | None:
         owners = [f"projects/{project.id}"]
         if project.organization is not None:
             owners.append(f"organizations/{project.organization.id}")
         return self._merged(owners, constraint)
 
-    def _merged(self, owners: list[str], constraint: str) -> _Effective | None:
+    def _merged(self, owners: list[str], constraint: str) -> Effective | None:
         rules: list[Body] = []
         source = ""
         for owner in owners:
@@ -182,7 +168,7 @@ class OrganizationPolicies:
             source = source or f"{owner}/policies/{constraint}"
             if not spec.get("inheritFromParent"):
                 break
-        return _Effective(source, tuple(rules)) if source else None
+        return Effective(source, tuple(rules)) if source else None
 
     # --- v2
 
@@ -257,7 +243,7 @@ class OrganizationPolicies:
         answer: Body = {"constraint": f"constraints/{constraint}"}
         if policy is None:
             return {**answer, "etag": "ACAB"}
-        return {**answer, "etag": policy["etag"], **_to_v1(constraint, policy["spec"])}
+        return {**answer, "etag": policy["etag"], **to_v1(constraint, policy["spec"])}
 
     def set_v1(self, call: Call, kind: str, owner: str) -> Body:
         """Set a policy in the v1 shape."""
@@ -265,7 +251,7 @@ class OrganizationPolicies:
         constraint = str(given.get("constraint", "")).removeprefix("constraints/")
         key, target, shown = self._owner(call, kind, owner, "orgpolicy.policy.set", constraint)
         self._access.require(call, "orgpolicy.policy.set", target)
-        stored = self._store(key, shown, constraint, {"spec": _from_v1(given)})
+        stored = self._store(key, shown, constraint, {"spec": from_v1(given)})
         return {**given, "etag": stored["etag"]}
 
     def clear_v1(self, call: Call, kind: str, owner: str) -> Body:
@@ -306,7 +292,7 @@ class OrganizationPolicies:
         kept = {
             name: spec[name] for name in ("rules", "inheritFromParent", "reset") if name in spec
         }
-        _check_rules(constraint, kept)
+        check_rules(constraint, kept)
         etag = new_etag()
         now = timestamp(self._access.clock.now())
         policy = {"etag": etag, "spec": {**kept, "etag": etag, "updateTime": now}}
@@ -321,83 +307,3 @@ class OrganizationPolicies:
 def _combine(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
     refusing = next((layer for layer in layers if layer.refuses), None)
     return (Outcome.DENY, refusing.reason) if refusing else (Outcome.ALLOW, layers[0].reason)
-
-
-def _allows(effective: _Effective | None, value: str, *, default: bool) -> bool:
-    """Answer for a list constraint: a denied value is refused, whatever is allowed."""
-    if effective is None:
-        return default
-    denied_values = set(_values(effective.rules, "deniedValues"))
-    allowed_values = set(_values(effective.rules, "allowedValues"))
-    if any(rule.get("denyAll") for rule in effective.rules) or _listed(value, denied_values):
-        return False
-    if any(rule.get("allowAll") for rule in effective.rules) or _listed(value, allowed_values):
-        return True
-    return not allowed_values
-
-
-def _listed(value: str, values: set[str]) -> bool:
-    return value in {text.removeprefix("is:") for text in values}
-
-
-def _values(rules: Iterable[Body], name: str) -> list[str]:
-    return [text for rule in rules for text in (rule.get("values") or {}).get(name) or ()]
-
-
-def _check_rules(constraint: str, spec: Body) -> None:
-    rules = spec.get("rules", [])
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise invalid_argument("Invalid value at 'spec.rules'.")
-    if spec.get("reset") and rules:
-        raise invalid_argument("A policy that resets has no rules.")
-    if not spec.get("reset") and not rules:
-        raise invalid_argument("A policy needs at least one rule, or reset.")
-    for rule in rules:
-        if rule.get("condition"):
-            raise ApiError("UNIMPLEMENTED", "Conditional rules are not served here.")
-        if constraint in BOOLEAN and not isinstance(rule.get("enforce"), bool):
-            raise invalid_argument(f"Constraint {constraint} takes rules with 'enforce' only.")
-        if constraint in LISTS and "enforce" in rule:
-            raise invalid_argument(f"Constraint {constraint} takes lists of values.")
-        values = message(rule, "values")
-        texts(values, "allowedValues")
-        texts(values, "deniedValues")
-        if constraint in LISTS and not (
-            rule.get("allowAll") or rule.get("denyAll") or rule.get("values")
-        ):
-            raise invalid_argument("A rule needs values, allowAll or denyAll.")
-
-
-def _to_v1(constraint: str, spec: Body) -> Body:
-    if spec.get("reset"):
-        return {"restoreDefault": {}}
-    rules = spec["rules"]
-    if constraint in BOOLEAN:
-        return {"booleanPolicy": {"enforced": any(rule.get("enforce") for rule in rules)}}
-    policy: dict[str, Any] = {}
-    if any(rule.get("allowAll") for rule in rules):
-        policy["allValues"] = "ALLOW"
-    if any(rule.get("denyAll") for rule in rules):
-        policy["allValues"] = "DENY"
-    for name in ("allowedValues", "deniedValues"):
-        if values := _values(rules, name):
-            policy[name] = values
-    if spec.get("inheritFromParent"):
-        policy["inheritFromParent"] = True
-    return {"listPolicy": policy}
-
-
-def _from_v1(given: Body) -> Body:
-    if "restoreDefault" in given:
-        return {"reset": True}
-    if "booleanPolicy" in given:
-        return {"rules": [{"enforce": bool(message(given, "booleanPolicy").get("enforced"))}]}
-    listed = given.get("listPolicy")
-    if not isinstance(listed, dict):
-        raise invalid_argument("The policy has neither booleanPolicy nor listPolicy.")
-    if listed.get("allValues") in ("ALLOW", "DENY"):
-        rule: Body = {"allowAll" if listed["allValues"] == "ALLOW" else "denyAll": True}
-    else:
-        names = ("allowedValues", "deniedValues")
-        rule = {"values": {name: texts(listed, name) for name in names if name in listed}}
-    return {"rules": [rule], "inheritFromParent": bool(listed.get("inheritFromParent"))}
