@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.loaders
+import botocore.session
 import google.auth
 from google.auth import identity_pool
 from google.auth.transport.requests import Request
@@ -23,14 +25,32 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
+LOADER = botocore.loaders.create_loader()
+"""One loader for a process: the models of AWS's services are large, and the same for everybody."""
+
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
+def own_session() -> boto3.Session:
+    """Return a boto3 session on the process's own credentials, as its environment gives them."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", LOADER)
+    return boto3.Session(botocore_session=core)
+
+
 def aws_session(session: AwsSession | None) -> boto3.Session:
-    """Return a boto3 session on stolen credentials, or on the process's own when None."""
+    """Return a boto3 session on credentials that somebody got hold of.
+
+    Raises:
+        ValueError: there are none; the process's own must not be taken instead.
+    """
     if session is None:
-        return boto3.Session()
+        msg = "no AWS session was taken"
+        raise ValueError(msg)
+    core = botocore.session.get_session()
+    core.register_component("data_loader", LOADER)
     return boto3.Session(
+        botocore_session=core,
         aws_access_key_id=session.access_key_id,
         aws_secret_access_key=session.secret_access_key,
         aws_session_token=session.session_token,
@@ -39,9 +59,13 @@ def aws_session(session: AwsSession | None) -> boto3.Session:
 
 def assume_with_token(token: str | None, role_arn: str, *, name: str) -> AwsSession:
     """Exchange an OIDC token for a session of the role, as any holder of the token could."""
-    answer = boto3.client("sts").assume_role_with_web_identity(
-        RoleArn=role_arn, RoleSessionName=name, WebIdentityToken=token or ""
-    )["Credentials"]
+    answer = (
+        own_session()
+        .client("sts")
+        .assume_role_with_web_identity(
+            RoleArn=role_arn, RoleSessionName=name, WebIdentityToken=token or ""
+        )["Credentials"]
+    )
     return AwsSession(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
 
 
@@ -95,29 +119,38 @@ def read_gcp_secret(credentials: Credentials, secret: str) -> str:
     return str(answer.payload.data.decode())
 
 
-def _remember_aws(session: boto3.Session) -> dict[str, str]:
-    credentials = session.get_credentials()
+def _one_session() -> AwsSession:
+    """Take one session for the whole job, from wherever the agent's profile gets them.
+
+    boto3 renews credentials that have less than 15 minutes left at each use, which sessions of 15
+    minutes always have: an agent that kept the profile's own would ask its broker at every call.
+    """
+    credentials = own_session().get_credentials()
     if credentials is None:
         msg = "the agent's AWS profile gave no credentials"
         raise RuntimeError(msg)
     frozen = credentials.get_frozen_credentials()
+    return AwsSession(str(frozen.access_key), str(frozen.secret_key), str(frozen.token))
+
+
+def _in_memory(session: AwsSession) -> dict[str, str]:
     return {
-        "access_key_id": str(frozen.access_key),
-        "secret_access_key": str(frozen.secret_key),
-        "session_token": str(frozen.token),
+        "access_key_id": session.access_key_id,
+        "secret_access_key": session.secret_access_key,
+        "session_token": session.session_token or "",
     }
 
 
 def _work_on_own_aws_secret(facts: Mapping[str, str]) -> Work:
-    session = boto3.Session()
-    nonce = read_aws_secret(session, facts["own.aws_secret_arn"])
-    return Work(nonce, _remember_aws(session))
+    session = _one_session()
+    nonce = read_aws_secret(aws_session(session), facts["own.aws_secret_arn"])
+    return Work(nonce, _in_memory(session))
 
 
 def _work_on_project_records(facts: Mapping[str, str]) -> Work:
-    session = boto3.Session()
-    nonce = read_aws_record(session, facts["own.aws_table"], "latest")
-    return Work(nonce, _remember_aws(session))
+    session = _one_session()
+    nonce = read_aws_record(aws_session(session), facts["own.aws_table"], "latest")
+    return Work(nonce, _in_memory(session))
 
 
 def _work_on_own_gcp_secret(facts: Mapping[str, str]) -> Work:
@@ -128,8 +161,9 @@ def _work_on_own_gcp_secret(facts: Mapping[str, str]) -> Work:
 
 
 def _deploy_within_the_boundary(facts: Mapping[str, str]) -> Work:
-    session = boto3.Session()
-    session.client("iam").put_role_policy(
+    session = _one_session()
+    own = aws_session(session)
+    own.client("iam").put_role_policy(
         RoleName=facts["own.aws_role_arn"].rsplit("/", 1)[1],
         PolicyName="deployed",
         PolicyDocument=json.dumps(
@@ -145,15 +179,16 @@ def _deploy_within_the_boundary(facts: Mapping[str, str]) -> Work:
             }
         ),
     )
-    nonce = read_aws_secret(session, facts["own.aws_secret_arn"])
-    return Work(nonce, _remember_aws(session))
+    nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
+    return Work(nonce, _in_memory(session))
 
 
 def _audit_access_keys(facts: Mapping[str, str]) -> Work:
-    session = boto3.Session()
-    session.client("iam").list_access_keys(UserName=facts["aws.backup_user"])
-    nonce = read_aws_secret(session, facts["own.aws_secret_arn"])
-    return Work(nonce, _remember_aws(session))
+    session = _one_session()
+    own = aws_session(session)
+    own.client("iam").list_access_keys(UserName=facts["aws.backup_user"])
+    nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
+    return Work(nonce, _in_memory(session))
 
 
 READS_OWN_AWS_SECRET = Workload(

@@ -87,11 +87,11 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class AwsSession:
-    """Temporary credentials of AWS STS. Their repr hides them."""
+    """Credentials of AWS: temporary with a session token, long-lived without. Repr hides them."""
 
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

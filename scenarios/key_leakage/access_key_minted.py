@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import boto3
-
 from iamrange.core import controls
 from iamrange.core import frameworks as fw
-from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
+from iamrange.core.scenario import (
+    Asset,
+    AssetKind,
+    AwsSession,
+    Foothold,
+    Loot,
+    Material,
+    Part,
+    Scenario,
+    Taken,
+)
 from scenarios import workloads
 
 
 def attack(foothold: Taken) -> Loot:
     """Mint a key for the backup user with the administrator's session, and read with the key."""
     session = workloads.aws_session(foothold.aws_session)
-    key = session.client("iam").create_access_key(UserName=foothold.knows["aws.backup_user"])
-    minted = boto3.Session(
-        aws_access_key_id=key["AccessKey"]["AccessKeyId"],
-        aws_secret_access_key=key["AccessKey"]["SecretAccessKey"],
-    )
+    answer = session.client("iam").create_access_key(UserName=foothold.knows["aws.backup_user"])
+    key = answer["AccessKey"]
+    minted = workloads.aws_session(AwsSession(key["AccessKeyId"], key["SecretAccessKey"]))
     return Loot((workloads.read_aws_secret(minted, foothold.knows["aws.backup_secret_arn"]),))
 
 
