@@ -39,6 +39,8 @@ out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_OUT = Path("reports/latest")
+PATIENCE = 3
+"""How many signals it takes to leave without taking down in order."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -387,16 +389,39 @@ def _misuse(message: str) -> NoReturn:
     raise typer.Exit(Exit.MISUSE)
 
 
-def _terminated(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Interrupted(BaseException):
+    """A signal asked for the end.
+
+    No KeyboardInterrupt: typer would take it, and exit with 130 without a word.
+    """
+
+
+class _Ending:
+    """Ends the command at the first signal; later ones do not disturb the taking down."""
+
+    def __init__(self) -> None:
+        self._signals = 0
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            raise _Interrupted
+        err.print(Text("taking the range down; a moment", "dim"))
+        if self._signals > PATIENCE:
+            # What is left dies with this process, and its folder is swept at the next start.
+            os._exit(Exit.BROKE)
 
 
 def main() -> None:
     """Run the command line; a known error ends as one clear message and its exit status."""
-    signal.signal(signal.SIGTERM, _terminated)
+    from iamrange.engine.errors import OperationInterruptedError
+
+    ending = _Ending()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ending)
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
+    except (_Interrupted, OperationInterruptedError):
         err.print(Text("interrupted; nothing is left running", "red"))
         sys.exit(Exit.BROKE)
     except Exception as error:

@@ -41,6 +41,10 @@ class DeploymentError(Exception):
     """The stack could not be deployed, or switching a control did what it must not."""
 
 
+class CancelledError(Exception):
+    """The run is being ended, so nothing more is begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What every deployment of a run is made with."""
@@ -51,6 +55,16 @@ class Tools:
     project: Path
     stack: str
     run_id: str
+    engines: set[Engine] = field(default_factory=set)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """End all that threads of this run have in flight, and let nothing more begin."""
+        self.cancelled.set()
+        self.zygote.stop()
+        for engine in tuple(self.engines):
+            engine.interrupt()
+        self.program.close()
 
 
 @dataclass(slots=True)
@@ -180,8 +194,10 @@ def served(tools: Tools, landing: Landing, world: World, engine: Engine) -> Iter
     try:
         answer = child.receive(_START_SECONDS)
         engine.environment["PULUMI_DEBUG_PROVIDERS"] = answer["debug_providers"]
+        tools.engines.add(engine)
         yield child
     finally:
+        tools.engines.discard(engine)
         child.kill()
         with contextlib.suppress(ProcessError):
             child.wait(_END_SECONDS)

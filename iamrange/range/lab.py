@@ -23,7 +23,7 @@ from iamrange.core.verdict import Attempt, Judgement, Legitimate, Trial, Verdict
 from iamrange.engine.errors import EngineError
 from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
 from iamrange.range.catalogue import GUARDS, Entry
-from iamrange.range.deployment import Deployment, DeploymentError
+from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
 from iamrange.range.processes import ProcessError
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.workloads import WORKLOADS, name_of
@@ -131,9 +131,18 @@ class Lab:
         """Stop what it made."""
         self.stop()
 
+    def cancel(self) -> None:
+        """End the attacks that other threads have in flight, and let none begin."""
+        self._base.deployment.tools.cancel()
+
     def attack(self, entry: Entry, off: frozenset[str], rogue: str | None = None) -> Trial:
-        """Attack once, in a fresh world, with exactly these controls off."""
+        """Attack once, in a fresh world, with exactly these controls off.
+
+        Raises:
+            CancelledError: the run is being ended.
+        """
         started = time.monotonic()
+        tools = self._base.deployment.tools
         try:
             with self._snapshot(entry, off) as snapshot:
                 footing = snapshot.footing(entry.scenario)
@@ -142,6 +151,8 @@ class Lab:
                 with world:
                     return self._attack_in(world, entry, footing, off, rogue, started)
         except (FootholdError, ProcessError, EngineError, DeploymentError) as error:
+            if tools.cancelled.is_set():
+                raise CancelledError from error
             return Trial(
                 scenario=entry.id,
                 off=off,

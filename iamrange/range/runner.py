@@ -189,16 +189,11 @@ def _prove_all(
         return prove_scenario(entry, attack, off_in_stack=off_in_stack)
 
     results: dict[str, ScenarioResult] = {}
-    with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
-        futures = [pool.submit(prove, entry) for entry in entries]
-        try:
-            for future in as_completed(futures):
-                result = future.result()
-                results[result.id] = result
-                progress.scenario(result)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with _pool(jobs, lab) as pool:
+        for future in as_completed([pool.submit(prove, entry) for entry in entries]):
+            result = future.result()
+            results[result.id] = result
+            progress.scenario(result)
     return tuple(results[entry.id] for entry in entries)
 
 
@@ -213,12 +208,20 @@ def _matrix(
         progress.attacked(trial)
         return Cell(scenario=entry.id, control=control, trial=trial)
 
-    with ThreadPoolExecutor(options.jobs, thread_name_prefix="cell") as pool:
+    with _pool(options.jobs, lab) as pool:
         futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in entries]
+        return tuple(future.result() for future in futures)
+
+
+@contextlib.contextmanager
+def _pool(jobs: int, lab: Lab) -> Iterator[ThreadPoolExecutor]:
+    """Give threads to attack from; when the block fails, what is in flight ends at once."""
+    with ThreadPoolExecutor(jobs, thread_name_prefix="attack") as pool:
         try:
-            return tuple(future.result() for future in futures)
+            yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            lab.cancel()
             raise
 
 
