@@ -346,7 +346,7 @@ def test_limited_user_reads_one_secret(door: Door) -> None:
     [
         b'{"SecretId": "mine", "SecretId": "other"}',
         b'{"SecretId": "mine", "x": "&SecretId=other&"}',
-        b'{"SecretId": "mine", "VersionId": "&SecretId=other&"}',
+        b'{"SecretId": "mine", "VersionStage": "&SecretId=other&"}',
         b'{"SecretId": "mine", "secret_id": "other"}',
         b'{"SecretId": ["mine", "other"]}',
         b'{"SecretId": {"a": "other"}}',

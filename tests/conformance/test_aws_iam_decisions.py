@@ -991,7 +991,7 @@ def federated(lab: Lab, *policy: dict[str, Any]) -> Call:
 
 
 case("federated user within its policy", allowed=True)(lambda lab: federated(lab, allow(READ)))
-case("federated user without a policy", allowed=False)(lambda lab: federated(lab))
+case("federated user without a policy", allowed=False)(federated)
 
 
 # --- keys
