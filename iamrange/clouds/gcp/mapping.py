@@ -3,6 +3,7 @@
 - Limits are those of the provider's reference: google.subject at most 127 bytes, all mapped
   values at most 8 KB.
 - A claim that a mapping reads and the token lacks is a refusal, never an empty attribute.
+- A number or boolean keeps its type for the condition, and is text where a member names it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MAX_SUBJECT_BYTES: Final = 127
 MAX_MAPPED_BYTES: Final = 8192
 _MAX_GROUPS: Final = 400
+Attribute = str | float | list[str]
+"""What a custom attribute may hold; `float` stands for booleans and integers too (PEP 484)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,13 @@ class Mapped:
 
     subject: str = ""
     groups: tuple[str, ...] = ()
-    attributes: Mapping[str, str | list[str]] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
     refusal: Refusal | None = None
 
     def federated(self, pool: str) -> Federated:
         """Return the identity in its pool."""
         attributes = {
-            name: (value,) if isinstance(value, str) else tuple(value)
+            name: tuple(value) if isinstance(value, list) else (_as_text(value),)
             for name, value in self.attributes.items()
         }
         return Federated(pool, self.subject, self.groups, attributes)
@@ -45,7 +48,7 @@ def apply_mapping(mapping: Mapping[str, Expression], claims: Mapping[str, Any]) 
     refusal: Refusal | None = None
     subject: str = ""
     groups: tuple[str, ...] = ()
-    attributes: dict[str, str | list[str]] = {}
+    attributes: dict[str, Attribute] = {}
     for key, expression in mapping.items():
         value = expression.evaluate({"assertion": dict(claims)})
         problem = _problem(key, value)
@@ -62,7 +65,7 @@ def apply_mapping(mapping: Mapping[str, Expression], claims: Mapping[str, Any]) 
     mapped_bytes = sum(
         len(text.encode())
         for value in (subject, list(groups), *attributes.values())
-        for text in ([value] if isinstance(value, str) else value)
+        for text in (value if isinstance(value, list) else [_as_text(value)])
     )
     if refusal is None and mapped_bytes > MAX_MAPPED_BYTES:
         refusal = Refusal(
@@ -98,10 +101,17 @@ def _problem(key: str, value: object) -> Refusal | None:
         if key == "google.groups" and len(value) > _MAX_GROUPS:
             return Refusal("too-many-groups", "The mapped attribute google.groups is too long.")
         return None
-    if isinstance(value, str) and key != "google.groups":
+    if isinstance(value, str | bool | int | float) and key != "google.groups":
         return None
-    wanted = "a list of strings" if key == "google.groups" else "a string or a list of strings"
+    wanted = "a list of strings" if key == "google.groups" else "a scalar or a list of strings"
     return Refusal("mapping-wrong-type", f"The mapped attribute {key} must be {wanted}.")
+
+
+def _as_text(value: str | float) -> str:
+    """Return a scalar as CEL's `string` shows it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _subject_problem(value: object) -> Refusal | None:
