@@ -19,6 +19,7 @@ from iamrange.clouds.gcp.authorize import (
     Target,
     answer,
     combine,
+    unevaluated,
     v2_permission,
 )
 from iamrange.clouds.gcp.principals import Caller
@@ -91,6 +92,13 @@ def test_a_denial_whose_condition_has_no_value_still_denies(
     layers = _ask(Level("project", (GRANT,), (policy,)))
     assert (combine(layers)[0] is Outcome.DENY) == denied
     assert layers[1].effect is Effect.ALLOW
+
+
+def test_a_condition_without_a_value_is_listed_and_a_false_one_is_not() -> None:
+    bindings = tuple(replace(GRANT, condition=c) for c in (TRUE, FALSE, BROKEN))
+    target = Target("s", "t", "v", (Level("secret", bindings),))
+    question = Question(CALLER, READ, target, 1_800_000_000)
+    assert unevaluated(question, ROLES.get) == ("secret: roles/reader: request.absent == 1",)
 
 
 def test_a_near_miss_names_the_member_that_it_turned_on() -> None:

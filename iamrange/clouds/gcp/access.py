@@ -52,6 +52,7 @@ class Access:
             authorize.combine,
             {"policy_resource": target.levels[0].resource},
             _project_of_target(target),
+            authorize.unevaluated(question, self.state.role_permissions),
         )
         if outcome is Outcome.DENY:
             raise denied(permission, target.name, message)
@@ -72,6 +73,7 @@ class Access:
         combine: Callable[[tuple[LayerAnswer, ...]], tuple[Outcome, str]],
         facts: Mapping[str, str] | None = None,
         account: str = "",
+        unevaluated: tuple[str, ...] = (),
     ) -> tuple[Outcome, tuple[LayerAnswer, ...]]:
         """Combine the layers as the cloud has them, write the record, return the outcome."""
         layers = self.tamper(point, layers)
@@ -90,6 +92,7 @@ class Access:
                 source_ip=call.source_ip,
                 user_agent=call.headers.get("user-agent", ""),
                 account=account or _project_of(resource),
+                unevaluated=unevaluated,
                 facts=facts or {},
             )
         )

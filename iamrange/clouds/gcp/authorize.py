@@ -103,6 +103,20 @@ def answer(question: Question, roles: RoleBook) -> tuple[LayerAnswer, ...]:
     return (_deny_layer(question), _allow_layer(question, roles))
 
 
+def unevaluated(question: Question, roles: RoleBook) -> tuple[str, ...]:
+    """Return the conditions in question that have no value: they close, and a reader is told."""
+    found = [
+        f"{level.resource}: {binding.role}: {binding.condition.expression}"
+        for level in question.target.levels
+        for binding in level.bindings
+        if binding.condition is not None
+        and question.permission in (roles(binding.role) or ())
+        and any(member_names(member, question.caller) for member in binding.members)
+        and isinstance(_holds(binding.condition, question), Failed)
+    ]
+    return tuple(found)
+
+
 def combine(layers: Sequence[LayerAnswer]) -> tuple[Outcome, str]:
     """Return the outcome: no layer may refuse, and one must allow."""
     for layer in layers:
