@@ -411,3 +411,23 @@ def test_up_destroy_and_up_again_works_on_names_that_google_keeps(
     for _ in range(2):
         assert set(stack.up().changed.values()) == {"create"}
         assert set(stack.destroy().changed.values()) == {"delete"}
+
+
+def test_a_secret_input_of_a_half_created_resource_is_in_no_state(
+    engine: Callable[..., Answer],
+) -> None:
+    def program() -> None:
+        broken = aws.iam.RoleInlinePolicyArgs(name="own", policy="{}")
+        hidden = pulumi.Output.secret("hunter2hunter2")
+        role(name="role", description=hidden, inline_policies=[broken])
+
+    stack = engine(program)
+    for run in (stack.up, stack.up, stack.refresh):
+        try:
+            run()
+        except CommandError as error:
+            assert "hunter2hunter2" not in str(error)  # noqa: PT017 - both outcomes are looked at
+        assert stack.state()["role"]["id"]
+        paths = [path for path in stack.folder.rglob("*") if path.is_file()]
+        leaks = [path.name for path in paths if b"hunter2hunter2" in path.read_bytes()]
+        assert leaks == []
