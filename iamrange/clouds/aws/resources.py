@@ -118,7 +118,8 @@ class MotoResources:
         if backend is None:
             return None
         if name.startswith("alias/"):
-            name = next((k.id for k in backend.keys.values() if name in k.aliases), "")
+            # AWS's own keys come into being when they are first asked for.
+            name = backend.get_key_id_from_alias(name) or ""
         key = backend.keys.get(name)
         return _key(backend, key, account) if key is not None else None
 

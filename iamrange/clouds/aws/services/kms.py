@@ -231,7 +231,8 @@ class KmsPlanner:
 
     def _absent(self, request: AwsRequest, named: str, code: str) -> Plan:
         start = f"arn:aws:kms:{request.region}:{request.account}:"
-        arn = named if split(named) or named == "*" else f"{start}key/{named}"
+        place = named if named.startswith("alias/") else f"key/{named}"
+        arn = named if split(named) or named == "*" else f"{start}{place}"
         found = split(arn)
         check = Check(
             action=f"kms:{request.operation}",
