@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.controls import control_named
-from iamrange.engine.run import Engine
+from iamrange.engine.run import Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
 from iamrange.range.agents import Enrolment
 from iamrange.range.canaries import canaries_for, planting
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from iamrange.core.scenario import Asset, Part
     from iamrange.engine.events import Progress, Step
-    from iamrange.engine.program_host import ProgramHost
     from iamrange.range.processes import Child
 
 STACK_FOLDER = "stack"
@@ -51,7 +50,7 @@ class Tools:
 
     zygote: Zygote
     cli: Path
-    program: ProgramHost
+    program: ProgramHosts
     project: Path
     stack: str
     run_id: str
@@ -62,9 +61,11 @@ class Tools:
         """End all that threads of this run have in flight, and let nothing more begin."""
         self.cancelled.set()
         self.zygote.stop()
-        for engine in tuple(self.engines):
+        running = tuple(self.engines)
+        for engine in running:
             engine.interrupt()
-        self.program.close()
+        for engine in running:  # asked once more, the engine waits for nothing
+            engine.interrupt()
 
 
 @dataclass(slots=True)

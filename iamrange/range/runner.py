@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 from iamrange.core.controls import CONTROLS, Control, Invariant, UnknownNameError
 from iamrange.core.result import Cell, RunResult, ScenarioResult
 from iamrange.engine.prepare import prepare
-from iamrange.engine.program_host import ProgramHost
 from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import GUARDS, Entry, chosen
 from iamrange.range.deployment import Deployment, Tools
 from iamrange.range.lab import Lab
 from iamrange.range.processes import Zygote
+from iamrange.range.programs import ZygotePrograms
 from iamrange.range.sweep import sweep
 
 if TYPE_CHECKING:
@@ -34,20 +34,6 @@ if TYPE_CHECKING:
     from iamrange.engine.events import Step
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM_PRELOAD = (
-    "pulumi",
-    "pulumi_aws",
-    "pulumi_aws.dynamodb",
-    "pulumi_aws.iam",
-    "pulumi_aws.organizations",
-    "pulumi_aws.secretsmanager",
-    "pulumi_gcp",
-    "pulumi_gcp.iam",
-    "pulumi_gcp.orgpolicy",
-    "pulumi_gcp.projects",
-    "pulumi_gcp.secretmanager",
-    "pulumi_gcp.serviceaccount",
-)
 VERSIONS = ("iamrange", "pulumi", "pulumi-aws", "pulumi-gcp", "boto3", "google-auth", "moto")
 TARGETS: dict[str, str] = {"embedded": "lab"}
 """What `--target` may be: target -> stack."""
@@ -163,14 +149,11 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
         progress.step(f"swept what an earlier run had left: {', '.join(swept)}")
     cli = prepare()
     run_id = secrets.token_hex(4)
-    with contextlib.ExitStack() as ending:
-        zygote = ending.enter_context(Zygote())
-        program = ProgramHost(preload=PROGRAM_PRELOAD)
-        ending.callback(program.close)
+    with Zygote() as zygote:
         yield Tools(
             zygote=zygote,
             cli=cli.path,
-            program=program,
+            program=ZygotePrograms(zygote),
             project=options.project,
             stack=options.stack,
             run_id=run_id,

@@ -43,6 +43,15 @@ PRELOAD = (
     "iamrange.clouds.gcp.cloud",
     "pulumi",
     "pulumi.runtime",
+    "pulumi_aws.dynamodb",
+    "pulumi_aws.iam",
+    "pulumi_aws.organizations",
+    "pulumi_aws.secretsmanager",
+    "pulumi_gcp.iam",
+    "pulumi_gcp.orgpolicy",
+    "pulumi_gcp.projects",
+    "pulumi_gcp.secretmanager",
+    "pulumi_gcp.serviceaccount",
 )
 _FAILED = 70
 _MAX_MESSAGE = 4096
