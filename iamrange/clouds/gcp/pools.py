@@ -213,7 +213,8 @@ class Pools:
         action = "iam.workloadIdentityPoolProviders.write"
         outcome, decided = self._access.decide(call, GUARD, action, name, layers, _combine_guard)
         if outcome is Outcome.DENY:
-            raise problems[next(layer.layer for layer in decided if layer.refuses)]
+            refusing = next(layer.layer for layer in decided if layer.refuses)
+            raise problems.get(refusing) or invalid_argument("The provider is refused.")
         if len(made) < len(_GUARD_LAYERS) - 1:
             # a rogue let through what cannot be stored
             raise next(iter(problems.values()))

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from iamrange.core.decision import Effect, LayerAnswer
+
 World = Any  # conftest's: tests are no packages, so that it cannot be imported
 
 POOLS = "https://iam.googleapis.com/v1/projects/acme-lab/locations/global/workloadIdentityPools"
@@ -149,6 +151,29 @@ def test_fifty_custom_attributes_are_the_most(world: World, pool: World) -> None
     del mapping["attribute.a0"]
     body = {**PROVIDER, "attributeMapping": {"google.subject": "assertion.sub", **mapping}}
     assert world.rest("POST", url, body).status_code == 200
+
+
+def test_the_write_guard_tells_what_it_refused_and_a_rogue_lets_that_alone_through(
+    pool: World,
+) -> None:
+    url = f"{POOLS}/agents/providers?workloadIdentityPoolProviderId=shared"
+    shared = {**PROVIDER, "attributeCondition": "", "oidc": {"issuerUri": "https://gitlab.com"}}
+    assert pool.rest("POST", url, shared).status_code == 400
+    record = pool.last("gcp.write-guard")
+    assert [layer.layer for layer in record.layers if layer.refuses] == ["shared-issuer"]
+    pool.rogue["gcp.write-guard", "shared-issuer"] = LayerAnswer(
+        "shared-issuer", Effect.ALLOW, "skipped"
+    )
+    broken = {**shared, "attributeMapping": {"google.subject": "assertion."}}
+    assert pool.rest("POST", url, broken).status_code == 400
+    assert pool.rest("POST", url, shared).status_code == 200
+
+
+def test_a_cloud_that_denies_all_refuses_providers_in_googles_words(pool: World) -> None:
+    url = f"{POOLS}/agents/providers?workloadIdentityPoolProviderId=fine"
+    pool.rogue["gcp.write-guard", "mapping"] = LayerAnswer("mapping", Effect.DENY, "refused")
+    answer = pool.rest("POST", url, PROVIDER)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 def test_a_provider_of_aws_is_refused_and_not_stored(pool: World) -> None:
