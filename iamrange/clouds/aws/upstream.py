@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -190,6 +191,9 @@ def _answer(
         ident = request.request_id.encode()
         body = _REQUEST_ID.sub(lambda m: b"<%b>%b</%b>" % (m.group(1), ident, m.group(1)), body)
     if request.protocol == "json":
+        # AWS answers every client error of this protocol with 400; moto has a few 404s.
+        client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        status = int(HTTPStatus.BAD_REQUEST) if client_error else status
         kept = [(name, value) for name, value in kept if name.lower() != "content-type"]
         version = service_model(request.service).metadata.get("jsonVersion", "1.1")
         kept.append(("Content-Type", f"application/x-amz-json-{version}"))
