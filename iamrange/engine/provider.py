@@ -36,6 +36,8 @@ from iamrange.engine.state import merged_tags, settled, wanted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# connections of ended engines are never reported; far more than one run has instances
+_MOST_SESSIONS = 256
 _NO_TYPE = "the embedded {package} provider has no resource type {token}"
 
 
@@ -73,6 +75,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         raise AssertionError("abort returned")
 
+    def GetMapping(self, _request: Any, _context: Any) -> wire.GetMappingResponse:  # noqa: ANN401, N802 - the generated interface
+        """Answer that no other tool's configuration is mapped."""
+        return wire.GetMappingResponse()
+
+    def GetMappings(self, _request: Any, _context: Any) -> wire.GetMappingsResponse:  # noqa: ANN401, N802 - the generated interface
+        """Answer that no other tool's configuration is mapped."""
+        return wire.GetMappingsResponse()
+
     def Cancel(self, _request: Any, _context: Any) -> Empty:  # noqa: ANN401, N802 - the generated interface
         """Let what is in flight finish: every operation here is short."""
         return Empty()
@@ -101,7 +111,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         else:
             with self._lock:
+                self._sessions.pop(context.peer(), None)
                 self._sessions[context.peer()] = session
+                while len(self._sessions) > _MOST_SESSIONS:
+                    # the oldest: its engine ended long ago
+                    del self._sessions[next(iter(self._sessions))]
         return wire.ConfigureResponse(
             acceptSecrets=False, supportsPreview=True, acceptResources=False, acceptOutputs=False
         )

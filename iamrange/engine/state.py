@@ -64,6 +64,9 @@ def settled(  # noqa: PLR0913 - the reading, and all that it is compared with
             value = live[key]
         if value is not None:
             inputs[key] = state[key] = value
+        elif key in kind.exclusive:
+            # not owned by the program: a later delete must leave it alone
+            state.pop(key, None)
     for key in kind.computed:
         state[key] = live.get(key)
     for key in kind.kept:

@@ -431,3 +431,57 @@ def test_a_secret_input_of_a_half_created_resource_is_in_no_state(
         paths = [path for path in stack.folder.rglob("*") if path.is_file()]
         leaks = [path.name for path in paths if b"hunter2hunter2" in path.read_bytes()]
         assert leaks == []
+
+
+def test_an_imported_role_leaves_what_others_gave_it_alone(
+    engine: Callable[..., Answer], aws_cloud: Answer
+) -> None:
+    iam = aws_cloud.client("iam")
+    iam.create_role(RoleName="byhand", AssumeRolePolicyDocument=json.dumps(TRUST))
+    taken = pulumi.ResourceOptions(import_="byhand")
+    named = engine(
+        only(
+            lambda: aws.iam.Role(
+                "role", name="byhand", assume_role_policy=json.dumps(TRUST), opts=taken
+            )
+        )
+    )
+    assert named.up().changed == {"role": "import"}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+    }
+    iam.put_role_policy(RoleName="byhand", PolicyName="others", PolicyDocument=json.dumps(document))
+    assert named.refresh().changed == {}
+    assert named.up().changed == {}
+    with pytest.raises(CommandError, match="DeleteConflict"):
+        named.destroy()
+    assert iam.list_role_policies(RoleName="byhand")["PolicyNames"] == ["others"]
+
+
+def test_two_projects_of_a_stack_get_their_own_resources(
+    engine: Callable[..., Answer], gcp_cloud: Answer
+) -> None:
+    projects = ("iamrange-agents", "iamrange-security")
+
+    def program() -> None:
+        for project in projects:
+            options = pulumi.ResourceOptions(provider=gcp.Provider(project, project=project))
+            made = gcp.serviceaccount.Account(project, account_id="worker", opts=options)
+            gcp.projects.IAMMember(
+                f"{project}-viewer",
+                project=project,
+                role="roles/secretmanager.viewer",
+                member=made.member,
+                opts=options,
+            )
+            pulumi.export(project, made.email)
+
+    stack = engine(program)
+    emails = {project: f"worker@{project}.iam.gserviceaccount.com" for project in projects}
+    assert stack.up().outputs == emails
+    assert stack.refresh().changed == {}
+    found = gcp_cloud.call("GET", "/v1/projects/iamrange-agents/serviceAccounts")["accounts"]
+    assert [account["email"] for account in found] == [emails["iamrange-agents"]]
+    stack.destroy()
+    assert gcp_cloud.call("GET", "/v1/projects/iamrange-agents/serviceAccounts") == {}
