@@ -83,3 +83,15 @@ def unproved_controls() -> tuple[str, ...]:
     """Return the controls that no scenario would prove; a repository test holds this to none."""
     cited = {guard for entry in catalogue().values() for guard in entry.guards}
     return tuple(name for name in GUARDS if name not in cited)
+
+
+@cache
+def response_controls() -> frozenset[str]:
+    """Return the controls that only an incident brings into play.
+
+    Without one, switching them changes no resource.
+    """
+    cited = {True: set[str](), False: set[str]()}
+    for entry in catalogue().values():
+        cited[entry.scenario.incident].update(entry.guards)
+    return frozenset(cited[True] - cited[False])

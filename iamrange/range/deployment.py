@@ -17,6 +17,7 @@ from iamrange.engine.run import Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
 from iamrange.range.agents import Enrolment
 from iamrange.range.canaries import canaries_for, planting
+from iamrange.range.catalogue import response_controls
 from iamrange.range.landing import Landing, landing_of
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.stage import Stage, stage_from_outputs
@@ -226,20 +227,20 @@ def _plant(tools: Tools, orders: Mapping[str, Any]) -> None:
         )
 
 
-def _check_touched(switched: Iterable[str], changed: Iterable[Step]) -> None:
+def _check_touched(switched: frozenset[str], changed: Iterable[Step]) -> None:
     """Hold a switch to what its control declares.
 
     Raises:
-        DeploymentError: another type of resource changed, or nothing did.
+        DeploymentError: another type of resource changed, or none although no incident is needed.
     """
     controls = [control_named(name) for name in switched]
     allowed = {kind for control in controls for kind in control.touches}
     types = {step.type for step in changed if step.type != "pulumi:pulumi:Stack"}
     names = ", ".join(sorted(control.id for control in controls))
-    if controls and not types & allowed:
-        raise DeploymentError(f"switching {names}: expected a change, the program made none")
     if types - allowed:
         raise DeploymentError(
             f"switching {names}: changed {', '.join(sorted(types - allowed))}, "
             f"declared are {', '.join(sorted(allowed)) or 'none'}"
         )
+    if not types and not response_controls().issuperset(switched):
+        raise DeploymentError(f"switching {names}: expected a change, the program made none")

@@ -1,0 +1,160 @@
+"""What the stack's own config changes: a control left out, agents renamed, words misspelt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from iamrange.core.controls import CONTROLS
+from iamrange.core.verdict import Verdict
+from iamrange.range.ablation import prove_scenario
+from iamrange.range.catalogue import Entry, catalogue
+from iamrange.range.deployment import Deployment, DeploymentError
+from iamrange.range.lab import Lab
+from iamrange.range.progress import NoProgress
+from iamrange.range.runner import RunOptions, run
+from iamrange.report.terminal import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from iamrange.range.deployment import Tools
+
+    class ProjectCopies(Protocol):
+        def __call__(self, change: Callable[[dict[str, Any]], None] | None = None) -> Path: ...
+
+
+BEHIND = {
+    "aws.trust-pins-audience": "aws.provider-client-ids",
+    "aws.provider-client-ids": "aws.trust-pins-audience",
+}
+"""Controls in depth, and what still holds the attack once one is off."""
+
+
+def entry_for(control: str) -> Entry:
+    return next(entry for entry in catalogue().values() if control in entry.guards)
+
+
+@pytest.fixture(scope="module")
+def base(tools: Tools) -> Iterator[Deployment]:
+    with Deployment.create(tools) as made:
+        yield made
+
+
+@pytest.fixture
+def fork(base: Deployment) -> Iterator[Deployment]:
+    with base.fork() as made:
+        yield made
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_off_in_the_stack_fails_the_proof_and_names_the_attack(
+    fork: Deployment, control: str
+) -> None:
+    entry = entry_for(control)
+    fork.reconfigure(off={control})
+    assert fork.off == {control}
+    with Lab(fork) as lab:
+        result = prove_scenario(entry, partial(lab.attack, entry), off_in_stack=fork.off)
+    assert not result.proved
+    (failure,) = [one for one in result.failures if one.guard == control]
+    behind = BEHIND.get(control)
+    state = "now works" if behind is None else f"is now held by {behind} alone"
+    assert failure.message == f"{control} is off: {entry.id} {state}"
+    assert not failure.range_broke
+    expected = Verdict.SUCCEEDED if behind is None else Verdict.BLOCKED
+    assert result.trial.judgement.verdict is expected
+
+
+def test_a_run_with_a_control_off_in_stack_config_is_not_good(
+    state_home: Path, project_copy: ProjectCopies
+) -> None:
+    assert state_home.is_dir()
+    control = "gcp.allowed-audiences"
+    project = project_copy(lambda config: config["iamrange:controls"].update({control: False}))
+    name = entry_for(control).id
+    result = run(RunOptions(scenarios=(name,), project=project), NoProgress())
+    assert not result.proved
+    assert not result.range_broke
+    assert result.off_in_stack == (control,)
+    (failure,) = result.failures
+    assert failure.message == f"{control} is off: {name} now works"
+    assert summary(result).startswith("NOT PROVED")
+
+
+def test_a_switch_may_change_only_what_its_control_declares(
+    fork: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = "aws.trust-pins-subject"
+    narrowed = replace(CONTROLS[control], touches=frozenset({"aws:s3/bucket:Bucket"}))
+    monkeypatch.setattr("iamrange.range.deployment.control_named", lambda _name: narrowed)
+    with pytest.raises(DeploymentError, match=rf"switching {control}: .*aws:iam/role:Role"):
+        fork.reconfigure(off={control})
+
+
+SAMPLE = (
+    "key-leakage/neighbours-secret-in-gcp",
+    "key-leakage/access-key-minted",
+    "lateral-movement/impersonate-neighbours-account",
+    "lateral-movement/read-across-projects",
+    "privilege-escalation/deploy-bot-raises-itself",
+    "token-theft/oidc-token-for-another-role",
+    "token-theft/other-tenants-token-at-gcp",
+    "token-theft/sts-session-after-incident",
+)
+LONGEST = 40
+
+
+def renamed(config: dict[str, Any]) -> None:
+    """Give every agent another name: as short and as long as names may be, and swapped ones."""
+    agents = config["iamrange:agents"]
+    parts = [agent["part"] for agent in agents]
+    for number, agent in enumerate(agents):
+        names = (f"x{number}", f"{'very-' * 8}"[: LONGEST - 1] + str(number), parts[number - 1])
+        agent["name"] = names[number % 3]
+    assert len({agent["name"] for agent in agents}) == len(agents)
+    assert all(agent["name"] != agent["part"] for agent in agents)
+
+
+def test_the_sample_has_every_family_and_both_clouds() -> None:
+    assert {name.partition("/")[0] for name in SAMPLE} == {
+        name.partition("/")[0] for name in catalogue()
+    }
+    assert {str(CONTROLS[catalogue()[name].guards[0]].layer) for name in SAMPLE} == {"aws", "gcp"}
+
+
+@pytest.fixture(scope="module")
+def verdicts(base: Deployment) -> Mapping[str, Any]:
+    """Return how attacks end under the agents' committed names."""
+    with Lab(base) as lab:
+        return {name: told(lab, catalogue()[name]) for name in SAMPLE}
+
+
+def told(lab: Lab, entry: Entry) -> tuple[Any, ...]:
+    held = lab.attack(entry, frozenset())
+    opened = lab.attack(entry, frozenset(entry.guards))
+    return (
+        held.judgement.verdict,
+        held.judgement.guards,
+        held.work_went_on,
+        opened.judgement.verdict,
+    )
+
+
+def test_renaming_every_agent_changes_no_verdict(
+    tools: Tools, project_copy: ProjectCopies, verdicts: Mapping[str, Any]
+) -> None:
+    elsewhere = replace(tools, project=project_copy(renamed))
+    with Deployment.create(elsewhere) as other, Lab(other) as lab:
+        assert all(facts["name"] != part for part, facts in other.stage.agents.items())
+        found = {name: told(lab, catalogue()[name]) for name in SAMPLE}
+    assert found == verdicts
+    for name, (held, guards, work, opened) in found.items():
+        assert held is Verdict.BLOCKED, name
+        assert set(guards) & set(catalogue()[name].guards), name
+        assert work, name
+        assert opened is Verdict.SUCCEEDED, name
