@@ -1014,6 +1014,19 @@ def _(lab: Lab) -> Call:
     return reads(who, secret)
 
 
+@case("deleted user", allowed=False)
+def _(lab: Lab) -> Call:
+    who, secret = lab.user(EVERYTHING), lab.secret()
+    reads(who, secret)()
+    lab.admin.iam.delete_user_policy(UserName=who.name, PolicyName="p")
+    lab.admin.iam.delete_user(UserName=who.name)
+    lab.admin.iam.create_user(UserName=who.name)
+    lab.admin.iam.put_user_policy(
+        UserName=who.name, PolicyName="p", PolicyDocument=document(EVERYTHING)
+    )
+    return reads(who, secret)
+
+
 @case("unknown access key", allowed=False)
 def _(lab: Lab) -> Call:
     keys = {"aws_access_key_id": "AKIAAAAAAAAAAAAAAAAA", "aws_secret_access_key": "x" * 40}

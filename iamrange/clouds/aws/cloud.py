@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 import uuid
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
@@ -163,9 +164,9 @@ class AwsCloud:
             return error_response("s3", "rest-xml", target, request_id)
         try:
             answer = await self._answer(target, http, request_id)
-        except Exception:  # noqa: BLE001 - whatever broke, the client gets AWS's 500
+        except Exception as error:  # noqa: BLE001 - whatever broke, the client gets AWS's 500
             # The range broke: the record and the log say so, the client sees AWS's 500.
-            _LOG.exception("request %s to %s failed", request_id, target.service)
+            _LOG.error("request %s to %s failed: %s", request_id, target.service, _where(error))
             self._record_error(target, http, request_id)
             message = "An internal error has occurred"
             answer = refusal("internal", target.service, target.protocol, message)
@@ -267,6 +268,13 @@ class AwsCloud:
                 user_agent=http.header("user-agent") or "",
             )
         )
+
+
+def _where(error: BaseException) -> str:
+    """Say what was raised and where, without any exception's own message."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    cause = f"\nfrom {_where(error.__cause__)}" if error.__cause__ is not None else ""
+    return f"{type(error).__name__}\n{frames}{cause}"
 
 
 def _written(request: AwsRequest, answer: AwsResponse | AwsError) -> HttpResponse | AwsError:
