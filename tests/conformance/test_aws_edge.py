@@ -523,8 +523,10 @@ def test_secrets_do_not_show_in_records(door: Door) -> None:
 def test_range_that_breaks_answers_500_and_says_so_without_a_secret(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    quoted = "value of mine"
+
     def broken(*_: Any, **__: Any) -> None:
-        raise RuntimeError(" ".join(("value", "of", "mine")))
+        raise RuntimeError(quoted)
 
     monkeypatch.setattr("iamrange.clouds.aws.upstream.canonical", broken)
     for service, code in (("secretsmanager", "InternalFailure"), ("s3", "InternalError")):
@@ -533,7 +535,7 @@ def test_range_that_breaks_answers_500_and_says_so_without_a_secret(
         assert refused(lambda name=service: CALLS[name](door.client(name))) == (code, 500)
         assert door.records[-1].reason == "error"
         assert "RuntimeError" in caplog.text
-        assert "value of mine" not in caplog.text
+        assert quoted not in caplog.text
 
 
 def test_names_in_other_scripts_are_answered(door: Door) -> None:
