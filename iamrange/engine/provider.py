@@ -144,9 +144,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Check and complete a resource's inputs."""
         try:
             inputs, problems = checked_inputs(self._package, _type_of(request), request)
-        except PropertyError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            raise
+        except Exception as error:  # noqa: BLE001 - shown to the user, by kind
+            self._abort(error, context)
         failures = [wire.CheckFailure(property=p.property, reason=p.reason) for p in problems]
         return wire.CheckResponse(inputs=encode(inputs), failures=failures)
 
@@ -356,7 +355,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         raise AssertionError("abort returned")
 
     def _described(self, error: Exception) -> tuple[grpc.StatusCode, str]:
-        if isinstance(error, ProviderError | ConfigurationError):
+        if isinstance(error, ProviderError | ConfigurationError | PropertyError):
             return grpc.StatusCode.FAILED_PRECONDITION, str(error)
         known = self._package.describe(error)
         if known is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from iamrange.engine.aws_types.package import TYPES as AWS_TYPES
 from iamrange.engine.aws_types.package import aws_package
+from iamrange.engine.diff import changed_inputs
 from iamrange.engine.documents import json_document, policy_document, trimmed, unordered
 from iamrange.engine.gcp_types.package import TYPES as GCP_TYPES
 from iamrange.engine.gcp_types.package import gcp_package
@@ -64,6 +65,24 @@ def test_a_value_that_holds_an_unknown_differs_from_every_known_one(token: str) 
     for key in kind.canonical:
         for value in (UNKNOWN, [UNKNOWN], {"a": UNKNOWN}):
             assert kind.value({key: value}, key) == value
+
+
+@pytest.mark.parametrize("token", sorted(TYPES))
+def test_inputs_that_are_not_known_yet_are_no_problem_and_no_crash(token: str) -> None:
+    kind, schema = TYPES[token], type_schema(token)
+    assert schema is not None
+    known = dict.fromkeys(kind.inputs, "known")
+    for unknown in (UNKNOWN, [UNKNOWN], [{"name": UNKNOWN}], {"auto": UNKNOWN}):
+        inputs = dict.fromkeys(kind.inputs, unknown)
+        if kind.problems is not None and unknown is UNKNOWN:
+            one_of = {"secretBinary"} if token.endswith(":SecretVersion") else set()
+            one_of |= {"contentBase64", "source"} if token.endswith(":BucketObjectv2") else set()
+            assert kind.problems({k: v for k, v in inputs.items() if k not in one_of}) == []
+        elif kind.problems is not None:
+            kind.problems(inputs)
+        assert changed_inputs(kind, known, inputs) == kind.inputs
+        if kind.also_force_new is not None:
+            assert kind.also_force_new(known, inputs) == frozenset()
 
 
 CASES: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iamrange.engine.aws_types.missing import missing_is_fine, none_if_missing
 from iamrange.engine.aws_types.tags import TAG_OUTPUTS, TAGGING, retag, tag_list, tag_map
 from iamrange.engine.documents import json_document, trimmed, unordered
+from iamrange.engine.properties import has_unknown
 from iamrange.engine.resource import (
     Change,
     Created,
@@ -192,7 +193,10 @@ def _table_problems(inputs: Properties) -> list[tuple[str, str]]:
     if inputs.get("billingMode", _PROVISIONED) == _PROVISIONED:
         missing = [k for k in ("readCapacity", "writeCapacity") if k not in inputs]
         found += [(key, "required when billingMode is PROVISIONED") for key in missing]
-    named = {a.get("name") for a in inputs.get("attributes") or [] if isinstance(a, dict)}
+    attributes = inputs.get("attributes") or []
+    if has_unknown(attributes):
+        return found
+    named = {attribute.get("name") for attribute in attributes}
     for key in ("hashKey", "rangeKey"):
         if isinstance(inputs.get(key), str) and inputs[key] not in named:
             found.append((key, f"attributes has no {inputs[key]!r}"))

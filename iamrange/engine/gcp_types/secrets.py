@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.documents import unordered
 from iamrange.engine.gcp_types.missing import missing_is_fine, none_if_missing
+from iamrange.engine.properties import has_unknown
 from iamrange.engine.resource import (
     Created,
     Naming,
@@ -91,7 +92,7 @@ def _places(replication: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def _secret_problems(inputs: Properties) -> list[tuple[str, str]]:
     replication = inputs["replication"]
-    if not isinstance(replication, dict):
+    if has_unknown(replication):
         return []
     if len(replication) != 1:
         return [("replication", "exactly one of auto and userManaged is required")]

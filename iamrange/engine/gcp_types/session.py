@@ -82,7 +82,11 @@ class GcpSession:
             self._endpoint.url.rstrip("/") + path,
             json=body,
             params=query,
-            headers={"authorization": f"Bearer {self.token(_project_of(path))}"},
+            # a connection that idles may be closed by the server just when it is used again
+            headers={
+                "authorization": f"Bearer {self.token(_project_of(path))}",
+                "connection": "close",
+            },
             timeout=_TIMEOUT,
             allow_redirects=False,
         )

@@ -104,6 +104,11 @@ class Engine:
         for key, value in values.items():
             self.stack.set_config(key.replace("_", ":", 1), automation.ConfigValue(value))
 
+    def attach(self, debug_providers: str) -> None:
+        """Use other providers from here on."""
+        old = self.stack.workspace.env_vars
+        self.stack.workspace.env_vars = {**old, "PULUMI_DEBUG_PROVIDERS": debug_providers}
+
     def run_program(self, program: Callable[[], None]) -> None:
         self.stack.workspace.program = program
 

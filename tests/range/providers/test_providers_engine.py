@@ -11,6 +11,8 @@ import pulumi_gcp as gcp
 import pytest
 from pulumi.automation import CommandError
 
+from iamrange.engine.server import AwsEndpoint, ProviderEndpoints, serve
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -485,3 +487,19 @@ def test_two_projects_of_a_stack_get_their_own_resources(
     assert [account["email"] for account in found] == [emails["iamrange-agents"]]
     stack.destroy()
     assert gcp_cloud.call("GET", "/v1/projects/iamrange-agents/serviceAccounts") == {}
+
+
+def test_the_endpoint_comes_from_the_provider_s_process_and_never_from_the_state(
+    engine: Callable[..., Answer], aws_cloud: Answer, request: pytest.FixtureRequest
+) -> None:
+    stack = engine(only(role))
+    stack.up()
+    state = json.dumps(stack.state())
+    assert aws_cloud.url.rpartition(":")[2] not in state
+    assert aws_cloud.accounts[MANAGEMENT].access_key_id not in state
+    nowhere = AwsEndpoint("http://127.0.0.1:9", aws_cloud.accounts, management=MANAGEMENT)
+    running = serve(ProviderEndpoints(aws=nowhere))
+    request.addfinalizer(running.stop)
+    stack.attach(running.debug_providers)
+    with pytest.raises(CommandError, match="EndpointConnectionError: .*http://127.0.0.1:9/"):
+        stack.refresh()
