@@ -501,5 +501,5 @@ def test_the_endpoint_comes_from_the_provider_s_process_and_never_from_the_state
     running = serve(ProviderEndpoints(aws=nowhere))
     request.addfinalizer(running.stop)
     stack.attach(running.debug_providers)
-    with pytest.raises(CommandError, match="EndpointConnectionError: .*http://127.0.0.1:9/"):
+    with pytest.raises(CommandError, match=r"EndpointConnectionError: .*http://127\.0\.0\.1:9/"):
         stack.refresh()
