@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +84,6 @@ class MotoIamStore:
         user = backend.users[name]
         user.policies["AdministratorAccess"] = ADMINISTRATOR
         key = backend.create_access_key(name)
-        # The emulator's generator is no source of secrets.
-        key.secret_access_key = secrets.token_urlsafe(30)
         return key.access_key_id, key.secret_access_key
 
     def create_access_role(self, account: str, name: str, trusted: str) -> None:

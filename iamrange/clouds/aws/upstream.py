@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import os
 import re
+import secrets
+import string
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
@@ -20,6 +22,7 @@ os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 # Accounts are chosen call by call, not by the environment.
 os.environ.pop("MOTO_ACCOUNT_ID", None)
 
+import moto.iam.models
 from moto.core.base_backend import BackendDict
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import create_backend_app
@@ -67,6 +70,8 @@ class Upstream(Protocol):
 
 
 _BACKENDS = {"lambda": "awslambda"}
+_ALPHANUMERIC = string.ascii_letters + string.digits + "+/"
+_ID_ALPHABET = string.ascii_uppercase + "234567"
 _ANSWERS_DROPPED = frozenset(
     [
         "x-amzn-requestid",
@@ -87,10 +92,7 @@ class EmbeddedMoto:
     def __init__(self) -> None:
         """Start with an empty store."""
         BackendDict.reset()
-        # moto judges bucket policies by itself, without conditions and principals: it would
-        # refuse what the authorizer allowed. The decision is made once, before the store.
-        bucket: Any = FakeBucket
-        bucket.get_permission = _always_permitted
+        _mend()
         self._apps: dict[str, Any] = {}
 
     def call(
@@ -175,6 +177,27 @@ class EmbeddedMoto:
                 name.upper().replace("-", "_"): name for name in sent.headers if "_" in name
             },
         }
+
+
+def _mend() -> None:
+    """Put right what moto does otherwise than AWS, and what would let it decide or be guessed."""
+    # moto judges bucket policies by itself, without conditions and principals: it would
+    # refuse what the authorizer allowed. The decision is made once, before the store.
+    bucket: Any = FakeBucket
+    bucket.get_permission = _always_permitted
+    models: Any = moto.iam.models
+    # Secrets come from the system, so that the forks of one world do not share their sequence;
+    # users' ids look as AWS's do (`AIDA...`), because `aws:userid` conditions name them.
+    models.random_alphanumeric = _random_text
+    models.random_resource_id = _random_id
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(length))
+
+
+def _random_id(size: int = 20) -> str:
+    return "AIDA" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(max(size, 20) - 4))
 
 
 def _always_permitted(_self: object, _action: str, _resource: str) -> PermissionResult:
