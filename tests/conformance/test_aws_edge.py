@@ -485,6 +485,20 @@ def test_body_over_the_limit_is_refused(door: Door) -> None:
     assert status == 413
 
 
+def test_odd_header_values_are_answered(door: Door) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    given: dict[str, Any] = {"x_amz_content_sha256": digest, "x_amz_meta_a": "caf\u00e9"}
+    signed = door.signed("s3", b"x", method="PUT", path="/own-bucket/odd", **given)
+    status, _, _ = door.send("PUT", "/own-bucket/odd", signed, b"x")
+    assert status in (200, 403)
+    path = "/own-bucket/odd?response-content-disposition=a%0D%0AX-Split%3A%201"
+    given = {"x_amz_content_sha256": EMPTY_HASH}
+    signed = door.signed("s3", b"", method="GET", path=path, **given)
+    status, _, headers = door.send("GET", path, signed)
+    assert status == 400
+    assert "x-split" not in headers
+
+
 def test_answer_and_record_carry_one_request_id(door: Door) -> None:
     for service, call in CALLS.items():
         door.records.clear()

@@ -146,7 +146,10 @@ class AwsCloud:
         request_id = str(uuid.uuid4())
         http = await _read(scope, receive)
         response = await self.respond(http, request_id)
-        headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in response.headers]
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+            for name, value in response.headers
+        ]
         if not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -38,6 +38,7 @@ PROTOCOL_PARSERS: Any = moto.core.parse.PROTOCOL_PARSERS
 
 MAX_DEPTH = 64
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ONCE = frozenset({"host", "content-type", "content-length", "content-encoding", "date", "range"})
 
 # Where the name in a credential scope is not the folder of the service's model.
@@ -339,6 +340,8 @@ def _parse_rest(target: Target, http: HttpRequest) -> Operation | AwsError:
     pairs = parse_qsl(http.query, keep_blank_values=True, errors="strict")
     if len({name for name, _ in pairs}) != len(pairs) and target.service == "s3":
         return _malformed(target, "a query parameter is given more than once")
+    if any(name.startswith("response-") and _CONTROL.search(value) for name, value in pairs):
+        return _malformed(target, "a header of the answer may hold no control characters")
     unquote_to_bytes(path).decode("utf-8")
     view = environ(http, path)
     view["HTTP_HOST"] = "localhost"
