@@ -12,6 +12,8 @@ from iamrange.engine.aws_types import (
     iam_role,
     iam_user,
     kms,
+    organization_accounts,
+    organization_policies,
     organizations,
     s3,
     s3_object,
@@ -36,6 +38,8 @@ TYPES: Final[tuple[ResourceType[AwsSession], ...]] = (
     *kms.TYPES,
     *dynamodb.TYPES,
     *organizations.TYPES,
+    *organization_accounts.TYPES,
+    *organization_policies.TYPES,
 )
 
 _OWN = "the embedded provider takes {} from its own process; leave it out of this stack"

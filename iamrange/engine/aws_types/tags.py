@@ -38,3 +38,17 @@ def retag(
     added = [{"Key": k, "Value": v} for k, v in new.items() if old.get(k) != v]
     if added:
         tag(added)
+
+
+def organization_tags(client: Any, identifier: str) -> dict[str, str]:  # noqa: ANN401 - a boto3 client
+    """Return the tags of a thing of AWS Organizations."""
+    return tag_map(client.list_tags_for_resource(ResourceId=identifier).get("Tags"))
+
+
+def retag_in_organization(client: Any, change: Change) -> None:  # noqa: ANN401 - a boto3 client
+    """Bring the tags of a thing of AWS Organizations to the wanted ones."""
+    retag(
+        change,
+        lambda tags: client.tag_resource(ResourceId=change.identifier, Tags=tags),
+        lambda keys: client.untag_resource(ResourceId=change.identifier, TagKeys=keys),
+    )
