@@ -134,7 +134,7 @@ class Engine:
     def state(self) -> dict[str, Any]:
         deployment = self.stack.export_stack().deployment
         assert deployment is not None
-        return {item["urn"].rsplit("::", 1)[-1]: item for item in deployment["resources"]}
+        return {item["urn"].rsplit("::", 1)[-1]: item for item in deployment.get("resources", [])}
 
 
 @dataclass(frozen=True)

@@ -503,3 +503,32 @@ def test_the_endpoint_comes_from_the_provider_s_process_and_never_from_the_state
     stack.attach(running.debug_providers)
     with pytest.raises(CommandError, match=r"EndpointConnectionError: .*http://127\.0\.0\.1:9/"):
         stack.refresh()
+
+
+def test_an_account_made_in_the_same_run_can_be_provisioned_at_once(
+    engine: Callable[..., Answer],
+) -> None:
+    def program() -> None:
+        account = aws.organizations.Account(
+            "account",
+            name="fresh",
+            email="fresh@example.com",
+            role_name=ACCESS_ROLE,
+            close_on_deletion=True,
+        )
+        arn = account.id.apply(lambda number: f"arn:aws:iam::{number}:role/{ACCESS_ROLE}")
+        inside = aws.Provider(
+            "inside",
+            region="us-east-1",
+            assume_roles=[aws.ProviderAssumeRoleArgs(role_arn=arn)],
+        )
+        made = role(opts=pulumi.ResourceOptions(provider=inside))
+        pulumi.export("same", pulumi.Output.all(made.arn, account.id))
+
+    stack = engine(program)
+    assert stack.preview().changed == {"account": "create", "role": "create"}
+    arn, number = stack.up().outputs["same"]
+    assert arn.startswith(f"arn:aws:iam::{number}:role/role-")
+    assert stack.up().changed == {}
+    stack.destroy()
+    assert stack.state() == {}
