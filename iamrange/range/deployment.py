@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.controls import control_named
-from iamrange.engine.run import Engine, ProgramHosts
+from iamrange.engine.run import THROWAWAY, Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
 from iamrange.range.agents import Enrolment
 from iamrange.range.canaries import canaries_for, planting
@@ -171,7 +171,7 @@ class Deployment:
         """
         off = frozenset(off)
         switched = off ^ self.off
-        self.engine = self.engine.copy_to(self.world.folder / STACK_FOLDER, {})
+        self.engine = self.engine.copy_to(self.world.folder / STACK_FOLDER, THROWAWAY)
         self.engine.set_config({"iamrange:controls": dict.fromkeys(sorted(off), False)})
         if incidents is not None:
             self.engine.set_config({"iamrange:incidents": dict(incidents)})

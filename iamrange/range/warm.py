@@ -1,20 +1,40 @@
-"""What every actor would load anew, loaded once: imported by the zygote before it forks.
+"""What every fork would load anew, loaded once: imported by the zygote before it forks.
 
 - Unmodified SDKs, warmed through their own interfaces: the models of the services that the
-  scenarios call, and the REST client's classes.
+  scenarios call, and the resource classes that the program and the providers use.
 """
 
 from __future__ import annotations
+
+import importlib
 
 from scenarios.workloads import LOADER
 
 SERVICES = ("dynamodb", "iam", "secretsmanager", "sts")
 PARTS = ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
 SHARED = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
+RESOURCES = (
+    ("pulumi_aws", "dynamodb", "Table"),
+    ("pulumi_aws", "iam", "Role"),
+    ("pulumi_aws", "organizations", "Policy"),
+    ("pulumi_aws", "secretsmanager", "Secret"),
+    ("pulumi_gcp", "iam", "WorkloadIdentityPool"),
+    ("pulumi_gcp", "orgpolicy", "Policy"),
+    ("pulumi_gcp", "projects", "IAMMember"),
+    ("pulumi_gcp", "secretmanager", "Secret"),
+    ("pulumi_gcp", "serviceaccount", "Account"),
+)
+"""Package, module, and a class of it: these modules load when a class is first asked for."""
 
 
 def warm() -> None:
-    """Load the models into the one loader that sessions of this process share."""
+    """Load the resource classes, and the models into the loader that sessions here share.
+
+    Raises:
+        AttributeError, LookupError: an SDK lacks something that the range uses.
+    """
+    for package, module, resource in RESOURCES:
+        getattr(getattr(importlib.import_module(package), module), resource)
     for name in SHARED:
         LOADER.load_data_with_path(name)
         LOADER.load_data(name)

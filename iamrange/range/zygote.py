@@ -36,6 +36,8 @@ PRELOAD = (
     "requests",
     "uvicorn.protocols.http.httptools_impl",
     "iamrange.identity.agent",
+    "iamrange.engine.language_server",
+    "iamrange.engine.server",
     "iamrange.range.actor",
     "iamrange.range.host",
     "iamrange.range.warm",
@@ -43,15 +45,6 @@ PRELOAD = (
     "iamrange.clouds.gcp.cloud",
     "pulumi",
     "pulumi.runtime",
-    "pulumi_aws.dynamodb",
-    "pulumi_aws.iam",
-    "pulumi_aws.organizations",
-    "pulumi_aws.secretsmanager",
-    "pulumi_gcp.iam",
-    "pulumi_gcp.orgpolicy",
-    "pulumi_gcp.projects",
-    "pulumi_gcp.secretmanager",
-    "pulumi_gcp.serviceaccount",
 )
 _FAILED = 70
 _MAX_MESSAGE = 4096
