@@ -47,6 +47,10 @@ class FootholdError(Exception):
     """The victim's legitimate work did not go well, so there is nothing to take."""
 
 
+class WorkBrokeError(ProcessError):
+    """An agent's work was neither done nor refused: that says nothing about any control."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Footing:
     """What a victim left behind, and when."""
@@ -290,6 +294,9 @@ def do_work(
     """Have an agent do its work; return how it went and what then lies in its memory.
 
     It went well only if the nonce that it read is the value planted for this run.
+
+    Raises:
+        WorkBrokeError: it was neither done nor refused.
     """
     expected = world.canaries[Asset(workload.asset_kind, part)]
     answer = run_actor(
@@ -305,8 +312,9 @@ def do_work(
         return Legitimate(part=part, when=when, ok=True), answer["memory"]
     if "nonce" in answer:
         return Legitimate(part=part, when=when, ok=False, detail="read another value"), {}
-    detail = answer.get("refused") or answer.get("broke") or "no answer"
-    return Legitimate(part=part, when=when, ok=False, detail=detail), {}
+    if "refused" not in answer:
+        raise WorkBrokeError(f"work of {part}, {when} the attack: {answer.get('broke')}")
+    return Legitimate(part=part, when=when, ok=False, detail=answer["refused"]), {}
 
 
 def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
@@ -348,7 +356,11 @@ _numbers = itertools.count(1)
 def run_actor(
     world: Deployment, function: str, spec: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Run one actor in a process and a folder of its own; return its report."""
+    """Run one actor in a process and a folder of its own; return its report.
+
+    Raises:
+        WorldBrokenError: it broke, and so did the world.
+    """
     folder = world.world.folder / "actors" / f"{next(_numbers)}-{function}"
     folder.mkdir(parents=True)
     child = world.tools.zygote.spawn(
@@ -370,6 +382,7 @@ def run_actor(
         answer: dict[str, Any] = child.receive(ACTOR_SECONDS)
         child.wait(ACTOR_SECONDS)
     except ProcessError as error:
-        world.world.check()
-        return {"broke": f"the {function} process: {error}"}
+        answer = {"broke": f"the {function} process: {error}"}
+    if "broke" in answer:
+        world.world.check()  # the world's own end explains it better
     return answer

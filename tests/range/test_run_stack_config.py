@@ -19,7 +19,7 @@ from iamrange.range.runner import RunOptions, run
 from iamrange.report.terminal import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from iamrange.range.deployment import Tools
@@ -98,13 +98,10 @@ def test_a_switch_may_change_only_what_its_control_declares(
 
 SAMPLE = (
     "key-leakage/neighbours-secret-in-gcp",
-    "key-leakage/access-key-minted",
-    "lateral-movement/impersonate-neighbours-account",
     "lateral-movement/read-across-projects",
     "privilege-escalation/deploy-bot-raises-itself",
     "token-theft/oidc-token-for-another-role",
     "token-theft/other-tenants-token-at-gcp",
-    "token-theft/sts-session-after-incident",
 )
 LONGEST = 40
 
@@ -127,34 +124,15 @@ def test_the_sample_has_every_family_and_both_clouds() -> None:
     assert {str(CONTROLS[catalogue()[name].guards[0]].layer) for name in SAMPLE} == {"aws", "gcp"}
 
 
-@pytest.fixture(scope="module")
-def verdicts(base: Deployment) -> Mapping[str, Any]:
-    """Return how attacks end under the agents' committed names."""
-    with Lab(base) as lab:
-        return {name: told(lab, catalogue()[name]) for name in SAMPLE}
-
-
-def told(lab: Lab, entry: Entry) -> tuple[Any, ...]:
-    held = lab.attack(entry, frozenset())
-    opened = lab.attack(entry, frozenset(entry.guards))
-    return (
-        held.judgement.verdict,
-        held.judgement.guards,
-        held.work_went_on,
-        opened.judgement.verdict,
-    )
-
-
-def test_renaming_every_agent_changes_no_verdict(
-    tools: Tools, project_copy: ProjectCopies, verdicts: Mapping[str, Any]
-) -> None:
+def test_renaming_every_agent_changes_no_verdict(tools: Tools, project_copy: ProjectCopies) -> None:
     elsewhere = replace(tools, project=project_copy(renamed))
     with Deployment.create(elsewhere) as other, Lab(other) as lab:
         assert all(facts["name"] != part for part, facts in other.stage.agents.items())
-        found = {name: told(lab, catalogue()[name]) for name in SAMPLE}
-    assert found == verdicts
-    for name, (held, guards, work, opened) in found.items():
-        assert held is Verdict.BLOCKED, name
-        assert set(guards) & set(catalogue()[name].guards), name
-        assert work, name
-        assert opened is Verdict.SUCCEEDED, name
+        for name in SAMPLE:
+            entry = catalogue()[name]
+            held = lab.attack(entry, frozenset())
+            assert held.judgement.verdict is Verdict.BLOCKED, (name, held.judgement)
+            assert set(entry.guards) & set(held.judgement.guards), (name, held.judgement)
+            assert held.work_went_on, (name, held.legitimate)
+            opened = lab.attack(entry, frozenset(entry.guards))
+            assert opened.judgement.verdict is Verdict.SUCCEEDED, (name, opened.judgement)
