@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.runtime.proto import provider_pb2 as wire
 
-from iamrange.engine.properties import decode, has_unknown
+from iamrange.engine.properties import UNKNOWN, decode, has_unknown
 from iamrange.engine.schema import Problem, type_schema
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iamrange.engine.resource import Naming, ResourceType
 
 _SUFFIX_LENGTH = 7
+_LONG_SUFFIX = 26
 
 
 def checked_inputs(
@@ -36,6 +37,9 @@ def checked_inputs(
     ]
     if kind.problems is not None and not problems:
         problems += [Problem(key, reason) for key, reason in kind.problems(inputs)]
+    naming = kind.naming
+    if naming is not None and naming.prefix in inputs and naming.input in inputs:
+        problems.append(Problem(naming.input, f"only one of it and {naming.prefix} may be given"))
     if kind.naming is not None and kind.naming.input not in inputs:
         problem = _name(kind, kind.naming, inputs, request)
         problems += [problem] if problem else []
@@ -49,8 +53,15 @@ def _name(
     old = decode(request.olds).get(naming.input)
     modes = wire.CheckRequest.AutonamingOptions
     configured = request.autonaming if request.HasField("autonaming") else None
-    if old is not None and not has_unknown(old):
+    prefix = inputs.get(naming.prefix) if naming.prefix else None
+    if prefix is not None and has_unknown(prefix):
+        inputs[naming.input] = UNKNOWN
+        return None
+    if old is not None and not has_unknown(old) and str(old).startswith(prefix or ""):
         inputs[naming.input] = old
+    elif prefix is not None:
+        room = naming.max_length - len(prefix)
+        inputs[naming.input] = prefix + request.randomSeed.hex()[: min(_LONG_SUFFIX, room)]
     elif configured is not None and configured.mode == modes.DISABLE:
         reason = "required, since automatic naming is disabled in the project's configuration"
         return Problem(naming.input, reason)

@@ -380,6 +380,8 @@ def _collides(kind: ResourceType[Any], urn: str, old: Properties, new: Propertie
     if old.get(key) != new.get(key):
         return False
     # a generated name is made anew for the replacement
+    if kind.naming.prefix and new.get(kind.naming.prefix) is not None:
+        return False
     prefix = kind.naming.form.format(urn.rsplit("::", 1)[-1] + kind.naming.separator)
     return not str(new.get(key, "")).lower().startswith(prefix.lower())
 

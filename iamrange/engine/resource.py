@@ -69,6 +69,8 @@ class Naming:
     """How a resource without a name is named: after its Pulumi name, with a random suffix."""
 
     input: str = "name"
+    # the input that gives the beginning of a generated name, where a type has one
+    prefix: str | None = None
     form: str = "{}"
     max_length: int = 64
     separator: str = "-"

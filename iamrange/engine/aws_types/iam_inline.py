@@ -46,11 +46,12 @@ def _inline(principal: str) -> ResourceType[AwsSession]:
 
     return ResourceType(
         token=f"aws:iam/{principal}Policy:{principal.capitalize()}Policy",
-        inputs=frozenset({principal, "name", "policy"}),
-        force_new=frozenset({principal, "name"}),
+        inputs=frozenset({principal, "name", "namePrefix", "policy"}),
+        force_new=frozenset({principal, "name", "namePrefix"}),
         identity=frozenset({principal, "name"}),
+        settings=frozenset({"namePrefix"}),
         canonical={"policy": policy_document},
-        naming=Naming(max_length=128),
+        naming=Naming(prefix="namePrefix", max_length=128),
         create=create,
         read=read,
         update=update,

@@ -78,14 +78,15 @@ def _delete(session: AwsSession, arn: str, _state: Properties) -> None:
 
 POLICY: Final[ResourceType[AwsSession]] = ResourceType(
     token="aws:iam/policy:Policy",  # noqa: S106 - a type token
-    inputs=frozenset({"name", "path", "description", "policy", "tags"}),
+    inputs=frozenset({"name", "namePrefix", "path", "description", "policy", "tags"}),
     computed=frozenset({"arn", "policyId"}) | TAG_OUTPUTS,
-    force_new=frozenset({"name", "path", "description"}),
+    force_new=frozenset({"name", "namePrefix", "path", "description"}),
     # IAM has no operation that changes a managed policy's description
     identity=frozenset({"name", "path", "description"}),
+    settings=frozenset({"namePrefix"}),
     defaults={"path": "/", "description": ""},
     canonical={"policy": policy_document},
-    naming=Naming(max_length=128),
+    naming=Naming(prefix="namePrefix", max_length=128),
     tagging=TAGGING,
     create=_create,
     read=_read,

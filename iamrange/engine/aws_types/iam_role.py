@@ -151,6 +151,7 @@ ROLE: Final[ResourceType[AwsSession]] = ResourceType(
     inputs=frozenset(
         {
             "name",
+            "namePrefix",
             "path",
             "assumeRolePolicy",
             "description",
@@ -163,9 +164,9 @@ ROLE: Final[ResourceType[AwsSession]] = ResourceType(
         }
     ),
     computed=frozenset({"arn", "uniqueId", "createDate"}) | TAG_OUTPUTS,
-    force_new=frozenset({"name", "path"}),
+    force_new=frozenset({"name", "namePrefix", "path"}),
     identity=frozenset({"name", "path"}),
-    settings=frozenset({"forceDetachPolicies"}),
+    settings=frozenset({"namePrefix", "forceDetachPolicies"}),
     exclusive=frozenset({"inlinePolicies", "managedPolicyArns"}),
     defaults={
         "path": "/",
@@ -178,7 +179,7 @@ ROLE: Final[ResourceType[AwsSession]] = ResourceType(
         "inlinePolicies": member_document("policy"),
         "managedPolicyArns": unordered,
     },
-    naming=Naming(),
+    naming=Naming(prefix="namePrefix"),
     tagging=TAGGING,
     create=_create,
     read=_read,

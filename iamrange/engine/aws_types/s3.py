@@ -130,16 +130,16 @@ def _bucket(token: str, inputs: frozenset[str]) -> ResourceType[AwsSession]:
             }
         )
         | TAG_OUTPUTS,
-        force_new=frozenset({"bucket"}),
+        force_new=frozenset({"bucket", "bucketPrefix"}),
         identity=frozenset({"bucket"}),
-        settings=frozenset({"forceDestroy"}),
+        settings=frozenset({"bucketPrefix", "forceDestroy"}),
         exclusive=frozenset({"versioning", "policy"}) & inputs,
         defaults={"forceDestroy": False},
         canonical={
             "policy": policy_document,
             **({"versioning": trimmed} if "versioning" in inputs else {}),
         },
-        naming=Naming(input="bucket", max_length=63, lower=True),
+        naming=Naming(input="bucket", prefix="bucketPrefix", max_length=63, lower=True),
         tagging=TAGGING,
         problems=_bucket_problems,
         create=_create_bucket,
@@ -156,7 +156,7 @@ def _bucket_problems(inputs: Properties) -> list[tuple[str, str]]:
     return []
 
 
-_COMMON = frozenset({"bucket", "forceDestroy", "policy", "tags"})
+_COMMON = frozenset({"bucket", "bucketPrefix", "forceDestroy", "policy", "tags"})
 BUCKET: Final = _bucket("aws:s3/bucket:Bucket", _COMMON | {"versioning"})
 BUCKET_V2: Final = _bucket("aws:s3/bucketV2:BucketV2", _COMMON)
 

@@ -93,6 +93,7 @@ SECRET: Final[ResourceType[AwsSession]] = ResourceType(
     inputs=frozenset(
         {
             "name",
+            "namePrefix",
             "description",
             "kmsKeyId",
             "policy",
@@ -101,9 +102,9 @@ SECRET: Final[ResourceType[AwsSession]] = ResourceType(
         }
     ),
     computed=frozenset({"arn"}) | TAG_OUTPUTS,
-    force_new=frozenset({"name"}),
+    force_new=frozenset({"name", "namePrefix"}),
     identity=frozenset({"name"}),
-    settings=frozenset({"recoveryWindowInDays"}),
+    settings=frozenset({"namePrefix", "recoveryWindowInDays"}),
     exclusive=frozenset({"policy"}),
     defaults={
         "description": "",
@@ -111,7 +112,7 @@ SECRET: Final[ResourceType[AwsSession]] = ResourceType(
         "kmsKeyId": "alias/aws/secretsmanager",
     },
     canonical={"policy": policy_document},
-    naming=Naming(max_length=512),
+    naming=Naming(prefix="namePrefix", max_length=512),
     tagging=TAGGING,
     create=_create_secret,
     read=_read_secret,

@@ -307,10 +307,10 @@ REFUSED: dict[str, tuple[Callable[[], Answer], str]] = {
         "the embedded aws provider has no type aws:sqs/queue:Queue; has aws:dynamodb/table:Table",
     ),
     "an input that the SDK knows and the handler does not": (
-        lambda: role(name_prefix="x"),
+        lambda: aws.kms.Alias("a", target_key_id="k", name_prefix="x"),
         (
             "property namePrefix value {x} has a problem: not implemented by the embedded "
-            "provider; has ['assumeRolePolicy', 'description'"
+            "provider; has ['name', 'targetKeyId']"
         ),
     ),
     "a misspelled nested input": (
@@ -532,3 +532,16 @@ def test_an_account_made_in_the_same_run_can_be_provisioned_at_once(
     assert stack.up().changed == {}
     stack.destroy()
     assert stack.state() == {}
+
+
+def test_a_name_may_be_generated_from_a_prefix(engine: Callable[..., Answer]) -> None:
+    stack = engine(only(lambda: role(name_prefix="agent-")))
+    stack.up()
+    made = stack.state()["role"]["id"]
+    assert made.startswith("agent-")
+    assert len(made) > len("agent-")
+    assert stack.up().changed == {}
+    assert stack.refresh().changed == {}
+    stack.run_program(only(lambda: role(name_prefix="other-")))
+    stack.up()
+    assert stack.state()["role"]["id"].startswith("other-")
