@@ -235,8 +235,17 @@ class Failure:
     range_broke: bool = False
 
 
-def prove(guard: str, with_it: Trial, without_it: Trial) -> Proof | Failure:
-    """Make a proof of two trials, or say why they are none."""
+def prove(
+    guard: str,
+    with_it: Trial,
+    without_it: Trial,
+    *,
+    off_in_stack: frozenset[str] = frozenset(),
+) -> Proof | Failure:
+    """Make a proof of two trials, or say why they are none.
+
+    What the stack's own config has off is no part of the context: nobody took it away here.
+    """
     scenario = with_it.scenario
     for trial in (with_it, without_it):
         if trial.judgement.verdict is Verdict.ERROR:
@@ -252,7 +261,7 @@ def prove(guard: str, with_it: Trial, without_it: Trial) -> Proof | Failure:
     return Proof(
         guard=guard,
         scenario=scenario,
-        context=with_it.off,
+        context=with_it.off - off_in_stack,
         with_it=with_it,
         without_it=without_it,
     )

@@ -61,13 +61,13 @@ def prove_scenario(
 
 def _prove_guard(guard: Control | Invariant, first: Trial, attack: Attack) -> Proof | Failure:
     if isinstance(guard, Invariant):
-        return prove(guard.id, first, attack(first.off, guard.rogue))
+        return prove(guard.id, first, attack(first.off, guard.rogue), off_in_stack=first.off)
     if guard.id in first.off:
         return _off_in_stack(guard, first)
     if _breaks_off(first):
         return prove(guard.id, first, first)
     context = _context_for(guard, first.off, attack)
-    return prove(guard.id, attack(context), attack(context | {guard.id}))
+    return prove(guard.id, attack(context), attack(context | {guard.id}), off_in_stack=first.off)
 
 
 def _off_in_stack(guard: Control, first: Trial) -> Failure:

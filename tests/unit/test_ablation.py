@@ -154,6 +154,15 @@ def test_a_control_off_in_the_stack_fails_with_the_name_of_the_attack(entry: Ent
     assert ("now works" in failure.message) == (len(entry.guards) == 1)
 
 
+def test_what_the_stack_has_off_is_no_context_of_another_controls_proof() -> None:
+    entry = catalogue()[PAIR]
+    first, second = entry.guards
+    result = prove_scenario(entry, FakeWorlds(entry), off_in_stack=frozenset({first}))
+    (proof,) = result.proofs
+    assert proof.guard == second
+    assert proof.single_point_of_failure
+
+
 def test_each_kind_of_world_is_attacked_once() -> None:
     for entry in ALL:
         worlds: Attack = FakeWorlds(entry)
