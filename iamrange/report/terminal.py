@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from iamrange.core.verdict import Proof, Trial
 
 HEADINGS = ("attack", "blocked by", "where and why", "without it", "alone?", "work goes on")
+UNBROKEN = 2
+"""The first columns hold names, which are copied from the table and must stay whole."""
+
 STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
