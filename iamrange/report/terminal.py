@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from iamrange.core.verdict import Proof, Trial
 
 HEADINGS = ("attack", "blocked by", "where and why", "without it", "alone?", "work goes on")
-UNBROKEN = 2
-"""The first columns hold names, which are copied from the table and must stay whole."""
-
 STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
@@ -62,19 +59,21 @@ def summary(result: RunResult) -> str:
 
 def _table(result: RunResult) -> Table:
     table = Table(title=f"iamrange {result.run_id} on {result.target}", title_justify="left")
-    for heading in (
-        "attack",
-        "blocked by",
-        "where and why",
-        "without it",
-        "alone?",
-        "work goes on",
-    ):
-        table.add_column(heading, overflow="fold")
+    # Names are copied from the table: they stay whole where the terminal has room for them.
+    names = [scenario.id for scenario in result.scenarios]
+    guards = [guard for scenario in result.scenarios for guard in scenario.guards]
+    whole = (_longest(names), _longest(guards))
+    for number, heading in enumerate(HEADINGS):
+        width = whole[number] if number < len(whole) else None
+        table.add_column(heading, overflow="fold", min_width=width)
     for scenario in result.scenarios:
         for index, row in enumerate(_rows(scenario)):
             table.add_row(Text(scenario.id if index == 0 else ""), *row)
     return table
+
+
+def _longest(names: Iterable[str]) -> int:
+    return max((len(name) for name in names), default=0)
 
 
 def _rows(scenario: ScenarioResult) -> Iterable[tuple[Text, ...]]:
