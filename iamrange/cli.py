@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 controls_app = typer.Typer(invoke_without_command=True, help="List, show and switch controls.")
 app.add_typer(controls_app, name="controls")
-WIDTH = None if sys.stdout.isatty() else 180
+WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

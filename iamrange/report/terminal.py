@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from iamrange.core.verdict import Proof, Trial
 
 HEADINGS = ("attack", "blocked by", "where and why", "without it", "alone?", "work goes on")
+WIDE = 190
+"""Columns of a terminal from which on names are never broken."""
+
 STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
@@ -28,7 +31,7 @@ STYLES = {
 
 def show(result: RunResult, console: Console) -> None:
     """Print the table, what failed, and the one line that says whether all is proved."""
-    console.print(_table(result))
+    console.print(_table(result, wide=console.width >= WIDE))
     if result.matrix:
         console.print(_matrix(result))
     for failure in result.failures:
@@ -57,14 +60,14 @@ def summary(result: RunResult) -> str:
     )
 
 
-def _table(result: RunResult) -> Table:
+def _table(result: RunResult, *, wide: bool) -> Table:
     table = Table(title=f"iamrange {result.run_id} on {result.target}", title_justify="left")
     # Names are copied from the table: they stay whole where the terminal has room for them.
     names = [scenario.id for scenario in result.scenarios]
     guards = [guard for scenario in result.scenarios for guard in scenario.guards]
     whole = (_longest(names), _longest(guards))
     for number, heading in enumerate(HEADINGS):
-        width = whole[number] if number < len(whole) else None
+        width = whole[number] if wide and number < len(whole) else None
         table.add_column(heading, overflow="fold", min_width=width)
     for scenario in result.scenarios:
         for index, row in enumerate(_rows(scenario)):
