@@ -403,9 +403,9 @@ class UnknownNameError(Exception):
 
     def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
         """Say what kind of thing `name` was taken for and what comes near it."""
-        nearest = get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
-        super().__init__(f"unknown {kind} '{name}'{hint}; `iamrange {kind}s` lists them all")
+        nearest = get_close_matches(name, known, n=3, cutoff=0.0)
+        listed = f"; `iamrange {kind}s` lists them all" if kind in ("scenario", "control") else ""
+        super().__init__(f"unknown {kind} '{name}'; nearest: {', '.join(nearest)}{listed}")
         self.nearest = tuple(nearest)
 
 

@@ -8,17 +8,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.controls import control_named
+from iamrange.engine.errors import OperationError
 from iamrange.engine.run import THROWAWAY, Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
 from iamrange.range.agents import Enrolment
 from iamrange.range.canaries import canaries_for, planting
 from iamrange.range.catalogue import response_controls
-from iamrange.range.landing import Landing, landing_of
+from iamrange.range.landing import Landing, LandingError, landing_of, stack_config
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.stage import Stage, stage_from_outputs
 from iamrange.range.world import World
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 
     from iamrange.core.scenario import Asset, Part
     from iamrange.engine.events import Progress, Step
+    from iamrange.engine.run import OperationResult
     from iamrange.range.processes import Child
 
 STACK_FOLDER = "stack"
 _START_SECONDS = 60.0
 _PLANT_SECONDS = 120.0
 _END_SECONDS = 5.0
+_REFUSED_SETTING = re.compile(r"(?:iamrange|aws):[^\n]+?: expected [^\n]+")
+"""What the program says of a setting that it cannot work with (`infra.expectations`)."""
 
 
 class DeploymentError(Exception):
@@ -95,16 +100,14 @@ class Deployment:
             DeploymentError, LandingError, StageError, EngineError, ProcessError: it could not.
         """
         with contextlib.ExitStack() as undo:
-            workspace_folder = undo.enter_context(_scratch(tools))
-            workspace = Workspace.create(tools.project, workspace_folder, tools.stack)
-            landing = landing_of(workspace.config())
+            landing = landing_of(stack_config(tools.project, tools.stack))
             world = World.start(landing.world_config(tools.run_id), zygote=tools.zygote)
             undo.callback(world.stop)
-            workspace = workspace.copy_to(world.folder / STACK_FOLDER)
+            workspace = Workspace.create(tools.project, world.folder / STACK_FOLDER, tools.stack)
             engine = Engine(tools.cli, workspace, program=tools.program)
             engine.init()
             with served(tools, landing, world, engine):
-                result = engine.up(progress=progress)
+                result = _first_up(engine, progress)
             stage = stage_from_outputs(result.outputs)
             canaries = canaries_for(stage)
             _plant(tools, planting(world, landing, stage, canaries))
@@ -205,14 +208,20 @@ def served(tools: Tools, landing: Landing, world: World, engine: Engine) -> Iter
             child.wait(_END_SECONDS)
 
 
-@contextlib.contextmanager
-def _scratch(tools: Tools) -> Iterator[Path]:
-    """Give a folder for the first copy of the stack's config, read before there is a world."""
-    import tempfile  # noqa: PLC0415 - here alone
-    from pathlib import Path  # noqa: PLC0415 - here alone
+def _first_up(engine: Engine, progress: Progress | None) -> OperationResult:
+    """Deploy the stack as its config declares it.
 
-    with tempfile.TemporaryDirectory(prefix=f"iamrange-{tools.run_id}-") as folder:
-        yield Path(folder) / STACK_FOLDER
+    Raises:
+        LandingError: the program refused the config, before it declared anything.
+        EngineError: the engine failed.
+    """
+    try:
+        return engine.up(progress=progress)
+    except OperationError as error:
+        refused = _REFUSED_SETTING.search(str(error))
+        if refused is None:
+            raise
+        raise LandingError(f"stack config {refused[0]}") from error
 
 
 def _plant(tools: Tools, orders: Mapping[str, Any]) -> None:

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from iamrange.core.controls import control_named
+from iamrange.core.scenario import Part
 from iamrange.range.config import Project, WorldConfig
 from iamrange.range.rogues import ROGUES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from iamrange.range.world import World
 
@@ -68,6 +73,26 @@ class Landing:
         }
 
 
+def stack_config(project: Path, stack: str) -> Mapping[str, Any]:
+    """Read a stack's committed config, by full key.
+
+    Raises:
+        LandingError: there is none, or it is no proper YAML.
+    """
+    path = project / f"Pulumi.{stack}.yaml"
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise LandingError(f"stack config '{path}' expected, not found") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise LandingError(f"stack config '{path}' expected YAML, got an error: {where}") from None
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise LandingError(f"stack config '{path}': config expected an object, got {config!r}")
+    return config
+
+
 def landing_of(config: Mapping[str, Any]) -> Landing:
     """Read the landing zone from a stack's config.
 
@@ -78,23 +103,42 @@ def landing_of(config: Mapping[str, Any]) -> Landing:
     accounts = _object(config, "iamrange:accounts")
     gcp = _object(config, "iamrange:gcp")
     controls = _object(config, "iamrange:controls", default={})
-    for name in controls:
-        control_named(name)
-    members = tuple(
-        str(account)
-        for role, account in accounts.items()
-        if role != "management" and str(account) != str(accounts.get("management"))
-    )
+    for name, on in controls.items():
+        control_named(str(name))
+        if not isinstance(on, bool):
+            raise LandingError(
+                f"stack config 'iamrange:controls': {name} expected true or false, got {on!r}"
+            )
+    _check_parts(config.get("iamrange:agents"))
+    management = _account(accounts, "management")
+    members = {_account(accounts, name) for name in accounts} - {management}
     return Landing(
         region=str(config.get("aws:region", "us-east-1")),
-        management=_text(accounts, "iamrange:accounts", "management"),
-        members=members,
-        workloads=_text(accounts, "iamrange:accounts", "workloads"),
+        management=management,
+        members=tuple(sorted(members)),
+        workloads=_account(accounts, "workloads"),
         organization=str(gcp["organization"]) if gcp.get("organization") else None,
         project=_text(gcp, "iamrange:gcp", "project"),
         project_number=_text(gcp, "iamrange:gcp", "project-number"),
         off=frozenset(name for name, on in controls.items() if on is False),
     )
+
+
+def _check_parts(agents: object) -> None:
+    """Refuse a stack that leaves a part of the range without an agent; the rest the program checks.
+
+    Raises:
+        LandingError: a part is missing.
+    """
+    if not isinstance(agents, list):
+        raise LandingError(f"stack config 'iamrange:agents' expected a list, got {agents!r}")
+    played = {agent.get("part") for agent in agents if isinstance(agent, dict)}
+    missing = [str(part) for part in Part if part not in played]
+    if missing:
+        raise LandingError(
+            f"stack config 'iamrange:agents': expected an agent for each part, "
+            f"got none for {', '.join(missing)}"
+        )
 
 
 def _object(
@@ -104,6 +148,15 @@ def _object(
     if not isinstance(value, dict):
         raise LandingError(f"stack config '{key}' expected an object, got {value!r}")
     return value
+
+
+def _account(accounts: Mapping[str, Any], name: str) -> str:
+    account = _text(accounts, "iamrange:accounts", name)
+    if not re.fullmatch(r"[0-9]{12}", account):
+        raise LandingError(
+            f"stack config 'iamrange:accounts': {name} expected 12 digits, got {account!r}"
+        )
+    return account
 
 
 def _text(value: Mapping[str, Any], key: str, member: str) -> str:

@@ -14,8 +14,10 @@ from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment, DeploymentError
 from iamrange.range.lab import Lab
+from iamrange.range.landing import LandingError
 from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, run
+from iamrange.range.sweep import worlds_folder
 from iamrange.report.terminal import summary
 
 if TYPE_CHECKING:
@@ -84,6 +86,42 @@ def test_a_run_with_a_control_off_in_stack_config_is_not_good(
     (failure,) = result.failures
     assert failure.message == f"{control} is off: {name} now works"
     assert summary(result).startswith("NOT PROVED")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda config: config.update({"iamrange:contols": {}}),
+            "iamrange:contols: expected a known setting; nearest: controls",
+        ),
+        (
+            lambda config: config["iamrange:agents"][0].update(name="Not A Label"),
+            "iamrange:agents[0].name: expected a lower-case DNS label",
+        ),
+        (
+            lambda config: config.update(
+                {
+                    "iamrange:controls": {"aws.least-privilege": False},
+                    "iamrange:allow-unsafe-in": [],
+                }
+            ),
+            'iamrange:controls["aws.least-privilege"]: expected true, got False',
+        ),
+    ],
+)
+def test_a_setting_that_the_program_refuses_is_misuse_and_says_so(
+    tools: Tools,
+    project_copy: ProjectCopies,
+    change: Callable[[dict[str, Any]], None],
+    said: str,
+) -> None:
+    before = len(list(worlds_folder().glob("world-*")))
+    with pytest.raises(LandingError) as caught:
+        Deployment.create(replace(tools, project=project_copy(change)))
+    assert said in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert len(list(worlds_folder().glob("world-*"))) == before
 
 
 def test_a_switch_may_change_only_what_its_control_declares(
