@@ -308,14 +308,9 @@ def env(
 
     Example: eval "$(iamrange env --agent hr-assistant)"
     """
-    from iamrange.core.controls import UnknownNameError
     from iamrange.range.service import running
 
-    try:
-        variables = running().environment(agent, network)
-    except KeyError as error:
-        kind, name, known = error.args
-        raise UnknownNameError(kind, name, known) from None
+    variables = running().environment(agent, network)
     if as_json:
         _print_json(variables)
         return

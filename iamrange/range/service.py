@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -19,16 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core.controls import control_named
+from iamrange.core.controls import UnknownNameError, control_named
 from iamrange.core.scenario import Part
 from iamrange.engine.run import Engine, OperationResult
 from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.range.deployment import Deployment, served
+from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
 from iamrange.range.runner import RunOptions, workshop
-from iamrange.range.sweep import ProcessMark, worlds_folder
+from iamrange.range.sweep import ProcessMark, sweep, worlds_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from iamrange.range.processes import Child
 
 STATE_FILE = "running.json"
+LOCK_FILE = "service.lock"
 WATCH_SECONDS = 0.5
 STOP_SECONDS = 30.0
 
@@ -49,6 +52,14 @@ class NotRunningError(Exception):
 
 class AlreadyRunningError(Exception):
     """A range is running already."""
+
+
+class BrokenRangeError(ProcessError):
+    """The range left running broke and was taken down; the message says what ended."""
+
+
+class _EndedError(BaseException):
+    """A signal asked for the end before the range was up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +73,19 @@ class Running:
         """Return the variables for a shell that works as this agent, from this network.
 
         Raises:
-            KeyError: no such agent or network; the error's argument lists those that there are.
+            UnknownNameError: no such agent or network; the error names the nearest.
         """
         homes: Mapping[str, str] = self.state["homes"]
         names: Mapping[str, str] = self.state["names"]
         networks: Mapping[str, Mapping[str, str]] = self.state["networks"]
         network = network or next(iter(networks))
         if network not in networks:
-            raise KeyError("network", network, tuple(networks))
-        part = next((p for p in homes if agent in (p, names[p])), None)
-        if agent is None:
-            part = Part.DATA_ANALYST.value
+            raise UnknownNameError("network", network, tuple(networks))
+        # An agent may bear the name of another one's part: names go first.
+        parts = {**{part: part for part in homes}, **{names[part]: part for part in homes}}
+        part = Part.DATA_ANALYST.value if agent is None else parts.get(agent)
         if part is None:
-            raise KeyError("agent", agent, tuple(names.values()))
+            raise UnknownNameError("agent", str(agent), tuple(names.values()))
         return {
             **networks[network],
             **agent_environment(Path(homes[part])),
@@ -92,16 +103,26 @@ def running() -> Running:
 
     Raises:
         NotRunningError: there is none.
+        BrokenRangeError: there was one, and it broke.
     """
     try:
         state = json.loads(state_file().read_text())
-        mark = ProcessMark(**state["process"])
-    except (OSError, ValueError, KeyError, TypeError):
+        broke = state.get("broke")
+        mark = None if broke else ProcessMark(**state["process"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise NotRunningError("no range is running; `iamrange up` starts one") from None
-    if not mark.alive:
-        state_file().unlink(missing_ok=True)
-        raise NotRunningError("the range that was running has ended; `iamrange up` starts one")
-    return Running(state, mark)
+    if mark is not None and mark.alive:
+        return Running(state, mark)
+    if mark is not None:
+        broke = f"service: its process ({mark.pid}) ended"
+        _note_broken(broke)
+        sweep()
+    raise BrokenRangeError(f"the range that was running broke: {broke}; `iamrange up` starts one")
+
+
+def _note_broken(how: str) -> None:
+    """Leave word of what broke, for whoever asks next."""
+    write_private(state_file(), json.dumps({"broke": how}))
 
 
 def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
@@ -109,9 +130,10 @@ def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
 
     Raises:
         AlreadyRunningError: one is running.
+        LandingError: the stack's config cannot be used.
         ProcessError: it did not come up; the message is its own.
     """
-    with contextlib.suppress(NotRunningError):
+    with contextlib.suppress(NotRunningError, BrokenRangeError):
         found = running()
         raise AlreadyRunningError(f"a range is running already: {found.state['world']}")
     log = worlds_folder().parent / "service.log"
@@ -125,22 +147,27 @@ def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
             start_new_session=True,
             text=True,
         )
-    last = ""
+    last: dict[str, Any] = {}
     try:
         for line in process.stdout or ():
             message = json.loads(line)
             if message.get("ready"):
                 return running()
-            last = message.get("error") or last
             if "step" in message:
                 hear(message["step"])
+            else:
+                last = message
     except BaseException:
         process.terminate()
         process.wait()
         raise
     process.wait()
-    words = last or log.read_text(errors="replace").strip().rpartition("\n")[2]
-    raise ProcessError(f"the range did not come up: {words}")
+    words = last.get("error") or log.read_text(errors="replace").strip().rpartition("\n")[2]
+    if last.get("running"):
+        raise AlreadyRunningError(words)
+    if last.get("misuse"):
+        raise LandingError(words)
+    raise ProcessError(f"the range did not come up: {words or f'exit {process.returncode}'}")
 
 
 def stop() -> str:
@@ -148,9 +175,14 @@ def stop() -> str:
 
     Raises:
         NotRunningError: there is none.
+        BrokenRangeError: it broke before, and was taken down then.
         ProcessError: it does not end.
     """
-    found = running()
+    try:
+        found = running()
+    except BrokenRangeError:
+        state_file().unlink(missing_ok=True)
+        raise
     os.kill(found.mark.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while found.mark.alive:
@@ -182,12 +214,19 @@ def switch(name: str, *, on: bool) -> OperationResult:
 
 
 class _Told:
-    """Progress that goes to whoever started us, as JSON lines, until they have heard enough."""
+    """Progress that goes to whoever started us, as JSON lines."""
 
     def tell(self, **message: object) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        """Tell something.
+
+        Raises:
+            ProcessError: whoever started us is gone, so nobody knows of this range.
+        """
+        try:
             sys.stdout.write(json.dumps(message) + "\n")
             sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            raise ProcessError("whoever started the range is gone") from error
 
     def step(self, message: str) -> None:
         self.tell(step=message)
@@ -205,26 +244,65 @@ class _Told:
 
 def serve(orders: Mapping[str, str]) -> int:
     """Bring a range up, tell that it is, and hold it until ended or broken."""
-    ended = threading.Event()
+    ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, ending)
     told = _Told()
     options = RunOptions(project=Path(orders["project"]), target=orders["target"])
     try:
         with (
+            _only_one(),
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
             _announced(base, base.engine.write_shell_commands(options.project)),
         ):
+            ending.up = True
             told.tell(ready=True)
             _let_go_of_the_starter()
-            _hold(ended, base, providers)
+            _hold(ending.asked, base, providers)
+    except _EndedError:
+        return 3
     except Exception as error:  # noqa: BLE001 - whoever started us must be told, whatever it was
-        told.tell(error=str(error) or type(error).__name__)
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        words = str(error) or type(error).__name__
+        with contextlib.suppress(ProcessError):
+            told.tell(
+                error=words,
+                misuse=isinstance(error, (LandingError, UnknownNameError)),
+                running=isinstance(error, AlreadyRunningError),
+            )
+        sys.stderr.write(f"{type(error).__name__}: {words}\n")
         return 3
     return 0
+
+
+class _Ending:
+    """Ends the range at the first signal: at once while it comes up, in order once it is up."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.up = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        first = not self.asked.is_set()
+        self.asked.set()
+        if first and not self.up:
+            raise _EndedError
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold the lock that each range left running holds; the kernel drops it with the process.
+
+    Raises:
+        AlreadyRunningError: another one holds it.
+    """
+    with (worlds_folder().parent / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError("a range is coming up or going down already") from None
+        yield
 
 
 def _hold(ended: threading.Event, base: Deployment, providers: Child) -> None:
@@ -241,13 +319,14 @@ def _hold(ended: threading.Event, base: Deployment, providers: Child) -> None:
 
 @contextlib.contextmanager
 def _announced(base: Deployment, commands: Path) -> Iterator[None]:
-    """Write the file by which this range is found, and remove it in the end."""
-    path = state_file()
-    write_private(path, json.dumps(_state(base, commands)))
+    """Write the file by which this range is found; in the end remove it, or say what broke."""
+    write_private(state_file(), json.dumps(_state(base, commands)))
     try:
         yield
-    finally:
-        path.unlink(missing_ok=True)
+    except Exception as error:
+        _note_broken(str(error))
+        raise
+    state_file().unlink(missing_ok=True)
 
 
 def _state(base: Deployment, commands: Path) -> dict[str, Any]:
