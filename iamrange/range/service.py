@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 STATE_FILE = "running.json"
 LOCK_FILE = "service.lock"
+_LEFT_RUNNING: list[subprocess.Popen[str]] = []
+"""Kept, because a Popen that is collected warns of a process that runs on; these are meant to."""
 WATCH_SECONDS = 0.5
 STOP_SECONDS = 30.0
 
@@ -148,19 +150,21 @@ def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
             text=True,
         )
     last: dict[str, Any] = {}
-    try:
-        for line in process.stdout or ():
-            message = json.loads(line)
-            if message.get("ready"):
-                return running()
-            if "step" in message:
-                hear(message["step"])
-            else:
-                last = message
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
+    with process.stdout or contextlib.nullcontext(()) as lines:
+        try:
+            for line in lines:
+                message = json.loads(line)
+                if message.get("ready"):
+                    _LEFT_RUNNING.append(process)
+                    return running()
+                if "step" in message:
+                    hear(message["step"])
+                else:
+                    last = message
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
     process.wait()
     words = last.get("error") or log.read_text(errors="replace").strip().rpartition("\n")[2]
     if last.get("running"):
