@@ -570,7 +570,7 @@ def test_registry_refuses_one_key_for_two_agents() -> None:
         registry.register(Agent(name="two", public_jwk=key, audiences=frozenset()))
 
 
-@pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "a" * 33, "a_b", "ä"])
+@pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "a" * 41, "a_b", "ä"])
 def test_registry_refuses_a_name_that_is_no_label(name: str) -> None:
     key = SigningKey.generate("ES256").public_jwk()
     with pytest.raises(RegistryError, match="agent name expected"):
