@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -219,6 +219,7 @@ NETWORK_PERIMETER = Control(
         layer="scp",
         effect=Effect.DENY,
         condition_key="aws:sourceip",
+        reason="statement-denies",
     ),
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI8, fw.ASI03, fw.SC_23),
@@ -233,6 +234,7 @@ REVOKE_OLDER_SESSIONS = Control(
         layer="identity",
         effect=Effect.DENY,
         condition_key="aws:tokenissuetime",
+        reason="statement-denies",
     ),
     touches=frozenset({_ROLE_POLICY}),
     maps_to=(fw.NHI1, fw.ASI10, fw.AC_3_8),
@@ -247,6 +249,7 @@ ORG_NO_LONG_LIVED_KEYS = Control(
         layer="scp",
         effect=Effect.DENY,
         action="iam:CreateAccessKey",
+        reason="statement-denies",
     ),
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI7, fw.IA_5_7),
@@ -256,7 +259,12 @@ ATTRIBUTE_CONDITION = Control(
     layer=Layer.GCP,
     summary="The workload identity provider admits tokens of our own tenant only.",
     without_it="The provider has no attribute condition: every tenant of the issuer is admitted.",
-    refusal=Refusal(point="gcp.sts", layer="attribute-condition", effect=Effect.DENY),
+    refusal=Refusal(
+        point="gcp.sts",
+        layer="attribute-condition",
+        effect=Effect.DENY,
+        reason="condition-*",
+    ),
     touches=frozenset({"gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"}),
     maps_to=(fw.NHI4, fw.NHI6, fw.IA_9),
 )
@@ -265,7 +273,12 @@ ALLOWED_AUDIENCES = Control(
     layer=Layer.GCP,
     summary="The workload identity provider accepts tokens made for itself only.",
     without_it="The list of allowed audiences also holds AWS's.",
-    refusal=Refusal(point="gcp.sts", layer="audience", effect=Effect.DENY),
+    refusal=Refusal(
+        point="gcp.sts",
+        layer="audience",
+        effect=Effect.DENY,
+        reason="audience-mismatch",
+    ),
     touches=frozenset({"gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"}),
     maps_to=(fw.NHI4, fw.NHI9, fw.IA_13_2),
 )
@@ -316,6 +329,7 @@ NO_SERVICE_ACCOUNT_KEYS = Control(
         point="gcp.organization-policy",
         layer="constraints/iam.disableServiceAccountKeyCreation",
         effect=Effect.DENY,
+        reason="constraint-violated",
     ),
     touches=frozenset({"gcp:orgpolicy/policy:Policy"}),
     maps_to=(fw.NHI7, fw.IA_5_7),
@@ -350,15 +364,20 @@ def _platform_invariants(layer: Layer, point: str, cloud: str) -> tuple[Invarian
     """Declare the four guarantees that both clouds' token verifiers give."""
     signature = _token_refusal(point, "signature")
     keys = _token_refusal(point, "keys")
-    token = _token_refusal(point, "token")
-    time = _token_refusal(point, "time")
-    issuer = _token_refusal(point, "provider" if layer is Layer.AWS else "issuer")
+    forged = replace(signature, reason="signature-mismatch")
+    unsigned = _token_refusal(point, "token", "algorithm-not-allowed")
+    expired = _token_refusal(point, "time", "expired")
+    issuer = (
+        _token_refusal(point, "provider", "no-provider")
+        if layer is Layer.AWS
+        else _token_refusal(point, "issuer", "issuer-mismatch")
+    )
     return (
         Invariant(
             id=f"{layer}.verifies-signature",
             layer=layer,
             summary=f"{cloud} refuses a token that the issuer's key did not sign.",
-            refusal=signature,
+            refusal=forged,
             rogue="UnsafeSkipsSignature",
             lacks=(signature, keys),
         ),
@@ -366,17 +385,17 @@ def _platform_invariants(layer: Layer, point: str, cloud: str) -> tuple[Invarian
             id=f"{layer}.refuses-unsigned",
             layer=layer,
             summary=f"{cloud} refuses a token whose algorithm is none.",
-            refusal=token,
+            refusal=unsigned,
             rogue="UnsafeAcceptsUnsigned",
-            lacks=(token, signature, keys),
+            lacks=(unsigned, signature, keys),
         ),
         Invariant(
             id=f"{layer}.refuses-expired",
             layer=layer,
             summary=f"{cloud} refuses a token past its expiry.",
-            refusal=time,
+            refusal=expired,
             rogue="UnsafeSkipsExpiry",
-            lacks=(time,),
+            lacks=(expired,),
         ),
         Invariant(
             id=f"{layer}.knows-its-issuers",

@@ -201,8 +201,8 @@ class Trial:
 
     @property
     def work_went_on(self) -> bool:
-        """Tell whether all legitimate work of this trial succeeded."""
-        return all(work.ok for work in self.legitimate)
+        """Tell whether there was legitimate work in this trial, and all of it succeeded."""
+        return bool(self.legitimate) and all(work.ok for work in self.legitimate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return run()
     except botocore.exceptions.ClientError as error:
         return _from_aws(error)
+    except botocore.exceptions.CredentialRetrievalError as error:
+        return _from_own_credentials(error)
     except google.auth.exceptions.TransportError as error:
         return {"broke": _place(error)}
     except google.auth.exceptions.GoogleAuthError as error:
@@ -104,6 +106,16 @@ def _from_aws(error: botocore.exceptions.ClientError) -> dict[str, Any]:
     return {**report, "request_id": metadata.get("RequestId")} if "refused" in report else report
 
 
+def _from_own_credentials(error: Exception) -> dict[str, Any]:
+    """Tell a refusal by the agent's issuer or broker from a failure to reach it.
+
+    SDKs only hand on the words of the agent's own client, which begin with its error code.
+    """
+    if "unreachable:" in str(error):
+        return {"broke": _place(error)}
+    return {"refused": type(error).__name__}
+
+
 def _from_google_auth(error: google.auth.exceptions.GoogleAuthError) -> dict[str, Any]:
     """Tell a refusal of Google's token endpoints from a failure to reach them.
 
@@ -120,6 +132,8 @@ def _from_google_auth(error: google.auth.exceptions.GoogleAuthError) -> dict[str
             return {"refused": details}
     if isinstance(error, google.auth.exceptions.OAuthError):
         return {"refused": str(error.args[0]).partition(":")[0]}
+    if "Executable returned unsuccessful response" in str(error):
+        return _from_own_credentials(error)
     return {"broke": _place(error)}
 
 

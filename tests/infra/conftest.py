@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import runpy
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def event_loop_of_the_mocks() -> None:
+    """Pulumi's mocks want a current loop; what ran before in this process may have left none."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 @dataclass(frozen=True)
