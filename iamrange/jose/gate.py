@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 16
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
-_DATES = ("exp", "nbf", "iat")
+DATES = ("exp", "nbf", "iat")
 _LATEST_DATE = 2**40
 _TEXT_HEADERS = ("alg", "kid", "typ", "cty")
 
@@ -252,8 +252,8 @@ def _claims_refusal(claims: Mapping[str, Any], profile: Profile) -> Refusal | No
     missing = sorted(name for name in profile.required_claims if claims.get(name) in (None, "", []))
     if missing:
         return Refusal("missing-claim", missing[0])
-    for name in _DATES:
-        if name in claims and not _is_date(claims[name], integer=profile.integer_dates):
+    for name in DATES:
+        if name in claims and not is_date(claims[name], integer=profile.integer_dates):
             return Refusal("malformed", f"claim {name} is not a numeric date")
     for name in ("iss", "sub", "azp", "jti"):
         if name in claims and not isinstance(claims[name], str):
@@ -263,7 +263,8 @@ def _claims_refusal(claims: Mapping[str, Any], profile: Profile) -> Refusal | No
     return None
 
 
-def _is_date(value: Any, *, integer: bool) -> bool:  # noqa: ANN401 - any JSON value
+def is_date(value: Any, *, integer: bool = False) -> bool:  # noqa: ANN401 - any JSON value
+    """Tell whether a claim is a NumericDate (RFC 7519 section 2) of a sane age."""
     if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
         return False
     return bool(0 <= value <= _LATEST_DATE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from joserfc import jws
 from joserfc.errors import JoseError
 
-from iamrange.jose.gate import Refusal, UnverifiedToken, base64url
+from iamrange.jose.gate import DATES, Refusal, UnverifiedToken, base64url, is_date
 
 if TYPE_CHECKING:
     from iamrange.jose.keys import KeySet, PublicKey
@@ -77,7 +77,14 @@ def verify_signature(
 
 
 def check_time(claims: Mapping[str, Any], now: float, profile: Profile) -> Refusal | None:
-    """Return why the claims are not valid at this moment, or None. Dates were typed by the gate."""
+    """Return why the claims are not valid at this moment, or None.
+
+    The gate has refused dates of another type; where a cloud looks on past that refusal, they are
+    no dates here either.
+    """
+    for name in DATES:
+        if name in claims and not is_date(claims[name], integer=profile.integer_dates):
+            return Refusal("malformed", f"claim {name} is not a numeric date")
     issued, expires = claims.get("iat"), claims.get("exp")
     # dates are whole seconds: the second after the last one begins the refusal
     if expires is not None and int(now) > expires + profile.expiry_leeway:

@@ -28,8 +28,13 @@ HOST: Final = "iamcredentials.googleapis.com"
 DEFAULT_LIFETIME: Final = 3600
 MAX_LIFETIME: Final = 43_200
 _ONE: Final = "/v1/projects/{project}/serviceAccounts/{account}"
-_DELEGATE: Final = re.compile(r"projects/-/serviceAccounts/([^/]+)")
-_DURATION: Final = re.compile(r"(\d{1,9})(?:\.\d{1,9})?s")
+# The reference asks for the full name; a bare address or unique id is what google-auth's callers
+# write, and names the same account.
+_DELEGATE: Final = re.compile(r"(?:projects/-/serviceAccounts/)?([^/]+@[^/]+|\d+)")
+_DURATION: Final = re.compile(r"(-?\d{1,12}(?:\.\d{1,9})?)s")
+_SCOPE: Final = re.compile(
+    r"https://(?:www\.googleapis\.com/auth/|mail\.google\.com/)\S*|openid|email|profile"
+)
 _MAX_JWT_LIFETIME: Final = 43_200
 _MAX_DELEGATES: Final = 4
 
@@ -66,12 +71,19 @@ class Credentials:
         """Return an access token of the account."""
         body = call.json()
         scopes = body.get("scope")
-        if not isinstance(scopes, list) or not scopes or not all(map(_is_text, scopes)):
+        if not isinstance(scopes, list) or not scopes:
             raise invalid_argument("Request contains an invalid argument: scope is required.")
+        if not all(isinstance(scope, str) and _SCOPE.fullmatch(scope) for scope in scopes):
+            raise invalid_argument("Request contains an invalid argument: scope is not known.")
         lifetime = _lifetime(body.get("lifetime"))
         found = self._impersonated(call, body, project, account, "getAccessToken")
         if lifetime > DEFAULT_LIFETIME:
             self._organization_policies.require_longer_lifetime(call, found.project, found.email)
+        if lifetime > MAX_LIFETIME:
+            raise invalid_argument(
+                f"Access tokens for service account {found.email} can not have lifetimes of more "
+                "than 12 hours."
+            )
         expires = self._access.clock.now() + lifetime
         token = AccessToken(
             found.caller, expires, "service-account", tuple(scopes), found.unique_id
@@ -166,18 +178,15 @@ class Credentials:
             raise invalid_argument("The exp claim must be at most 12 hours in the future.")
 
 
-def _lifetime(text: Any) -> int:  # noqa: ANN401 - any JSON value
+def _lifetime(text: Any) -> float:  # noqa: ANN401 - any JSON value
     if text is None:
         return DEFAULT_LIFETIME
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise invalid_argument("Invalid value at 'lifetime': a duration such as '3600s'.")
-    seconds = int(match[1])
-    if not 0 < seconds <= MAX_LIFETIME:
-        raise invalid_argument(
-            f"Invalid lifetime {text}: it cannot exceed {MAX_LIFETIME} seconds, and without an "
-            f"organisation policy that extends it, it cannot exceed {DEFAULT_LIFETIME} seconds."
-        )
+    seconds = float(match[1])
+    if seconds <= 0:
+        raise invalid_argument("Lifetime of access token must be larger then zero.")
     return seconds
 
 

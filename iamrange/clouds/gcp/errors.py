@@ -90,6 +90,13 @@ def invalid_argument(message: str) -> ApiError:
     return ApiError("INVALID_ARGUMENT", message)
 
 
+def unknown_member(name: str) -> ApiError:
+    """Return the answer for a body with a member that its message does not have."""
+    return invalid_argument(
+        f'Invalid JSON payload received. Unknown name "{name[:100]}": Cannot find field.'
+    )
+
+
 def not_found(message: str = "Requested entity was not found.") -> ApiError:
     """Return the answer for a resource that is not there."""
     return ApiError("NOT_FOUND", message)

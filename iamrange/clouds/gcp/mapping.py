@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_SUBJECT_BYTES: Final = 127
 MAX_MAPPED_BYTES: Final = 8192
+NO_VALUE: Final = "no-mapped-value"
+"""The refusal's code where the claims give a mapped attribute no value."""
 _MAX_GROUPS: Final = 400
 Attribute = str | float | list[str]
 """What a custom attribute may hold; `float` stands for booleans and integers too (PEP 484)."""
@@ -92,9 +94,7 @@ def condition_holds(
 
 def _problem(key: str, value: object) -> Refusal | None:
     if isinstance(value, Failed):
-        return Refusal(
-            "mapping-failed", f"The mapped attribute {key} could not be evaluated for this token."
-        )
+        return _no_value(key)
     if key == "google.subject":
         return _subject_problem(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -105,6 +105,10 @@ def _problem(key: str, value: object) -> Refusal | None:
         return None
     wanted = "a list of strings" if key == "google.groups" else "a scalar or a list of strings"
     return Refusal("mapping-wrong-type", f"The mapped attribute {key} must be {wanted}.")
+
+
+def _no_value(key: str) -> Refusal:
+    return Refusal(NO_VALUE, f"Could not obtain a value for {key} from the given credential.")
 
 
 def _as_text(value: str | float) -> str:
@@ -120,7 +124,7 @@ def _subject_problem(value: object) -> Refusal | None:
             "mapping-wrong-type", "The mapped attribute google.subject must be a string."
         )
     if not value:
-        return Refusal("subject-empty", "The mapped attribute google.subject must not be empty.")
+        return _no_value("google.subject")
     if len(value.encode()) > MAX_SUBJECT_BYTES:
         return Refusal(
             "subject-too-long",

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp import account_jwt
 from iamrange.clouds.gcp.errors import OAuthError
+from iamrange.clouds.gcp.form import Form, read_form
 from iamrange.clouds.gcp.google_keys import id_token
 from iamrange.clouds.gcp.state import AccessToken, hash_token
 from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
@@ -18,18 +18,18 @@ from iamrange.core.decision import Effect, LayerAnswer, Outcome
 from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.clouds.gcp.access import Access
     from iamrange.core.clock import Clock
 
 POINT: Final = "gcp.service-account-key"
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME: Final = 3600
-_AUDIENCES: Final = frozenset(
-    {
-        "https://oauth2.googleapis.com/token",
-        "https://www.googleapis.com/oauth2/v4/token",
-        "https://accounts.google.com/o/oauth2/token",
-    }
+AUDIENCES: Final = (
+    "https://oauth2.googleapis.com/token",
+    "https://www.googleapis.com/oauth2/v4/token",
+    "https://accounts.google.com/o/oauth2/token",
 )
 _SHORT_LIVED: Final = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
@@ -54,6 +54,8 @@ _ANSWERS: Final = {
         ),
     ),
     "missing-scope": ("invalid_scope", "Empty or missing scope not allowed."),
+    "invalid-scope": ("invalid_scope", "Invalid OAuth scope or ID token audience provided."),
+    "duplicate-parameter": ("invalid_request", "A parameter is given more than once."),
 }
 
 
@@ -95,19 +97,17 @@ class OAuth2:
         Raises:
             OAuthError: the assertion is refused.
         """
-        form = _form(call)
-        jwt = account_jwt.read(form.get("assertion", ""), self._access.state, self._wall)
+        form = read_form(call.body)
+        jwt = account_jwt.read(form.values.get("assertion", ""), self._access.state, self._wall)
         claims = jwt.unverified_claims
         layers = [_answer("request", _request_refusal(form))]
         layers += [_answer(name, jwt.refusals.get(name)) for name in account_jwt.LAYERS]
-        wrong = claims.get("aud") not in _AUDIENCES
+        wrong = claims.get("aud") not in AUDIENCES
         layers.append(_answer("audience", Refusal("wrong-audience") if wrong else None))
         acting = claims.get("sub", claims.get("iss")) != claims.get("iss")
         layers.append(_answer("subject", Refusal("delegation-not-granted") if acting else None))
-        scopes = tuple(str(claims.get("scope") or "").split())
-        target = str(claims.get("target_audience") or "")
-        empty = not scopes and not target
-        layers.append(_answer("scope", Refusal("missing-scope") if empty else None))
+        scopes, target = tuple(_text(claims, "scope").split()), _text(claims, "target_audience")
+        layers.append(_answer("scope", _scope_refusal(claims)))
         if jwt.account is not None:
             call.caller = jwt.account.caller
         outcome, decided = self._access.decide(
@@ -134,7 +134,9 @@ class OAuth2:
         Raises:
             OAuthError: it is not a live token of a Google identity.
         """
-        text = call.query.get("access_token") or _form(call).get("access_token") or ""
+        text = (
+            call.query.get("access_token") or read_form(call.body).values.get("access_token") or ""
+        )
         token = self._access.state.tokens.get(hash_token(text))
         now = self._access.clock.now()
         if token is None or token.expires <= now or token.caller.federated is not None:
@@ -166,17 +168,25 @@ def combine(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
     return (Outcome.DENY, refusing.reason) if refusing else (Outcome.ALLOW, "assertion-accepted")
 
 
-def _form(call: Call) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(call.body.decode("utf-8"), keep_blank_values=True))
-    except ValueError:
-        return {}
-
-
-def _request_refusal(form: dict[str, str]) -> Refusal | None:
-    if form.get("grant_type") != GRANT_TYPE:
+def _request_refusal(form: Form) -> Refusal | None:
+    if form.problem is not None:
+        return form.problem
+    if form.values.get("grant_type") != GRANT_TYPE:
         return Refusal("unsupported-grant-type")
-    return None if form.get("assertion") else Refusal("malformed")
+    return None if form.values.get("assertion") else Refusal("malformed")
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _scope_refusal(claims: Mapping[str, Any]) -> Refusal | None:
+    """Refuse an assertion that asks for nothing, or in another form than text."""
+    asked = [claims[name] for name in ("scope", "target_audience") if claims.get(name)]
+    if not all(isinstance(value, str) for value in asked):
+        return Refusal("invalid-scope")
+    return None if any(value.strip() for value in asked) else Refusal("missing-scope")
 
 
 def _answer(layer: str, refusal: Refusal | None) -> LayerAnswer:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp import operations, provider_rules
 from iamrange.clouds.gcp.access import Access, denied
-from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
+from iamrange.clouds.gcp.errors import (
+    ApiError,
+    already_exists,
+    invalid_argument,
+    not_found,
+    unknown_member,
+)
 from iamrange.clouds.gcp.state import SOFT_DELETE_SECONDS, Pool, Project, Provider, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
@@ -298,9 +304,7 @@ def _chosen(body: Body, fields: tuple[str, ...]) -> Body:
     """Keep the settable members; others that the API knows are output only, the rest unknown."""
     unknown = body.keys() - set(fields) - {"name", "state", "expireTime", "mode", "aws", "saml"}
     if unknown:
-        raise invalid_argument(
-            f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.'
-        )
+        raise unknown_member(min(unknown))
     if body.get("mode") not in (None, "MODE_UNSPECIFIED", "FEDERATION_ONLY"):
         raise ApiError("UNIMPLEMENTED", "Only pools of mode FEDERATION_ONLY are served here.")
     kept = (*fields, "aws", "saml") if "oidc" in fields else fields

@@ -5,13 +5,14 @@ The limits are those of the provider's reference and of oracle/wif-rules.md 1.3.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from iamrange.clouds.gcp.cel import Expression, Failed, compile_condition, compile_expression
-from iamrange.clouds.gcp.errors import ApiError, invalid_argument
+from iamrange.clouds.gcp.errors import ApiError, invalid_argument, unknown_member
+from iamrange.jose import GCP, Refusal, parse_key_set
+from iamrange.jose.gate import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,9 @@ _MAX_DESCRIPTION: Final = 256
 _BARRED_JWK: Final = frozenset(
     {"x5c", "x5t", "x5t#S256", "x5u", "d", "p", "q", "dp", "dq", "qi", "k"}
 )
-_JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
+_JWK_MEMBERS: Final = ("kty", "kid", "n", "e", "crv", "x", "y")
+_OIDC_MEMBERS: Final = frozenset({"issuerUri", "allowedAudiences", "jwksJson"})
+_MAX_ISSUER: Final = 2000
 
 
 def check_id(value: str, what: str, length: range) -> None:
@@ -87,10 +90,9 @@ def check_oidc(document: Mapping[str, Any]) -> None:
     oidc = document.get("oidc")
     if not isinstance(oidc, dict):
         raise invalid_argument("The provider configuration is required: oidc.")
-    issuer = oidc.get("issuerUri")
-    parts = urlsplit(issuer) if isinstance(issuer, str) else None
-    if parts is None or parts.scheme != "https" or not parts.hostname or parts.query:
-        raise invalid_argument("Invalid oidc.issuerUri: a valid URI with scheme https is expected.")
+    if unknown := oidc.keys() - _OIDC_MEMBERS:
+        raise unknown_member(min(unknown))
+    _check_issuer(oidc.get("issuerUri"))
     audiences = oidc.get("allowedAudiences") or []
     if not isinstance(audiences, list) or len(audiences) > _MAX_AUDIENCES:
         raise invalid_argument(
@@ -171,10 +173,21 @@ def _mapping_expression(key: str, text: object) -> Expression:
     return expression
 
 
+def _check_issuer(issuer: object) -> None:
+    parts = urlsplit(issuer) if isinstance(issuer, str) else None
+    if parts is None or not parts.hostname or len(str(issuer)) > _MAX_ISSUER:
+        raise invalid_argument("Invalid OIDC issuer URI.")
+    if parts.scheme != "https":
+        raise invalid_argument("Invalid OIDC issuer URI. The scheme must be https.")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise invalid_argument("Invalid OIDC issuer URI.")
+
+
 def _check_jwks(text: object) -> None:
+    """Refuse uploaded keys unless each is a key that can verify a token here."""
     problem = invalid_argument("Input JWK is not in a valid json format.")
     try:
-        value = json.loads(text) if isinstance(text, str) else None
+        value = read_json(text.encode()) if isinstance(text, str) else None
     except ValueError:
         raise problem from None
     keys = value.get("keys") if isinstance(value, dict) else None
@@ -183,6 +196,8 @@ def _check_jwks(text: object) -> None:
     for key in keys:
         if not isinstance(key, dict) or key.keys() & _BARRED_JWK:
             raise problem
-        members = _JWK_MEMBERS.get(str(key.get("kty")))
-        if members is None or not all(isinstance(key.get(name), str) for name in members):
+        # what a key says of its use is looked at when a token comes
+        bare = {name: key[name] for name in _JWK_MEMBERS if name in key}
+        usable = parse_key_set({"keys": [bare]}, GCP)
+        if isinstance(usable, Refusal) or not any(one.algorithms for one in usable.keys):
             raise problem

@@ -12,11 +12,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from iamrange.clouds.gcp.cel import Failed
 from iamrange.clouds.gcp.errors import OAuthError
-from iamrange.clouds.gcp.mapping import Mapped, apply_mapping, condition_holds
+from iamrange.clouds.gcp.form import Form, read_form
+from iamrange.clouds.gcp.mapping import NO_VALUE, Mapped, apply_mapping, condition_holds
 from iamrange.clouds.gcp.principals import Caller
 from iamrange.clouds.gcp.provider_keys import provider_keys
 from iamrange.clouds.gcp.state import AccessToken, Pool, Provider
@@ -39,9 +40,6 @@ SUBJECT_TYPES: Final = frozenset(
     {"urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"}
 )
 MAX_LIFETIME: Final = 3600
-STALE_AFTER: Final = 3600
-"""Seconds after `iat` when a token is stale although not expired. The true age is not published;
-tokens that live longer than an hour were seen to be refused (wif-rules.md section 9)."""
 
 _PROVIDER: Final = re.compile(
     r"//iam\.googleapis\.com/projects/(?P<project>[^/]+)/locations/global/workloadIdentityPools/"
@@ -49,6 +47,7 @@ _PROVIDER: Final = re.compile(
 )
 _WORKFORCE: Final = re.compile(r"//iam\.googleapis\.com/locations/[^/]+/workforcePools/.*")
 _NOT_REACHED: Final = "not-reached"
+_INVALID: Final = "The subject token is invalid."
 _CODES: Final = {
     "request": "invalid_request",
     "provider": "invalid_target",
@@ -113,9 +112,10 @@ class TokenExchange:
         Raises:
             OAuthError: the exchange is refused.
         """
-        form, problem = _form(call)
+        read = _form(call)
+        form = read.values
         exchange = _Exchange()
-        exchange.add("request", problem or _request_problem(form))
+        exchange.add("request", read.problem or _request_problem(form))
         self._find_provider(exchange, form.get("audience", ""))
         if exchange.provider is None:
             exchange.skip(
@@ -198,11 +198,10 @@ class TokenExchange:
 
     def _grant(self, call: Call, exchange: _Exchange, form: Mapping[str, str]) -> Body:
         now = self._access.clock.now()
-        expires = exchange.claims.get("exp", now + MAX_LIFETIME)
-        lifetime = int(min(MAX_LIFETIME, expires - now))
-        if call.caller.federated is None or lifetime <= 0:
-            # only a rogue that ignores a gate comes here with nothing to grant
-            lifetime = MAX_LIFETIME if call.caller.federated else 0
+        lifetime = _lifetime(exchange.claims.get("exp"), now)
+        if call.caller.federated is None:
+            # only a rogue that ignores a gate comes here with nobody to grant anything to
+            lifetime = 0
         token = AccessToken(
             call.caller, now + lifetime, "federated", tuple(form.get("scope", "").split())
         )
@@ -210,8 +209,16 @@ class TokenExchange:
             "access_token": self._access.state.issue_token(token),
             "issued_token_type": ACCESS_TOKEN_TYPE,
             "token_type": "Bearer",
-            "expires_in": lifetime,
+            "expires_in": int(lifetime),
         }
+
+
+def _lifetime(expires: object, now: float) -> float:
+    """Return how long a grant lives: an hour, and not past the end of the subject token."""
+    if not isinstance(expires, int | float) or expires <= now:
+        # only a rogue that does not look at the time comes here
+        return MAX_LIFETIME
+    return min(MAX_LIFETIME, expires - now)
 
 
 def combine(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
@@ -224,19 +231,12 @@ def combine(layers: tuple[LayerAnswer, ...]) -> tuple[Outcome, str]:
     return Outcome.ALLOW, "exchanged"
 
 
-def _form(call: Call) -> tuple[dict[str, str], Refusal | None]:
+def _form(call: Call) -> Form:
     """Read the request; the API takes a form, or JSON with lowerCamelCase names."""
     if call.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
         snake = {re.sub(r"([A-Z])", r"_\1", k).lower(): v for k, v in call.json().items()}
-        return {k: v for k, v in snake.items() if isinstance(v, str)}, None
-    try:
-        pairs = parse_qsl(call.body.decode("utf-8"), keep_blank_values=True)
-    except ValueError:
-        return {}, Refusal("malformed", "The request body is not a form.")
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        return form, Refusal("duplicate-parameter", "A parameter is given more than once.")
-    return form, None
+        return Form({k: v for k, v in snake.items() if isinstance(v, str)})
+    return read_form(call.body)
 
 
 def _request_problem(form: Mapping[str, str]) -> Refusal | None:
@@ -289,13 +289,13 @@ def _provider_problem(pool: Pool | None, provider: Provider | None) -> Refusal |
 
 
 def _issuer_problem(claims: Mapping[str, Any], provider: Provider) -> Refusal | None:
-    issuer = str(claims.get("iss", ""))
+    issuer = claims.get("iss")
     if issuer == provider.issuer:
         return None
+    shown = "null" if issuer is None else str(issuer)[:512]
     return Refusal(
         "issuer-mismatch",
-        f"The issuer in ID Token {issuer[:512]} does not match the expected ones: "
-        f"{provider.issuer}",
+        f"The issuer in ID Token {shown} does not match the expected ones: {provider.issuer}",
     )
 
 
@@ -303,8 +303,8 @@ def _audience_problem(
     claims: Mapping[str, Any], pool: Pool | None, provider: Provider
 ) -> Refusal | None:
     """Compare with the allowed audiences, or with the provider's own name, exactly."""
-    given = claims.get("aud")
-    audiences = [given] if isinstance(given, str) else list(given or ())
+    given = claims.get("aud", [])
+    audiences = given if isinstance(given, list) else [given]
     allowed = provider.document["oidc"].get("allowedAudiences") or []
     if not allowed and pool is not None:
         name = f"//iam.googleapis.com/{pool.name}/providers/{provider.id}"
@@ -320,13 +320,19 @@ def _audience_problem(
 
 def _time_problem(claims: Mapping[str, Any], now: float) -> Refusal | None:
     problem = check_time(claims, now, GCP)
-    issued = claims.get("iat")
-    too_old = isinstance(issued, int | float) and now - issued > STALE_AFTER
-    if problem is None and not too_old:
+    if problem is not None and problem.code == "malformed":
+        return Refusal(problem.code, _INVALID)
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if issued is None or expires is None:
+        problem = Refusal("missing-claim")
+    elif problem is None and expires <= now:
+        # a token that ends in this very second would leave nothing to grant (RFC 7519 4.1.4)
+        problem = Refusal("expired")
+    if problem is None:
         return None
-    if problem is None or problem.code == "expired":
-        code = "expired" if problem else "too-old"
-        return Refusal(code, f"ID Token issued at {issued} is stale to sign-in.")
+    if problem.code in ("expired", "missing-claim"):
+        shown = "null" if issued is None else issued
+        return Refusal(problem.code, f"ID Token issued at {shown} is stale to sign-in.")
     if problem.code == "not-yet-valid":
         return Refusal(problem.code, f"ID Token issued at {issued} is not yet valid.")
     return Refusal(problem.code, "The lifetime of the ID Token exceeds 24 hours.")
@@ -339,15 +345,15 @@ def _refused(layers: tuple[LayerAnswer, ...]) -> OAuthError:
     code = _CODES.get(refusing.layer, "invalid_grant")
     if refusing.reason == "unsupported-grant-type":
         code = "unsupported_grant_type"
-    if refusing.reason == "unreachable":
-        return OAuthError(code, "Error connecting to the given credential's issuer.")
+    if refusing.reason == NO_VALUE:
+        code = "unauthorized_client"
     return OAuthError(code, _DESCRIPTIONS.get(refusing.layer) or refusing.detail or _INVALID)
 
 
-_INVALID: Final = "The subject token is invalid."
 _DESCRIPTIONS: Final = {
     "token": "Invalid ID Token: it is not a JWT that this service accepts.",
-    "keys": "No key of the issuer fits the ID Token.",
-    "signature": "The signature of the ID Token could not be verified.",
+    # an unknown `kid` reads the same as an issuer that does not answer
+    "keys": "Error connecting to the given credential's issuer.",
+    "signature": "Unable to verify the ID Token signature.",
     "attribute-condition": "The given credential is rejected by the attribute condition.",
 }

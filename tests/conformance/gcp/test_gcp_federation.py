@@ -56,6 +56,9 @@ def _document(world: World, provider: Case) -> Case:
         jwk = {**world.issuer.key.public_jwk(), "x5c": ["MIIB"], "x5t": "AAAA"}
         chosen = {name: jwk[name] for name in provider["jwks_fields"]}
         oidc["jwksJson"] = json.dumps({"keys": [chosen]})
+    if "jwks" in provider:
+        oidc["jwksJson"] = json.dumps({"keys": provider["jwks"]})
+    oidc |= provider.get("oidc", {})
     return {
         "attributeMapping": provider.get("mapping", {"google.subject": "assertion.sub"}),
         "attributeCondition": provider.get("condition", ""),

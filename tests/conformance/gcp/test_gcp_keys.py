@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+import requests
 from google.api_core import exceptions as api_exceptions
 from google.auth import crypt, exceptions, impersonated_credentials, jwt
 from google.auth.transport.requests import Request
@@ -148,6 +149,41 @@ def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 @pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"aud": "https://elsewhere.example"}, "invalid_grant"),
+        ({"aud": ["https://oauth2.googleapis.com/token"]}, "invalid_grant"),
+        ({"aud": {"a": 1}}, "invalid_grant"),
+        ({"aud": 5}, "invalid_grant"),
+        ({"iss": 5}, "invalid_grant"),
+        ({"iat": "now"}, "invalid_grant"),
+        ({"exp": [1]}, "invalid_grant"),
+        ({"scope": ""}, "invalid_scope"),
+        ({"scope": [CLOUD_PLATFORM]}, "invalid_scope"),
+        ({"target_audience": 5}, "invalid_scope"),
+    ],
+)
+def test_an_assertion_with_one_fault_is_refused(info: Info, changes: Info, error: str) -> None:
+    token_endpoint = {"aud": "https://oauth2.googleapis.com/token", "scope": CLOUD_PLATFORM}
+    sent = {"grant_type": google_client._JWT_GRANT_TYPE}  # noqa: SLF001 - the constant's only home
+    url = token_endpoint["aud"]
+    good = _self_signed(info, **token_endpoint)
+    assert requests.post(url, {**sent, "assertion": good}, timeout=10).status_code == 200
+    bad = _self_signed(info, **token_endpoint | changes)
+    answer = requests.post(url, {**sent, "assertion": bad}, timeout=10)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+def test_an_assertion_that_is_given_twice_is_refused(info: Info) -> None:
+    assertion = _self_signed(info, aud="https://oauth2.googleapis.com/token", scope="openid")
+    form = [("grant_type", google_client._JWT_GRANT_TYPE)]  # noqa: SLF001 - the constant's only home
+    answer = requests.post(
+        "https://oauth2.googleapis.com/token", [*form, *[("assertion", assertion)] * 2], timeout=10
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 def test_delegation_of_a_whole_domain_is_not_granted(info: Info) -> None:
     credentials = service_account.Credentials.from_service_account_info(
         info, scopes=[CLOUD_PLATFORM], subject="ceo@iamrange.example"
