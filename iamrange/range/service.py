@@ -346,8 +346,21 @@ def _state(base: Deployment, commands: Path) -> dict[str, Any]:
         "folder": str(base.world.folder),
         "ca_file": description["ca_file"],
         "issuer": description["issuer"],
-        "aws": {"endpoint": base.world.aws_endpoint, "accounts": sorted(base.world.aws_keys)},
-        "gcp": {"endpoint": base.world.gcp_endpoint, "projects": sorted(base.world.gcp_tokens)},
+        # as `iamrange clouds` says it: an administrator for each account and project
+        "aws": {
+            "endpoint": base.world.aws_endpoint,
+            "accounts": {account: dict(key) for account, key in base.world.aws_keys.items()},
+        },
+        "gcp": {
+            "endpoint": base.world.gcp_endpoint,
+            "projects": {
+                project: {
+                    "number": base.landing.project_number,
+                    "access_token": base.world.gcp_tokens[project],
+                }
+                for project in (base.landing.project,)
+            },
+        },
         "networks": {name: net["env"] for name, net in description["networks"].items()},
         "homes": {part.value: str(home) for part, home in base.homes.items()},
         "names": {part.value: base.stage.agents[part]["name"] for part in base.homes},

@@ -146,8 +146,11 @@ def test_status_has_the_shape_that_stays_put(
     assert status["world"] == service["world"]
     assert status["issuer"] == "https://idp.iamrange.example"
     assert "BEGIN CERTIFICATE" in Path(status["ca_file"]).read_text()
-    assert status["aws"]["accounts"] == ["100000000001", "100000000002", "100000000003"]
-    assert status["gcp"]["projects"] == ["iamrange-agents"]
+    accounts = status["aws"]["accounts"]
+    assert sorted(accounts) == ["100000000001", "100000000002", "100000000003"]
+    assert all(set(key) == {"access_key_id", "secret_access_key"} for key in accounts.values())
+    project = status["gcp"]["projects"]["iamrange-agents"]
+    assert set(project) == {"number", "access_token"}
     for cloud in ("aws", "gcp"):
         assert status[cloud]["endpoint"].startswith("http://127.0.0.1:")
     exported = json.loads(iamrange("env", "--json").out)
