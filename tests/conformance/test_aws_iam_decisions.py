@@ -994,6 +994,51 @@ case("federated user within its policy", allowed=True)(lambda lab: federated(lab
 case("federated user without a policy", allowed=False)(federated)
 
 
+# --- what sessions carry, and where they are not taken
+
+
+@case("session tag takes the place of the role's, whatever its case", allowed=True)
+def _(lab: Lab) -> Call:
+    tagger = lab.user(allow(["sts:AssumeRole", "sts:TagSession"]))
+    role = lab.role(
+        trusts(ROOT, ["sts:AssumeRole", "sts:TagSession"]),
+        allow(READ, **cond("StringEquals", "aws:PrincipalTag/team", "red")),
+        Tags=[{"Key": "team", "Value": "blue"}],
+    )
+    return reads(tagger.assume(role, Tags=[{"Key": "Team", "Value": "red"}]), lab.secret())
+
+
+def chained_tags(lab: Lab, *trusted: str) -> Call:
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+    first = lab.role(trusts(ROOT, actions), allow(actions))
+    second = lab.role(trusts(ROOT, list(trusted)))
+    who = lab.user(allow(actions)).assume(
+        first, Tags=[{"Key": "team", "Value": "red"}], TransitiveTagKeys=["team"]
+    )
+    return lambda: who.assume(second)
+
+
+case("chain hands transitive tags on with TagSession", allowed=True)(
+    lambda lab: chained_tags(lab, "sts:AssumeRole", "sts:TagSession")
+)
+case("chain hands transitive tags on without TagSession", allowed=False)(
+    lambda lab: chained_tags(lab, "sts:AssumeRole")
+)
+
+
+@case("user's session without MFA calls IAM", allowed=False)
+def _(lab: Lab) -> Call:
+    got = lab.user(EVERYTHING).sts.get_session_token()["Credentials"]
+    return lambda: Principal(lab, session_keys(got)).iam.list_users()
+
+
+@case("federated user calls IAM", allowed=False)
+def _(lab: Lab) -> Call:
+    who = lab.user(EVERYTHING)
+    got = who.sts.get_federation_token(Name="guest", Policy=document(EVERYTHING))["Credentials"]
+    return lambda: Principal(lab, session_keys(got)).iam.list_users()
+
+
 # --- keys
 
 
@@ -1094,6 +1139,39 @@ def granted(lab: Lab, *operations: str) -> Call:
     return lambda: who.kms.decrypt(CiphertextBlob=blob)
 
 
+def granted_abroad(lab: Lab, *own: dict[str, Any], **constraints: Any) -> Call:
+    who = lab.user(*own, account=OTHER)
+    key = lab.admin.kms.create_key()["KeyMetadata"]["KeyId"]
+    context = {"agent": "planner"}
+    blob = lab.admin.kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=context)
+    lab.admin.kms.create_grant(
+        KeyId=key, GranteePrincipal=who.arn, Operations=["Decrypt"], Constraints=constraints
+    )
+    return lambda: who.kms.decrypt(CiphertextBlob=blob["CiphertextBlob"], EncryptionContext=context)
+
+
+case("grant suffices in another account", allowed=True)(granted_abroad)
+case("denial beats a grant", allowed=False)(lambda lab: granted_abroad(lab, deny("kms:*")))
+case("grant under its constraint", allowed=True)(
+    lambda lab: granted_abroad(lab, EncryptionContextSubset={"agent": "planner"})
+)
+case("grant outside its constraint", allowed=False)(
+    lambda lab: granted_abroad(lab, EncryptionContextEquals={"agent": "other"})
+)
+
+
+def granted_account(lab: Lab, *own: dict[str, Any]) -> Call:
+    who = lab.user(*own)
+    key = lab.admin.kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = lab.admin.kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    lab.admin.kms.create_grant(KeyId=key, GranteePrincipal=ROOT, Operations=["Decrypt"])
+    return lambda: who.kms.decrypt(CiphertextBlob=blob)
+
+
+case("grant to an account, user allowed", allowed=True)(
+    lambda lab: granted_account(lab, allow("kms:Decrypt"))
+)
+case("grant to an account, user not allowed", allowed=False)(granted_account)
 case("grant to decrypt", allowed=True)(lambda lab: granted(lab, "Decrypt"))
 case("grant to encrypt only", allowed=False)(lambda lab: granted(lab, "Encrypt"))
 
@@ -1385,3 +1463,27 @@ def test_request_is_decided_as_aws_decides_it(title: str, lab: Lab) -> None:
     assert code in REFUSALS, caught.value
     denied = {record.request_id for record in lab.records if record.outcome is Outcome.DENY}
     assert ident in denied or code == "ValidationError"
+
+
+@pytest.mark.parametrize("grantee", ["nobody", "*", "arn:aws:iam::*:user/x", "arn:aws:s3:::b"])
+def test_grant_to_no_principal_is_refused_and_spoils_no_key(grantee: str, lab: Lab) -> None:
+    kms = lab.admin.kms
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(ClientError) as caught:
+        kms.create_grant(KeyId=key, GranteePrincipal=grantee, Operations=["Decrypt"])
+    assert caught.value.response["Error"]["Code"] in ("InvalidArnException", "ValidationException")
+    assert kms.encrypt(KeyId=key, Plaintext=b"x")
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"), [("NumericLessThan", 10), ("Bool", True), ("NumericEquals", [1, 2.5])]
+)
+def test_condition_values_may_be_numbers_and_booleans(operator: str, value: Any, lab: Lab) -> None:
+    lab.user(allow("s3:*", **cond(operator, "aws:PrincipalTag/level", value)))
+
+
+@pytest.mark.parametrize("action", ["sts:TagSessions", "s3:GetObject", "sts:Assume"])
+def test_trust_policy_takes_no_action_that_sts_does_not_have(action: str, lab: Lab) -> None:
+    with pytest.raises(ClientError) as caught:
+        lab.role(trusts(ROOT, ["sts:AssumeRole", action]))
+    assert caught.value.response["Error"]["Code"] == "MalformedPolicyDocument"

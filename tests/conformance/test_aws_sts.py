@@ -373,7 +373,7 @@ def test_session_token_carries_mfa_and_the_users_own_rights(account: Account) ->
     serial = device(account)
     account.may(allow("iam:GetUser", Resource="*", Condition=MFA))
     plain = account.world.client("iam", keys_of(account.sts().get_session_token()))
-    assert refused(lambda: plain.get_user(UserName="caller"))[0] == "AccessDenied"
+    assert refused(lambda: plain.get_user(UserName="caller"))[0] == "InvalidClientTokenId"
     answer = account.sts().get_session_token(SerialNumber=serial, TokenCode="123456")
     assert account.world.client("iam", keys_of(answer)).get_user(UserName="caller")
     again = refused(account.sts(keys_of(answer)).get_session_token)
@@ -391,7 +391,7 @@ def test_federated_user_has_what_user_and_session_policy_both_allow(account: Acc
     arn = account.sts(bare).get_caller_identity()["Arn"]
     assert arn == f"arn:aws:sts::{account.id}:federated-user/bob"
     none = account.world.client("iam", bare)
-    assert refused(lambda: none.get_role(RoleName="x"))[0] == "AccessDenied"
+    assert refused(lambda: none.get_role(RoleName="x"))[0] == "InvalidClientTokenId"
     role = account.role("role", allow(ASSUME, Principal={"AWS": arn}))
     assert refused(lambda: account.assume(role, bare))[0] == "AccessDenied"
 

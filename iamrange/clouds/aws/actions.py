@@ -56,6 +56,12 @@ def exists(action: str) -> bool:
     return name in _reference().get(prefix, {})
 
 
+@functools.cache
+def lower_names(prefix: str) -> frozenset[str]:
+    """Return a service's actions as policies may write them: `prefix:name` in lower case."""
+    return frozenset(f"{prefix}:{name}".lower() for name in _reference().get(prefix, {}))
+
+
 def resource_types(action: str) -> list[str]:
     """Return the types of resource that the action is about; none: its resource is `*`.
 

@@ -291,7 +291,9 @@ def _output(session: Session, wishes: _Wishes) -> dict[str, Any]:
 
 def _actions(request: AwsRequest, wishes: _Wishes) -> Iterator[str]:
     yield f"sts:{request.operation}"
-    if wishes.tags.given:
+    # Transitive tags are passed on by the chain itself, and need the power all the same: what
+    # users of EKS Pod Identity meet at their second role.
+    if wishes.tags.all:
         yield "sts:TagSession"
     if wishes.source_identity is not None:
         yield "sts:SetSourceIdentity"

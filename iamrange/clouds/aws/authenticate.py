@@ -21,6 +21,8 @@ from iamrange.clouds.aws.responses import refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.clouds.aws.model import HttpRequest, IamStore, Session, SessionStore
     from iamrange.clouds.aws.protocol import Target
     from iamrange.clouds.aws.sigv4 import Malformed, Signature
@@ -39,6 +41,7 @@ _SAID = {
     "unknown-access-key": "The security token included in the request is invalid.",
     "inactive-access-key": "The security token included in the request is invalid.",
     "session-token-invalid": "The security token included in the request is invalid.",
+    "session-not-for-iam": "The security token included in the request is invalid.",
     "session-expired": "The security token included in the request is expired",
     "signature-mismatch": (
         "The request signature we calculated does not match the signature you provided. Check "
@@ -77,6 +80,26 @@ def _deny(layer: str, reason: str, detail: str = "") -> LayerAnswer:
     return LayerAnswer(layer=layer, effect=Effect.DENY, reason=reason, detail=detail)
 
 
+def _overridden(own: Mapping[str, str], passed: Mapping[str, str]) -> dict[str, str]:
+    """Return a principal's tags under its session's: tag keys know no case here.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
+    """
+    taken = {key.lower() for key in passed}
+    return {key: value for key, value in own.items() if key.lower() not in taken} | dict(passed)
+
+
+def _may_call_iam(session: Session) -> bool:
+    """Tell whether IAM takes the session at all, whatever its policies say.
+
+    A user's own session needs MFA for that, a federated user's never may.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
+    """
+    if session.principal.kind == "user":
+        return session.mfa_at is not None
+    return session.principal.kind != "federated"
+
+
 class Authenticator:
     """Knows long-term keys from the IAM store and temporary ones from the session store."""
 
@@ -105,7 +128,7 @@ class Authenticator:
             return self._anonymous(target, http, request_id)
         if isinstance(claimed, sigv4.Malformed):
             return self._malformed(target, http, request_id, claimed)
-        found = self._find(claimed)
+        found = self._find(claimed, target.service)
         signature, body = self._check_signature(http, claimed, found.secret)
         layers = self._tamper(POINT, (found.answer, signature))
         refused = next((layer for layer in layers if layer.refuses), None)
@@ -125,7 +148,7 @@ class Authenticator:
             region=claimed.region or None,
         )
 
-    def _find(self, claimed: Signature) -> _Found:
+    def _find(self, claimed: Signature, service: str) -> _Found:
         key = self._store.access_key(claimed.access_key_id)
         if key is not None:
             user = self._store.user(key.account, key.user_name) if key.user_name else None
@@ -151,10 +174,10 @@ class Authenticator:
         return _Found(
             secret=session.secret_access_key,
             caller=self._session_caller(session),
-            answer=self._session_answer(session, claimed),
+            answer=self._session_answer(session, claimed, service),
         )
 
-    def _session_answer(self, session: Session, claimed: Signature) -> LayerAnswer:
+    def _session_answer(self, session: Session, claimed: Signature, service: str) -> LayerAnswer:
         given = claimed.session_token or ""
         if not hmac.compare_digest(given.encode(), session.session_token.encode()):
             return _deny("credential", "session-token-invalid")
@@ -162,6 +185,8 @@ class Authenticator:
             return _deny("credential", "session-expired")
         if not self._still_there(session):
             return _deny("credential", "unknown-access-key")
+        if service == "iam" and not _may_call_iam(session):
+            return _deny("credential", "session-not-for-iam")
         return _allow("credential", "live-session")
 
     def _still_there(self, session: Session) -> bool:
@@ -198,7 +223,7 @@ class Authenticator:
             account=session.account,
             user_id=session.user_id,
             user_name=user_name,
-            tags={**own, **session.tags},
+            tags=_overridden(own, session.tags),
             session=session,
         )
 

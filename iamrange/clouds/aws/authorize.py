@@ -111,6 +111,7 @@ class PolicyAuthorizer:
             boundary=self._store.boundary(arn),
             session=session.session_policies if session else None,
             resource=check.resource_policy,
+            grants=check.grants,
             scps=self._organization.scps(account) if account else (),
             rcps=(
                 self._organization.rcps(check.resource_account) if check.resource_account else ()

@@ -1,8 +1,7 @@
 """From the answers of the layers to allow or deny: IAM's evaluation logic and nothing else.
 
 - The reason of an allow of the `resource` and `trust` layers says how the caller was named; that
-  decides what else must allow. An allow for another reason (a KMS grant that a service's own rules
-  put there) grants by itself.
+  decides what else must allow. A KMS grant allows by itself.
 - A layer that is not known here and refuses, refuses the request.
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.policy import DENIES, NOT_EVALUABLE
-from iamrange.clouds.aws.principals import ACCOUNT, PRINCIPAL_ARN
+from iamrange.clouds.aws.principals import ACCOUNT, GRANT, PRINCIPAL_ARN
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def _weigh(answers: Mapping[str, LayerAnswer], request: Request) -> Verdict:
         return _root(grantor, request)
     if request.same_account:
         return _within_account(answers, grantor, request)
+    if grantor is not None and grantor.reason == GRANT and grantor.effect is Effect.ALLOW:
+        return _granted(answers, grantor)
     # Both accounts must allow ("Cross-account policy evaluation logic").
     mine = _side_of_principal(answers)
     return mine if mine[0] is Outcome.DENY else _side_of_resource(grantor)
@@ -74,6 +75,8 @@ def _within_account(
         return _side_of_principal(answers)
     if grantor.reason in _DELEGATES:
         return _side_of_principal(answers)
+    if grantor.reason == GRANT:
+        return _granted(answers, grantor)
     session = request.principal.kind in ("assumed-role", "federated")
     if grantor.reason == PRINCIPAL_ARN and session:
         # Named by its role (or by the user behind a federated session), a session stays within
@@ -82,6 +85,14 @@ def _within_account(
         for name in _LIMITS:
             if _refuses(answers, name):
                 return _deny(f"{name}-does-not-allow")
+    return _side_of_resource(grantor)
+
+
+def _granted(answers: Mapping[str, LayerAnswer], grantor: LayerAnswer) -> Verdict:
+    """Let a KMS grant allow without an identity policy, in any account, within the limits."""
+    for name in _LIMITS:
+        if _refuses(answers, name):
+            return _deny(f"{name}-does-not-allow")
     return _side_of_resource(grantor)
 
 

@@ -15,6 +15,7 @@ from iamrange.clouds.aws.combine import combine
 from iamrange.clouds.aws.facts import Facts
 from iamrange.clouds.aws.layers import granted_at_every_level, granted_by, granted_on_resource
 from iamrange.clouds.aws.policy import CompiledPolicy, MalformedPolicy, PolicyKind, compile_policy
+from iamrange.clouds.aws.principals import ACCOUNT, GRANT
 from iamrange.clouds.aws.request import Principal, Request
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
 
@@ -81,6 +82,7 @@ class PolicySet:
       *resource's* account.
     - `resource`: the policy of the secret, bucket, key, table, topic; None if it has none.
     - `trust`: the trust policy of the role, on sts calls only.
+    - `grants`: what a KMS key's grants allow; None when it has none.
     """
 
     identity: tuple[CompiledPolicy, ...] = ()
@@ -90,6 +92,7 @@ class PolicySet:
     scps: tuple[tuple[CompiledPolicy, ...], ...] = ()
     rcps: tuple[tuple[CompiledPolicy, ...], ...] = ()
     trust: CompiledPolicy | None = None
+    grants: CompiledPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +142,7 @@ def evaluate(request: Request, policies: PolicySet) -> Evaluation:
         _scp(facts, policies, foreign=foreign),
         _rcp(facts, policies),
         *_of_the_principal(facts, policies),
-        _NO_RESOURCE
-        if policies.resource is None
-        else granted_on_resource("resource", policies.resource, facts),
+        _on_resource(facts, policies),
         _NO_TRUST
         if policies.trust is None
         else granted_on_resource("trust", policies.trust, facts),
@@ -169,6 +170,26 @@ def _rcp(facts: Facts, policies: PolicySet) -> LayerAnswer:
     if outside or facts.request.aws_owned_resource:
         return _RCP_OTHER
     return granted_at_every_level("rcp", policies.rcps, facts)
+
+
+def _on_resource(facts: Facts, policies: PolicySet) -> LayerAnswer:
+    """Answer for the resource's own policy, and for the grants that add to it.
+
+    A grant allows by itself, also in another account; a denial in the policy beats it
+    (https://docs.aws.amazon.com/kms/latest/developerguide/grants.html). A grant to a whole account
+    leaves the decision to that account, as a policy's statement would.
+    """
+    answer = _NO_RESOURCE
+    if policies.resource is not None:
+        answer = granted_on_resource("resource", policies.resource, facts)
+    if policies.grants is None or answer.effect is Effect.DENY:
+        return answer
+    grant = granted_on_resource("resource", policies.grants, facts)
+    if grant.effect is not Effect.ALLOW:
+        return answer
+    if grant.reason == ACCOUNT:
+        return answer if answer.effect is Effect.ALLOW else grant
+    return replace(grant, reason=GRANT)
 
 
 def _of_the_principal(

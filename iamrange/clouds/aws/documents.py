@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NoReturn
 
+from iamrange.clouds.aws.actions import lower_names
 from iamrange.clouds.aws.conditions import UnknownOperatorError, compile_condition
 from iamrange.clouds.aws.elements import parse_actions, parse_principal, parse_resources, strings
 from iamrange.clouds.aws.malformed import MalformedPolicy, syntax_error
@@ -265,7 +266,9 @@ def _conditions(value: object) -> tuple[ParsedCondition, ...]:
 
 def _check_trust(statement: ParsedStatement) -> None:
     for action in statement.actions:
-        if not action.lower().startswith("sts:"):
+        lowered = action.lower()
+        wild = "*" in action or "?" in action
+        if not lowered.startswith("sts:") or not (wild or lowered in lower_names("sts")):
             raise MalformedPolicy("AssumeRole policy may only specify STS AssumeRole actions.")
 
 

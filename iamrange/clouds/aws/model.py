@@ -144,7 +144,8 @@ class Check:
     `context` adds condition keys to those that every request has. `trust` is a role's trust
     policy (sts calls only). `resource_policy` and `resource_tags` are what the resource carries
     at this moment (None: it carries none, or it is not there). `via` is the service that makes
-    the call for the caller (`secretsmanager` reading a key). `aws_owned`: AWS's own resource.
+    the call for the caller (`secretsmanager` reading a key). `grants` is what a KMS key's grants
+    allow. `aws_owned`: AWS's own resource.
     """
 
     action: str
@@ -153,6 +154,7 @@ class Check:
     context: ContextValues = field(default_factory=dict)
     trust: CompiledPolicy | None = None
     resource_policy: CompiledPolicy | None = None
+    grants: CompiledPolicy | None = None
     resource_tags: Mapping[str, str] | None = None
     via: str | None = None
     aws_owned: bool = False

@@ -24,6 +24,7 @@ FEDERATED = "allows-federated"
 SERVICE = "allows-service"
 CANONICAL_USER = "allows-canonical-user"
 ACCOUNT = "allows-account"
+GRANT = "allows-grant"
 
 STRENGTH = (
     SESSION_ARN,

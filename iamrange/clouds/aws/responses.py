@@ -120,6 +120,7 @@ _REFUSALS: dict[str, dict[str, tuple[str, int]]] = {
     },
 }
 _REFUSALS["inactive-access-key"] = _REFUSALS["unknown-access-key"]
+_REFUSALS["session-not-for-iam"] = _REFUSALS["unknown-access-key"]
 
 
 def refusal(kind: str, service: str, protocol: str, message: str) -> AwsError:

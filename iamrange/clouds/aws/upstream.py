@@ -25,6 +25,10 @@ os.environ.pop("MOTO_ACCOUNT_ID", None)
 import moto.iam.models
 from moto.core.base_backend import BackendDict
 from moto.iam.access_control import PermissionResult
+from moto.iam.policy_validation import (
+    IAMPolicyDocumentValidator,
+    IAMTrustPolicyDocumentValidator,
+)
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeBucket
 
@@ -185,6 +189,11 @@ def _mend() -> None:
     # refuse what the authorizer allowed. The decision is made once, before the store.
     bucket: Any = FakeBucket
     bucket.get_permission = _always_permitted
+    # moto has a policy grammar of its own, narrower than AWS's (no numbers or booleans in
+    # conditions). The write guard has judged every document by the grammar that decides with it.
+    for validator in (IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator):
+        grammar: Any = validator
+        grammar.validate = _acceptable
     models: Any = moto.iam.models
     # Secrets come from the system, so that the forks of one world do not share their sequence;
     # users' ids look as AWS's do (`AIDA...`), because `aws:userid` conditions name them.
@@ -202,6 +211,10 @@ def _random_id(size: int = 20) -> str:
 
 def _always_permitted(_self: object, _action: str, _resource: str) -> PermissionResult:
     return PermissionResult.PERMITTED
+
+
+def _acceptable(_self: object) -> None:
+    return None
 
 
 def _answer(

@@ -2,15 +2,14 @@
 
 - A key is authorised by its ARN, whether it was named by id, ARN, alias or alias ARN, or only by
   what it encrypted.
-- A key's policy must allow; the default one hands that to the account's IAM policies. Grants
-  count as statements of the key's policy, which is where they act.
+- A key's policy must allow; the default one hands that to the account's IAM policies. A grant
+  allows by itself (`kms_grants`).
 - https://docs.aws.amazon.com/kms/latest/developerguide/control-access.html
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.actions import exists, takes_resource
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
@@ -18,6 +17,7 @@ from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.resources import Key, split, tag_map
+from iamrange.clouds.aws.services.kms_grants import bad_grant, grants_on
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
@@ -70,45 +70,8 @@ def encryption_context(values: Mapping[str, str] | None) -> Context:
 
 
 def key_policy(key: Key) -> CompiledPolicy | None:
-    """Return a key's policy with its grants."""
-    if key.policy is None:
-        return None
-    if not key.grants:
-        return compiled(key.policy, PolicyKind.RESOURCE, key.arn)
-    document = json.loads(key.policy)
-    statements = document["Statement"]
-    statements = statements if isinstance(statements, list) else [statements]
-    document["Statement"] = statements + [_grant_statement(grant) for grant in key.grants]
-    return compiled(json.dumps(document), PolicyKind.RESOURCE, key.arn)
-
-
-def _grant_statement(grant: Any) -> dict[str, Any]:  # noqa: ANN401  # the emulator has no types
-    """Write a grant as the statement that it amounts to.
-
-    https://docs.aws.amazon.com/kms/latest/developerguide/grants.html
-    """
-    statement: dict[str, Any] = {
-        "Sid": f"Grant{grant.id}",
-        "Effect": "Allow",
-        "Principal": {"AWS": grant.grantee_principal},
-        "Action": [
-            action
-            for name in grant.operations
-            for action in (("kms:ReEncryptFrom",) if name == "ReEncryptFrom" else (f"kms:{name}",))
-        ],
-        "Resource": "*",
-    }
-    constraints = grant.constraints or {}
-    exact = constraints.get("EncryptionContextEquals")
-    wanted = exact or constraints.get("EncryptionContextSubset")
-    if wanted:
-        keys = {f"kms:EncryptionContext:{name}": value for name, value in wanted.items()}
-        statement["Condition"] = {"StringEquals": keys}
-        if exact:
-            statement["Condition"]["ForAllValues:StringEquals"] = {
-                "kms:EncryptionContextKeys": list(exact)
-            }
-    return statement
+    """Return a key's policy."""
+    return compiled(key.policy, PolicyKind.RESOURCE, key.arn) if key.policy is not None else None
 
 
 def key_context(key: Key) -> Context:
@@ -156,6 +119,7 @@ def key_checks(  # noqa: PLR0913 - one implied use of a key
             resource_account=key.account if key else account,
             context=context,
             resource_policy=key_policy(key) if key else None,
+            grants=grants_on(key) if key else None,
             resource_tags=key.tags if key else None,
             via=via,
         )
@@ -197,7 +161,7 @@ class KmsPlanner:
             checks=(self._check(request, key, action),),
             account=key.account,
             overrides={"KeyId": key.id} if request.parameters.get("KeyId") else {},
-            instead=_out_of_service(operation, key) or _bad_policy(request),
+            instead=_out_of_service(operation, key) or _bad_policy(request) or bad_grant(request),
         )
 
     def _key(self, request: AwsRequest) -> Key | Plan | Unmapped:
@@ -226,6 +190,7 @@ class KmsPlanner:
             resource_account=key.account,
             context=key_context(key) | _context(request),
             resource_policy=key_policy(key),
+            grants=grants_on(key),
             resource_tags=key.tags,
         )
 
@@ -307,6 +272,7 @@ class KmsPlanner:
                     resource_account=key.account,
                     context=context,
                     resource_policy=key_policy(key),
+                    grants=grants_on(key),
                     resource_tags=key.tags,
                 )
             )
