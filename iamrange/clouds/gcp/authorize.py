@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 POINT: Final = "gcp.authorize"
 CONDITION_NAMES: Final = frozenset({"request", "resource", "api", "destination"})
 MODIFIED_ROLES: Final = "iam.googleapis.com/modifiedGrantsByRole"
+# cloud.google.com/iam/docs/conditions-attribute-reference, lower case as `members_read` gives them
+_ATTRIBUTES: Final = {
+    "request": frozenset({"time", "auth", "path", "host"}),
+    "resource": frozenset(
+        {"name", "type", "service", "matchtag", "matchtagid", "hastagkey", "hastagkeyid"}
+    ),
+    "destination": frozenset({"ip", "port"}),
+    "api": frozenset({"getattribute"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,9 @@ class Question:
     target: Target
     now: float
     api_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SAMPLE: Final = Question(Caller("anonymous"), "", Target("a", "b", "c", ()), 0)
 
 
 def answer(question: Question, roles: RoleBook) -> tuple[LayerAnswer, ...]:
@@ -201,17 +213,30 @@ def _holds(condition: Condition, question: Question) -> bool | Failed:
     expression = condition.compiled()
     if isinstance(expression, Failed):
         return expression
+    functions: dict[str, Callable[..., Any]] = {
+        "getAttribute": lambda _api, name, default: question.api_attributes.get(name, default)
+    }
+    return expression.holds(_variables(question), functions)
+
+
+def condition_problem(expression: Expression) -> str | None:
+    """Return why a condition that compiles is none: an unknown attribute, or not a boolean."""
+    for name in expression.members_read():
+        top, _, rest = name.partition(".")
+        if rest.partition(".")[0] not in _ATTRIBUTES.get(top, ()):
+            return f"undefined field '{rest}' of '{top}'"
+    value = expression.evaluate(_variables(_SAMPLE))
+    return None if isinstance(value, bool | Failed) else "the expression's type is not boolean"
+
+
+def _variables(question: Question) -> dict[str, Any]:
     target = question.target
-    variables = {
+    return {
         "request": {"time": datetime.fromtimestamp(question.now, UTC)},
         "resource": {"name": target.name, "type": target.type, "service": target.service},
         "api": {},
         "destination": {},
     }
-    functions: dict[str, Callable[..., Any]] = {
-        "getAttribute": lambda _api, name, default: question.api_attributes.get(name, default)
-    }
-    return expression.holds(variables, functions)
 
 
 def _missed(statement: Statement, condition: Condition) -> Statement:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.clouds.gcp.authorize import Binding, Condition
+from iamrange.clouds.gcp.authorize import Binding, Condition, condition_problem
 from iamrange.clouds.gcp.cel import Failed
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 
 CONDITIONAL_VERSION: Final = 3
+_VERSIONS: Final = (0, 1, CONDITIONAL_VERSION)
+_MASKED: Final = {
+    "bindings": "bindings",
+    "etag": "etag",
+    "version": "version",
+    "auditConfigs": "auditConfigs",
+    "audit_configs": "auditConfigs",
+}
 _MAX_MEMBERS: Final = 1500
 
 
@@ -48,58 +57,83 @@ def requested_version(body: Body, query: Any) -> int:  # noqa: ANN401 - any JSON
     return version
 
 
-def parse_policy(
-    document: Any,  # noqa: ANN401 - any JSON value
-    state: State,
-    owner: Project | Organization | None,
-) -> tuple[Policy, str]:
-    """Return the policy of a setIamPolicy request and the etag that it was based on.
+@dataclass(frozen=True, slots=True)
+class PolicyWrite:
+    """What a setIamPolicy request writes; a part that is None stays as it is."""
 
+    bindings: tuple[Binding, ...] | None
+    audit_configs: tuple[Any, ...] | None
+    etag: str
+    """The etag that the write is based on; empty for a blind write."""
+    version: int
+
+
+def parse_write(body: Body, state: State, owner: Project | Organization | None) -> PolicyWrite:
+    """Return what a setIamPolicy request writes.
+
+    Without an update mask that is the bindings, and the audit settings if there are any in it.
     `owner` is the project or organisation that the resource belongs to: its custom roles are the
     ones that can be granted.
 
     Raises:
-        ApiError: 400, where the real API refuses the policy.
+        ApiError: 400, where the real API refuses the request.
     """
+    document = body.get("policy")
     if not isinstance(document, dict):
         raise invalid_argument("The policy is missing.")
-    bindings = document.get("bindings") or []
-    if not isinstance(bindings, list):
-        raise invalid_argument("Invalid value at 'policy.bindings'.")
-    parsed = tuple(_parse_binding(binding, state, owner) for binding in bindings)
-    if any(b.condition for b in parsed) and document.get("version") != CONDITIONAL_VERSION:
-        raise invalid_argument(
-            "Policy version must be 3 when the policy holds a condition "
-            "(policy.version was not set to 3)."
-        )
-    if sum(len(b.members) for b in parsed) > _MAX_MEMBERS:
-        raise invalid_argument(f"The policy holds more than {_MAX_MEMBERS} members.")
-    kept = _merged(tuple(b for b in parsed if b.members))
-    audit = tuple(document.get("auditConfigs") or ())
-    return Policy(kept, new_etag(), audit), str(document.get("etag") or "")
+    version = document.get("version", 0)
+    if isinstance(version, bool) or version not in _VERSIONS:
+        raise invalid_argument("Invalid policy version: 0, 1 or 3.")
+    mask = _mask(body)
+    audit = document.get("auditConfigs")
+    if audit is not None and not isinstance(audit, list):
+        raise invalid_argument("Invalid value at 'policy.audit_configs'.")
+    audited = audit is not None if mask is None else "auditConfigs" in mask
+    return PolicyWrite(
+        _parse_bindings(document, version, state, owner)
+        if mask is None or "bindings" in mask
+        else None,
+        tuple(audit or ()) if audited else None,
+        str(document.get("etag") or ""),
+        version,
+    )
 
 
-def replace_policy(current: Policy, new: Policy, etag: str) -> None:
+def apply_write(current: Policy, write: PolicyWrite) -> None:
     """Write a policy in place.
 
     Raises:
-        ApiError: 409 ABORTED, if the policy changed since it was read.
+        ApiError: 409 ABORTED, if the policy changed since it was read; 400, if a writer who read
+            an older form of it would lose its conditions.
     """
-    if etag and etag != current.etag:
+    if write.etag and write.etag != current.etag:
         raise ApiError(
             "ABORTED",
             "There were concurrent policy changes. Please retry the whole read-modify-write "
             "with exponential backoff.",
         )
-    current.bindings = new.bindings
-    current.etag = new.etag
-    current.audit_configs = new.audit_configs
+    conditional = any(binding.condition for binding in current.bindings)
+    if write.etag and conditional and write.version != CONDITIONAL_VERSION:
+        # without an etag even the real API lets the conditions be lost
+        # (cloud.google.com/iam/docs/policies#versions)
+        raise invalid_argument(
+            "The policy holds conditional role bindings: policy.version must be set to 3."
+        )
+    if write.bindings is not None:
+        current.bindings = write.bindings
+    if write.audit_configs is not None:
+        current.audit_configs = write.audit_configs
+    current.etag = new_etag()
 
 
-def modified_roles(current: Policy, new: Policy) -> list[str]:
+def modified_roles(current: Policy, write: PolicyWrite) -> list[str]:
     """Return the roles whose grants a write changes (delegated role grants)."""
-    before = {(b.role, m, b.condition) for b in current.bindings for m in b.members}
-    after = {(b.role, m, b.condition) for b in new.bindings for m in b.members}
+    if write.bindings is None:
+        return []
+    before, after = (
+        {(b.role, m, b.condition) for b in bindings for m in b.members}
+        for bindings in (current.bindings, write.bindings)
+    )
     return sorted({role for role, _, _ in before ^ after})
 
 
@@ -144,6 +178,8 @@ def parse_condition(document: Any) -> Condition | None:  # noqa: ANN401 - any JS
     compiled = condition.compiled()
     if isinstance(compiled, Failed):
         raise invalid_argument(f"Condition expression compilation failed: {compiled.detail}.")
+    if problem := condition_problem(compiled):
+        raise invalid_argument(f"Condition expression compilation failed: {problem}.")
     return condition
 
 
@@ -164,6 +200,33 @@ def _binding_to_json(binding: Binding, version: int) -> Body:
         **answer,
         "role": f"{binding.role}_withcond_{crc32c(binding.condition.expression.encode()):020x}",
     }
+
+
+def _mask(body: Body) -> frozenset[str] | None:
+    text = body.get("updateMask")
+    if not text:
+        return None
+    names = {_MASKED.get(name.strip().removeprefix("policy.")) for name in str(text).split(",")}
+    if None in names:
+        raise invalid_argument(f"Invalid update mask: {str(text)[:100]}.")
+    return frozenset(name for name in names if name is not None)
+
+
+def _parse_bindings(
+    document: Body, version: int, state: State, owner: Project | Organization | None
+) -> tuple[Binding, ...]:
+    bindings = document.get("bindings") or []
+    if not isinstance(bindings, list):
+        raise invalid_argument("Invalid value at 'policy.bindings'.")
+    parsed = tuple(_parse_binding(binding, state, owner) for binding in bindings)
+    if any(b.condition for b in parsed) and version != CONDITIONAL_VERSION:
+        raise invalid_argument(
+            "Policy version must be 3 when the policy holds a condition "
+            "(policy.version was not set to 3)."
+        )
+    if sum(len(b.members) for b in parsed) > _MAX_MEMBERS:
+        raise invalid_argument(f"The policy holds more than {_MAX_MEMBERS} members.")
+    return _merged(tuple(b for b in parsed if b.members))
 
 
 def _parse_binding(binding: Any, state: State, owner: Project | Organization | None) -> Binding:  # noqa: ANN401 - any JSON value

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from iamrange.clouds.gcp import policies
 from iamrange.clouds.gcp.access import Access, denied
+from iamrange.clouds.gcp.authorize import MODIFIED_ROLES
 from iamrange.clouds.gcp.state import Organization, Project, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
 
@@ -99,17 +100,16 @@ class ResourceManager:
     def set_policy(self, call: Call, owner: str) -> Body:
         """Replace an allow policy."""
         found, target, kind = self._owner(call, owner, "setIamPolicy")
-        policy = found.policy
-        new, etag = policies.parse_policy(call.json().get("policy"), self._state, found)
-        changed = policies.modified_roles(policy, new)
+        write = policies.parse_write(call.json(), self._state, found)
+        changed = policies.modified_roles(found.policy, write)
         self._access.require(
             call,
             f"resourcemanager.{kind}.setIamPolicy",
             target,
-            api_attributes={"iam.googleapis.com/modifiedGrantsByRole": changed},
+            api_attributes={MODIFIED_ROLES: changed},
         )
-        policies.replace_policy(policy, new, etag)
-        return policies.policy_to_json(policy, policies.CONDITIONAL_VERSION)
+        policies.apply_write(found.policy, write)
+        return policies.policy_to_json(found.policy, policies.CONDITIONAL_VERSION)
 
     def test_permissions(self, call: Call, owner: str) -> Body:
         """Return which of the permissions the caller holds."""

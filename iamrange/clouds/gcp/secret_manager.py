@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp import policies
 from iamrange.clouds.gcp.access import Access, denied
-from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
+from iamrange.clouds.gcp.authorize import MODIFIED_ROLES
+from iamrange.clouds.gcp.errors import (
+    ApiError,
+    already_exists,
+    invalid_argument,
+    not_found,
+    unknown_member,
+)
+from iamrange.clouds.gcp.filters import parse_filter
 from iamrange.clouds.gcp.state import Secret, new_etag, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
@@ -23,16 +31,19 @@ HOST: Final = "secretmanager.googleapis.com"
 SECRETS: Final = "/v1/projects/{project}/secrets"
 SECRET: Final = SECRETS + "/{secret}"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_SETTABLE: Final = (
-    "labels",
-    "annotations",
-    "versionAliases",
-    "topics",
-    "rotation",
-    "expireTime",
-    "ttl",
-)
+_KINDS: Final[dict[str, type]] = {
+    "labels": dict,
+    "annotations": dict,
+    "versionAliases": dict,
+    "topics": list,
+    "rotation": dict,
+    "expireTime": str,
+    "ttl": str,
+}
+_SETTABLE: Final = tuple(_KINDS)
 _NOT_SERVED: Final = frozenset({"customerManagedEncryption", "versionDestroyTtl", "tags"})
+_OTHERS: Final = frozenset({"name", "replication", "createTime", "etag"})
+_MAX_TTL: Final = 100 * 365 * 86_400
 _MAX_LABELS: Final = 64
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -66,8 +77,10 @@ class Secrets:
         owner = self._state.project(project)
         if owner is None:
             raise denied("secretmanager.secrets.create", f"projects/{project}")
+        permission = "secretmanager.secrets.create"
+        shown = f"projects/{project}"
         self._access.require(
-            call, "secretmanager.secrets.create", self._access.project_target(owner)
+            call, permission, self._access.project_target(owner), message=_denied(permission, shown)
         )
         secret_id = call.query.get("secretId") or call.query.get("secret_id") or ""
         if not _ID.fullmatch(secret_id):
@@ -90,7 +103,11 @@ class Secrets:
         owner = self._state.project(project)
         if owner is None:
             raise denied("secretmanager.secrets.list", f"projects/{project}")
-        self._access.require(call, "secretmanager.secrets.list", self._access.project_target(owner))
+        permission = "secretmanager.secrets.list"
+        shown = f"projects/{project}"
+        self._access.require(
+            call, permission, self._access.project_target(owner), message=_denied(permission, shown)
+        )
         found = [s for s in self._state.secrets.values() if s.project is owner and self._live(s)]
         return page(call, "secrets", [secret_to_json(secret) for secret in found])
 
@@ -127,10 +144,10 @@ class Secrets:
         """Replace the secret's policy."""
         known = self._known(project, secret)
         owner = known.project if known else None
-        new, etag = policies.parse_policy(call.json().get("policy"), self._state, owner)
-        roles = policies.modified_roles(known.policy, new) if known else []
+        write = policies.parse_write(call.json(), self._state, owner)
+        roles = policies.modified_roles(known.policy, write) if known else []
         found = self.find(call, project, secret, "secretmanager.secrets.setIamPolicy", roles)
-        policies.replace_policy(found.policy, new, etag)
+        policies.apply_write(found.policy, write)
         return policies.policy_to_json(found.policy, policies.CONDITIONAL_VERSION)
 
     def test_permissions(self, call: Call, project: str, secret: str) -> Body:
@@ -158,7 +175,7 @@ class Secrets:
         """
         suffix = "" if version is None else f"/versions/{version}"
         shown = f"projects/{project}/secrets/{secret}{suffix}"
-        message = f"Permission '{permission}' denied for resource '{shown}' (or it may not exist)."
+        message = _denied(permission, shown)
         found = self._known(project, secret)
         if found is not None:
             self._access.require(
@@ -166,7 +183,7 @@ class Secrets:
                 permission,
                 self._access.secret_target(found, version),
                 message=message,
-                api_attributes={"iam.googleapis.com/modifiedGrantsByRole": changed_roles or []},
+                api_attributes={MODIFIED_ROLES: changed_roles or []},
             )
             return found
         owner = self._state.project(project)
@@ -193,6 +210,8 @@ class Secrets:
         """Return the current settings with those that the mask names taken from the body."""
         if unserved := _NOT_SERVED & (body.keys() | set(mask)):
             raise ApiError("UNIMPLEMENTED", f"{min(unserved)} is not served here.")
+        if unknown := body.keys() - _OTHERS - set(_SETTABLE):
+            raise unknown_member(min(unknown))
         document = dict(current)
         for name in (part.partition(".")[0] for part in mask):
             if name not in _SETTABLE:
@@ -203,12 +222,19 @@ class Secrets:
                     document["expireTime"] = timestamp(self._access.clock.now() + _seconds(value))
             elif value in (None, {}, []):
                 document.pop(name, None)
-            else:
+            elif isinstance(value, _KINDS[name]):
                 document[name] = value
+            else:
+                raise invalid_argument(f"Invalid value at 'secret.{name}'.")
         _check_labels(document.get("labels") or {})
-        if "expireTime" in document:
-            _moment(document["expireTime"])
+        changed = document.get("expireTime") != current.get("expireTime")
+        if changed and "expireTime" in document:
+            self._check_expiry(document["expireTime"])
         return document
+
+    def _check_expiry(self, text: str) -> None:
+        if _moment(text) <= self._access.clock.now():
+            raise invalid_argument("Secret expire_time must be in the future.")
 
 
 def secret_to_json(secret: Secret) -> Body:
@@ -220,10 +246,11 @@ def page(call: Call, name: str, items: list[Body]) -> Body:
     """Return one page of a list.
 
     Raises:
-        ApiError: 400, or 501 for a filter.
+        ApiError: 400, or 501 for a filter of a form that is not served.
     """
-    if call.query.get("filter"):
-        raise ApiError("UNIMPLEMENTED", "Filters are not served here.")
+    if text := call.query.get("filter"):
+        wanted = parse_filter(text)
+        items = [item for item in items if wanted(item)]
     try:
         start = int(call.query.get("pageToken") or 0)
         size = int(call.query.get("pageSize") or 0) or len(items)
@@ -247,6 +274,10 @@ def check_etag(given: Any, current: str) -> None:  # noqa: ANN401 - any JSON val
     """
     if given and str(given).strip('"') != current:
         raise ApiError("FAILED_PRECONDITION", "The etag does not match the current resource.")
+
+
+def _denied(permission: str, shown: str) -> str:
+    return f"Permission '{permission}' denied for resource '{shown}' (or it may not exist)."
 
 
 def _replication(value: Any) -> Body:  # noqa: ANN401 - any JSON value
@@ -290,6 +321,6 @@ def _moment(text: Any) -> float:  # noqa: ANN401 - any JSON value
 
 def _seconds(text: Any) -> float:  # noqa: ANN401 - any JSON value
     match = re.fullmatch(r"(\d{1,10}(?:\.\d{1,9})?)s", str(text))
-    if match is None:
+    if match is None or not 0 < float(match[1]) <= _MAX_TTL:
         raise invalid_argument("Invalid value at 'secret.ttl'.")
     return float(match[1])

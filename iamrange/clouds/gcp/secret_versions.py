@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp.crc32c import crc32c
@@ -52,6 +53,8 @@ class SecretVersions:
         found = self._secrets.find(call, project, secret, "secretmanager.versions.add")
         payload = message(call.json(), "payload")
         data = _decoded(payload.get("data"))
+        if not data:
+            raise invalid_argument("Secret Payload cannot be empty.")
         given = payload.get("dataCrc32c", payload.get("dataCrc32C"))
         if given is not None and str(given) != str(crc32c(data)):
             raise invalid_argument("The payload does not match its CRC-32C checksum.")
@@ -60,18 +63,21 @@ class SecretVersions:
             number, data, self._access.clock.now(), crc32c_given=given is not None
         )
         found.versions[number] = version
-        return version_to_json(call, found, version)
+        return _encoded(call, version_to_json(found, version))
 
     def list_versions(self, call: Call, project: str, secret: str) -> Body:
         """List the versions, newest first."""
         found = self._secrets.find(call, project, secret, "secretmanager.versions.list")
         newest_first = sorted(found.versions.values(), key=lambda v: -v.number)
-        return page(call, "versions", [version_to_json(call, found, v) for v in newest_first])
+        answer = page(call, "versions", [version_to_json(found, v) for v in newest_first])
+        if "versions" in answer:
+            answer["versions"] = [_encoded(call, version) for version in answer["versions"]]
+        return answer
 
     def get(self, call: Call, project: str, secret: str, version: str) -> Body:
         """Return a version's metadata."""
         found, one = self._find(call, project, secret, version, "get")
-        return version_to_json(call, found, one)
+        return _encoded(call, version_to_json(found, one))
 
     def access(self, call: Call, project: str, secret: str, version: str) -> Body:
         """Return a version's payload."""
@@ -114,7 +120,7 @@ class SecretVersions:
         if state == "DESTROYED":
             one.payload = None
             one.destroyed = self._access.clock.now()
-        return version_to_json(call, found, one)
+        return _encoded(call, version_to_json(found, one))
 
     def _find(
         self, call: Call, project: str, secret: str, version: str, verb: str
@@ -128,13 +134,19 @@ class SecretVersions:
         return found, one
 
 
-def version_to_json(call: Call, secret: Secret, version: SecretVersion) -> Body:
+def _encoded(call: Call, version: Body) -> Body:
+    """Write enumerations as numbers for a client that asks for it, as Google's own do."""
+    if "enum-encoding=int" not in call.query.get("$alt", ""):
+        return version
+    return {**version, "state": _STATE_NUMBERS[version["state"]]}
+
+
+def version_to_json(secret: Secret, version: SecretVersion) -> Body:
     """Return a version as the API shows it."""
-    as_number = "enum-encoding=int" in call.query.get("$alt", "")
     answer: Body = {
         "name": f"{secret.name}/versions/{version.number}",
         "createTime": timestamp(version.created),
-        "state": _STATE_NUMBERS[version.state] if as_number else version.state,
+        "state": version.state,
         "replicationStatus": _replication_status(secret),
         "etag": version.etag,
     }
@@ -155,7 +167,7 @@ def _replication_status(secret: Secret) -> Body:
 def _number(secret: Secret, version: str) -> int | None:
     if version == "latest":
         return max(secret.versions, default=None)
-    if version.isascii() and version.isdigit():
+    if re.fullmatch(r"[1-9]\d{0,9}", version):
         return int(version)
     alias = (secret.document.get("versionAliases") or {}).get(version)
     return int(alias) if alias is not None else None

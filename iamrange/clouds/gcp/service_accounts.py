@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iamrange.clouds.gcp import policies
 from iamrange.clouds.gcp.access import Access, denied
+from iamrange.clouds.gcp.authorize import MODIFIED_ROLES
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
 from iamrange.clouds.gcp.state import SOFT_DELETE_SECONDS, Project, ServiceAccount, new_etag
 from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
@@ -157,12 +158,10 @@ class ServiceAccounts:
         """Replace the account's policy."""
         known = self._known(project, account)
         owner = known.project if known else None
-        new, etag = policies.parse_policy(call.json().get("policy"), self._state, owner)
-        roles: list[str] = []
-        if known is not None:
-            roles = policies.modified_roles(known.policy, new)
+        write = policies.parse_write(call.json(), self._state, owner)
+        roles = policies.modified_roles(known.policy, write) if known else []
         found = self.find(call, project, account, "iam.serviceAccounts.setIamPolicy", roles)
-        policies.replace_policy(found.policy, new, etag)
+        policies.apply_write(found.policy, write)
         return policies.policy_to_json(found.policy, policies.CONDITIONAL_VERSION)
 
     def test_permissions(self, call: Call, project: str, account: str) -> Body:
@@ -195,7 +194,7 @@ class ServiceAccounts:
             permission,
             self._access.account_target(found),
             message=f"Permission '{permission}' denied on resource (or it may not exist).",
-            api_attributes={"iam.googleapis.com/modifiedGrantsByRole": changed_roles or []},
+            api_attributes={MODIFIED_ROLES: changed_roles or []},
         )
         return found
 

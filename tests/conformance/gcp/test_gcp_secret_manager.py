@@ -152,6 +152,7 @@ def test_lists_come_in_pages(client: Client) -> None:
         ("fine", {}),
         ("fine", {"replication": {"automatic": {}}, "labels": {"Upper": "x"}}),
         ("fine", {"replication": {"user_managed": {}}}),
+        ("fine", {"replication": {"automatic": {}}, "expire_time": "2020-01-01T00:00:00Z"}),
     ],
 )
 def test_a_secret_that_the_api_does_not_take_is_refused(
@@ -159,6 +160,70 @@ def test_a_secret_that_the_api_does_not_take_is_refused(
 ) -> None:
     with pytest.raises(exceptions.BadRequest):
         client.create_secret(parent=PARENT, secret_id=secret_id, secret=secret)
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("secretId=fine", {"replication": {"automatic": {}}, "colour": "red"}),
+        ("secretId=fine", {"replication": {"automatic": {}}, "ttl": "0s"}),
+        ("secretId=fine", {"replication": {"automatic": {}}, "ttl": "9999999999s"}),
+        ("secretId=fine", {"replication": {"automatic": {}}, "labels": ["a"]}),
+        ("secretId=fine", {"replication": {"automatic": {}}, "versionAliases": True}),
+    ],
+)
+def test_a_secret_of_another_shape_is_refused(world: World, query: str, body: Any) -> None:  # noqa: ANN401 - any JSON value
+    url = f"https://secretmanager.googleapis.com/v1/{PARENT}/secrets?{query}"
+    answer = world.rest("POST", url, body)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"data": ""}])
+def test_a_version_without_a_payload_is_refused(
+    world: World, client: Client, payload: dict[str, Any] | None
+) -> None:
+    url = f"https://secretmanager.googleapis.com/v1/{NAME}:addVersion"
+    answer = world.rest("POST", url, {} if payload is None else {"payload": payload})
+    assert answer.status_code == 400
+    assert "Secret Payload cannot be empty" in answer.json()["error"]["message"]
+    assert len(list(client.list_secret_versions(parent=NAME))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("labels.owner=planner", ["canary"]),
+        ("labels.owner=writer", ["other"]),
+        ("labels.owner!=writer", ["canary", "plain"]),
+        ("labels.owner:*", ["canary", "other"]),
+        ("name:CAN", ["canary"]),
+        ("name:acme-lab", []),
+        ("plain", ["plain"]),
+        ('labels.owner="planner" AND name:canary', ["canary"]),
+        ("labels.owner=planner AND name:other", []),
+    ],
+)
+def test_a_filter_chooses_secrets(client: Client, text: str, names: list[str]) -> None:
+    for name, labels in (("other", {"owner": "writer"}), ("plain", {})):
+        secret = {"replication": {"automatic": {}}, "labels": labels}
+        client.create_secret(parent=PARENT, secret_id=name, secret=secret)
+    found = client.list_secrets(request={"parent": PARENT, "filter": text})
+    assert [secret.name.rpartition("/")[2] for secret in found] == names
+
+
+def test_a_filter_chooses_versions_by_state(client: Client) -> None:
+    client.add_secret_version(parent=NAME, payload={"data": b"second"})
+    client.disable_secret_version(name=f"{NAME}/versions/1")
+    for state, number in (("ENABLED", "2"), ("DISABLED", "1")):
+        request = {"parent": NAME, "filter": f"state:{state}"}
+        (version,) = client.list_secret_versions(request=request)
+        assert (version.name.rpartition("/")[2], version.state.name) == (number, state)
+
+
+@pytest.mark.parametrize("text", ["a OR b", "NOT a", "(a)", "topics:x", "labels.a<3", "a b"])
+def test_a_filter_of_another_form_is_refused_and_not_ignored(client: Client, text: str) -> None:
+    with pytest.raises(exceptions.MethodNotImplemented):
+        list(client.list_secrets(request={"parent": PARENT, "filter": text}))
 
 
 @pytest.mark.parametrize("token", [None, "ya29.c.unknown", "not a token"])
