@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
+
+from iamrange.jose.gate import DocumentError, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +28,19 @@ def new_request_id() -> str:
 
 
 async def read_object(request: Request) -> Mapping[str, Any] | None:
-    """Return the JSON object of the body, or None if there is none within the limit."""
+    """Return the JSON object of the body, or None if there is none within the limit.
+
+    The token gate's own reader: a member that is given twice, or text that is no Unicode, is no
+    request.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _BODY_LIMIT:
             return None
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = read_json(body)
+    except DocumentError:
         return None
     return value if isinstance(value, dict) else None
 

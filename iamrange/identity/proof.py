@@ -118,7 +118,8 @@ class ProofVerifier:
             return late.code
         if len(claims["jti"]) not in _JTI_LENGTHS:
             return "malformed"
-        expires = claims["exp"] + PROOF.expiry_leeway
+        # dates are whole seconds: the last one that `check_time` accepts counts in full
+        expires = claims["exp"] + PROOF.expiry_leeway + 1
         return self._spent.spend(agent.id, claims["jti"], expires=expires, now=now)
 
 

@@ -9,11 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.jwk import ECKey
 
 from iamrange.core.clock import OffsetClock
 from iamrange.core.decision import DecisionRecord, Outcome
@@ -45,6 +53,7 @@ from iamrange.jose import (
     parse_key_set,
 )
 from iamrange.jose import verify_signature as verify
+from iamrange.jose.gate import base64url, decode_base64url
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Receive, Route, Scope, Send
 from iamrange.network.environment import client_environment
@@ -54,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+REPLAYS = 64
 PROVIDER = "projects/340000000001/locations/global/workloadIdentityPools/agents/providers/idp"
 GOOGLE = GoogleTarget(
     provider=PROVIDER, service_account="a@p.iam.gserviceaccount.com", project="iamrange-agents"
@@ -368,6 +378,116 @@ def test_issuer_refuses_a_proof_the_second_time(house: House) -> None:
     again = house.post({"proof": proof})
     assert again.status_code == 401
     assert [a.reason for a in house.records[-1].layers if a.refuses] == ["replayed"]
+
+
+@pytest.mark.parametrize("endpoint", [ASSERTION_ENDPOINT, AWS_SESSION_ENDPOINT])
+def test_of_many_equal_proofs_at_once_exactly_one_wins(house: House, endpoint: str) -> None:
+    key = house.agent("data-analyst", aws_role_arn=ROLE)
+    proof = key.sign(good_claims() | {"aud": endpoint}, typ=PROOF_TYPE)
+    start = threading.Barrier(REPLAYS)
+
+    def post() -> int:
+        start.wait(20)
+        return house.post({"proof": proof}, endpoint).status_code
+
+    with ThreadPoolExecutor(REPLAYS) as pool:
+        statuses = [future.result() for future in [pool.submit(post) for _ in range(REPLAYS)]]
+    assert sorted(statuses) == [200] + [401] * (REPLAYS - 1)
+    assert len([r for r in house.records if r.outcome is Outcome.ALLOW]) == 1
+
+
+def tampered(key: SigningKey, header: str, claims: str, signature: bytes | None = None) -> str:
+    """Sign these texts, whatever they are, as one who holds the key could."""
+    signing_input = f"{base64url(header.encode())}.{base64url(claims.encode())}"
+    if signature is None:
+        private = ECKey.import_key(key.private_jwk()).raw_value
+        assert isinstance(private, EllipticCurvePrivateKey)
+        r, s = decode_dss_signature(private.sign(signing_input.encode(), ECDSA(SHA256())))
+        signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    return f"{signing_input}.{base64url(signature)}"
+
+
+TAMPERED: dict[str, tuple[dict[str, Any], str]] = {
+    "none": ({"alg": "none"}, "algorithm-not-allowed"),
+    "none in another case": ({"alg": "NoNe"}, "algorithm-not-allowed"),
+    "symmetric": ({"alg": "HS256"}, "algorithm-not-allowed"),
+    "an algorithm of another curve": ({"alg": "ES384"}, "algorithm-not-allowed"),
+    "an algorithm that is no text": ({"alg": ["ES256"]}, "malformed"),
+    "a key of its own": ({"jwk": {"kty": "oct", "k": "AAAA"}}, "header-not-allowed"),
+    "a key's address": ({"jku": "https://evil.example/jwks"}, "header-not-allowed"),
+    "a certificate's address": ({"x5u": "http://169.254.169.254/"}, "header-not-allowed"),
+    "a certificate": ({"x5c": ["MIIB"]}, "header-not-allowed"),
+    "a critical extension": ({"crit": ["exp"]}, "critical-header"),
+    "an empty list of critical extensions": ({"crit": []}, "critical-header"),
+    "an unencoded payload": ({"b64": False}, "critical-header"),
+    "a key id that is a path": ({"kid": "../../../dev/null"}, "unknown-key"),
+    "a key id that is a query": ({"kid": "' OR 1=1 --"}, "unknown-key"),
+    "a key id that is no text": ({"kid": {}}, "malformed"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_issuer_refuses_a_proof_with_a_header_that_is(house: House, case: str) -> None:
+    key = house.agent("data-analyst")
+    change, reason = TAMPERED[case]
+    header = {"alg": "ES256", "typ": PROOF_TYPE, "kid": key.kid} | change
+    proof = tampered(key, json.dumps(header), json.dumps(good_claims()))
+    assert house.post({"proof": proof}).status_code == 401
+    assert house.records[-1].layers[0].reason == reason
+
+
+TEXTS: dict[str, Callable[[str, str], tuple[str, str]]] = {
+    "a header member twice": lambda h, c: (h.replace("{", '{"alg": "none", ', 1), c),
+    "a claim twice": lambda h, c: (h, c.replace("{", '{"sub": "nobody", ', 1)),
+    "deep claims": lambda h, c: (h, c.replace("{", '{"a": ' + "[" * 99 + "]" * 99 + ", ", 1)),
+    "claims that are a list": lambda h, _: (h, "[]"),
+    "a date that is no number": lambda h, c: (h, c.replace('"exp": ', '"exp": NaN, "x": ')),
+    "a date out of range": lambda h, c: (h, c.replace('"exp": ', '"exp": 1e400, "x": ')),
+    "a date that is text": lambda h, c: (h, c.replace('"exp": ', '"exp": "soon", "x": ')),
+    "half a character": lambda h, c: (h, c.replace("{", '{"a": "\\ud800", ', 1)),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_issuer_refuses_a_proof_with(house: House, case: str) -> None:
+    key = house.agent("data-analyst")
+    header = json.dumps({"alg": "ES256", "typ": PROOF_TYPE, "kid": key.kid})
+    proof = tampered(key, *TEXTS[case](header, json.dumps(good_claims())))
+    assert house.post({"proof": proof}).status_code == 401
+    assert house.records[-1].layers[0].reason in ("malformed", "duplicate-member", "too-deep")
+
+
+def test_issuer_refuses_signatures_of_another_form(house: House) -> None:
+    key = house.agent("data-analyst")
+    texts = (
+        json.dumps({"alg": "ES256", "typ": PROOF_TYPE, "kid": key.kid}),
+        json.dumps(good_claims()),
+    )
+    good = tampered(key, *texts)
+    raw = decode_base64url(good.rpartition(".")[2])
+    der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    for signature in (bytes(64), der, raw + b"\0", raw[:63]):
+        assert house.post({"proof": tampered(key, *texts, signature)}).status_code == 401
+    for proof in (good + "=", good + "\n", " " + good, good.rpartition(".")[0] + ".", good + ".x"):
+        assert house.post({"proof": proof}).status_code == 401
+    assert house.post({"proof": good}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"proof": "a.b.c", "proof": "a.b.d"}',
+        b'{"proof": "a.b.c", "policy": "\\ud800"}',
+        b'{"proof": "a.b.c", "policy": NaN}',
+        b'{"proof": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("endpoint", [ASSERTION_ENDPOINT, AWS_SESSION_ENDPOINT])
+@pytest.mark.usefixtures("house")
+def test_a_body_that_can_be_read_in_two_ways_is_no_request(endpoint: str, body: bytes) -> None:
+    answer = requests.post(endpoint, data=body, timeout=20)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_issuer_spends_a_jti_only_on_a_proof_that_holds(house: House) -> None:
