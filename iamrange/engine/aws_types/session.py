@@ -41,7 +41,7 @@ _STATUS = {
     "ResourceNotFoundException": StatusCode.NOT_FOUND,
 }
 # service models are large: parsed once for all accounts
-_LOADER = Loader()
+LOADER = Loader()
 _MAKING = threading.Lock()
 
 
@@ -120,7 +120,7 @@ class AwsSession:
             "credentials_file": (None, None, os.devnull, None),
         }
         core = botocore.session.Session(session_vars=nothing)
-        core.register_component("data_loader", _LOADER)
+        core.register_component("data_loader", LOADER)
         return boto3.Session(
             aws_access_key_id=key.access_key_id,
             aws_secret_access_key=key.secret_access_key,
