@@ -8,6 +8,7 @@ a file of their own (`test_aws_web_identity.py`).
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import secrets
@@ -1029,14 +1030,16 @@ case("chain hands transitive tags on without TagSession", allowed=False)(
 @case("user's session without MFA calls IAM", allowed=False)
 def _(lab: Lab) -> Call:
     got = lab.user(EVERYTHING).sts.get_session_token()["Credentials"]
-    return lambda: Principal(lab, session_keys(got)).iam.list_users()
+    who = Principal(lab, session_keys(got))
+    return lambda: who.iam.list_users(MaxItems=1)
 
 
 @case("federated user calls IAM", allowed=False)
 def _(lab: Lab) -> Call:
     who = lab.user(EVERYTHING)
     got = who.sts.get_federation_token(Name="guest", Policy=document(EVERYTHING))["Credentials"]
-    return lambda: Principal(lab, session_keys(got)).iam.list_users()
+    guest = Principal(lab, session_keys(got))
+    return lambda: guest.iam.list_users(MaxItems=1)
 
 
 # --- keys
@@ -1213,18 +1216,6 @@ case("cross-account table, only identity", allowed=False)(
 )
 
 
-def reads_both(lab: Lab, *, both: bool) -> Call:
-    one, two = lab.secret(), lab.secret()
-    who = lab.user(
-        allow("secretsmanager:BatchGetSecretValue"), allow(READ, [one, two] if both else one)
-    )
-    return lambda: who.secretsmanager.batch_get_secret_value(SecretIdList=[one, two])
-
-
-case("batch of secrets, all allowed", allowed=True)(lambda lab: reads_both(lab, both=True))
-case("batch of secrets, one not allowed", allowed=False)(lambda lab: reads_both(lab, both=False))
-
-
 # --- other services
 
 
@@ -1381,6 +1372,34 @@ def _(lab: Lab) -> Call:
     return simulated
 
 
+def secure_parameter(lab: Lab, *own: dict[str, Any], place: str = "/") -> Call:
+    key = lab.admin.kms.create_key()["KeyMetadata"]["KeyId"]
+    name = f"{place}{unique('secure')}"
+    lab.admin.ssm.put_parameter(Name=name, Value="v", Type="SecureString", KeyId=key)
+    who = lab.user(allow("ssm:GetParameter"), *own)
+    return lambda: who.ssm.get_parameter(Name=name, WithDecryption=True)
+
+
+for _place in ("", "/", "/two/levels/"):
+    case(f"secure parameter in {_place!r} without its key", allowed=False)(
+        functools.partial(secure_parameter, place=_place)
+    )
+case("secure parameter with its key", allowed=True)(
+    lambda lab: secure_parameter(
+        lab, allow("kms:Decrypt", **cond("StringLike", "kms:ViaService", "ssm.*"))
+    )
+)
+
+
+@case("parameter named by its ARN", allowed=True)
+def _(lab: Lab) -> Call:
+    name = f"/{unique('app')}/a"
+    lab.admin.ssm.put_parameter(Name=name, Value="v", Type="String")
+    arn = f"arn:aws:ssm:{REGION}:{HOME}:parameter{name}"
+    who = lab.user(allow("ssm:GetParameter", arn))
+    return lambda: who.ssm.get_parameter(Name=arn)
+
+
 @case("operation that is not mapped", allowed=False)
 def _(lab: Lab) -> Call:
     return lambda: lab.admin.dynamodb.execute_statement(Statement='SELECT * FROM "t"')
@@ -1487,3 +1506,124 @@ def test_trust_policy_takes_no_action_that_sts_does_not_have(action: str, lab: L
     with pytest.raises(ClientError) as caught:
         lab.role(trusts(ROOT, ["sts:AssumeRole", action]))
     assert caught.value.response["Error"]["Code"] == "MalformedPolicyDocument"
+
+
+def refusal_of(call: Call) -> tuple[str, int]:
+    with pytest.raises(ClientError) as caught:
+        call()
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_delete_objects_is_answered_object_by_object(lab: Lab) -> None:
+    bucket = lab.bucket()
+    who = lab.user(allow("s3:DeleteObject", f"arn:aws:s3:::{bucket}/own/*"))
+    wanted = {"Objects": [{"Key": "own/key"}, {"Key": "other"}]}
+    got = who.s3.delete_objects(Bucket=bucket, Delete=wanted)
+    assert [one["Key"] for one in got["Deleted"]] == ["own/key"]
+    assert [(one["Key"], one["Code"]) for one in got["Errors"]] == [("other", "AccessDenied")]
+    nothing = lab.user().s3.delete_objects(Bucket=bucket, Delete=wanted)
+    assert "Deleted" not in nothing
+    assert len(nothing["Errors"]) == 2
+
+
+def test_batch_of_secrets_is_answered_secret_by_secret(lab: Lab) -> None:
+    mine, other = lab.secret(), lab.secret()
+    who = lab.user(allow("secretsmanager:BatchGetSecretValue"), allow(READ, mine))
+    absent = "absent"
+    got = who.secretsmanager.batch_get_secret_value(SecretIdList=[mine, other, absent])
+    assert [one["ARN"] for one in got["SecretValues"]] == [mine]
+    codes = {one["SecretId"]: one["ErrorCode"] for one in got["Errors"]}
+    assert codes == {other: "AccessDeniedException", absent: "AccessDeniedException"}
+    admin = lab.admin.secretsmanager
+    got = admin.batch_get_secret_value(SecretIdList=[other, absent])
+    assert [one["ErrorCode"] for one in got["Errors"]] == ["ResourceNotFoundException"]
+    name = admin.describe_secret(SecretId=other)["Name"]
+    filters = [{"Key": "name", "Values": [name]}]
+    found = admin.batch_get_secret_value(Filters=filters)["SecretValues"]
+    assert [one["ARN"] for one in found] == [other]
+    listed = refusal_of(lambda: who.secretsmanager.batch_get_secret_value(Filters=filters))
+    assert listed == ("AccessDeniedException", 400)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "asked", "refusal"),
+    [
+        ("secretsmanager", "list_secrets", {}, ("MissingAuthenticationTokenException", 400)),
+        ("dynamodb", "list_tables", {}, ("MissingAuthenticationTokenException", 400)),
+        ("kms", "list_keys", {}, ("MissingAuthenticationTokenException", 400)),
+        ("ssm", "describe_parameters", {}, ("MissingAuthenticationTokenException", 400)),
+        ("organizations", "list_roots", {}, ("MissingAuthenticationTokenException", 400)),
+        ("iam", "list_users", {}, ("MissingAuthenticationToken", 403)),
+        ("sts", "get_caller_identity", {}, ("MissingAuthenticationToken", 403)),
+        ("s3", "list_buckets", {}, ("AccessDenied", 403)),
+        ("s3", "get_object", {"Bucket": "nobody-has-it", "Key": "k"}, ("AccessDenied", 403)),
+    ],
+)
+def test_anonymous_call_is_refused_in_the_services_own_words(
+    service: str, operation: str, asked: dict[str, Any], refusal: tuple[str, int], lab: Lab
+) -> None:
+    client = lab.client(service, config=Config(signature_version=UNSIGNED))
+    assert refusal_of(lambda: getattr(client, operation)(**asked)) == refusal
+
+
+def test_anonymous_read_brings_no_signature_version(lab: Lab) -> None:
+    bucket = lab.bucket()
+    everything = f"arn:aws:s3:::{bucket}/*"
+    signed = {"StringNotEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}
+    reading = allow("s3:GetObject", everything, Principal="*")
+    nobody = lab.client("s3", config=Config(signature_version=UNSIGNED))
+    lab.admin.s3.put_bucket_policy(Bucket=bucket, Policy=document(reading))
+    nobody.get_object(Bucket=bucket, Key="own/key")
+    unsigned = deny("s3:GetObject", everything, Principal="*", Condition=signed)
+    lab.admin.s3.put_bucket_policy(Bucket=bucket, Policy=document(reading, unsigned))
+    assert refusal_of(lambda: nobody.get_object(Bucket=bucket, Key="own/key"))[1] == 403
+    lab.admin.s3.get_object(Bucket=bucket, Key="own/key")
+
+
+def test_block_public_access_keeps_public_policies_out(lab: Lab) -> None:
+    bucket, nobody = lab.bucket(), lab.client("s3", config=Config(signature_version=UNSIGNED))
+    public = document(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*", Principal="*"))
+    lab.admin.s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    nobody.get_object(Bucket=bucket, Key="own/key")
+    settings = {"BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+    lab.admin.s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=settings)
+    assert refusal_of(lambda: nobody.get_object(Bucket=bucket, Key="own/key"))[1] == 403
+    again = lambda: lab.admin.s3.put_bucket_policy(Bucket=bucket, Policy=public)  # noqa: E731 - one line
+    assert refusal_of(again) == ("AccessDenied", 403)
+    secret = lab.secret()
+    closed = refusal_of(
+        lambda: lab.admin.secretsmanager.put_resource_policy(
+            SecretId=secret,
+            ResourcePolicy=document(allow(READ, Principal="*")),
+            BlockPublicPolicy=True,
+        )
+    )
+    assert closed == ("PublicPolicyException", 400)
+
+
+def test_bucket_of_another_owner_than_expected_is_refused(lab: Lab) -> None:
+    bucket = lab.bucket()
+    asked = {"Bucket": bucket, "Key": "own/key"}
+    lab.admin.s3.get_object(**asked, ExpectedBucketOwner=HOME)
+    refused = refusal_of(lambda: lab.admin.s3.get_object(**asked, ExpectedBucketOwner=OTHER))
+    assert refused == ("AccessDenied", 403)
+
+
+def test_simulator_names_the_missing_keys_and_knows_groups(lab: Lab) -> None:
+    name = unique("group")
+    iam = lab.admin.iam
+    iam.create_group(GroupName=name)
+    statement = allow("s3:ListBucket", **cond("StringEquals", "s3:prefix", "home/"))
+    iam.put_group_policy(GroupName=name, PolicyName="p", PolicyDocument=document(statement))
+    arn = f"arn:aws:iam::{HOME}:group/{name}"
+    asked = {"PolicySourceArn": arn, "ActionNames": ["s3:ListBucket"]}
+    got = iam.simulate_principal_policy(**asked)["EvaluationResults"][0]
+    assert (got["EvalDecision"], got["MissingContextValues"]) == ("implicitDeny", ["s3:prefix"])
+    entry = {
+        "ContextKeyName": "s3:prefix",
+        "ContextKeyValues": ["home/"],
+        "ContextKeyType": "string",
+    }
+    got = iam.simulate_principal_policy(**asked, ContextEntries=[entry])["EvaluationResults"][0]
+    assert (got["EvalDecision"], got["MissingContextValues"]) == ("allowed", [])

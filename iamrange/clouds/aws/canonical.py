@@ -60,7 +60,8 @@ def _serializer(protocol: str) -> Any:  # noqa: ANN401  # botocore publishes no 
 def canonical(request: AwsRequest, overrides: Mapping[str, Any]) -> Canonical:
     """Return the request as it goes to the store, with some top-level parameters replaced."""
     model = service_model(request.service).operation_model(request.operation)
-    parameters = {k: v for k, v in request.parameters.items() if v is not None} | dict(overrides)
+    parameters = dict(request.parameters) | dict(overrides)
+    parameters = {k: v for k, v in parameters.items() if v is not None}
     if request.service == "s3":
         return _s3(request, model, parameters)
     written = _serializer(request.protocol).serialize_to_request(parameters, model)

@@ -21,6 +21,7 @@ from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
 from iamrange.clouds.aws.organization_tree import OrganizationRegistry
 from iamrange.clouds.aws.organizations import OrganizationsHandler, set_up_organization
+from iamrange.clouds.aws.partial import Part, Parts, completed
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.protocol import Target, locate, parse, regions
 from iamrange.clouds.aws.resources import MotoResources
@@ -224,7 +225,7 @@ class AwsCloud:
         plan = planner(request, caller)
         if isinstance(plan, Unmapped):
             return self._authorizer.refuse_unmapped(plan.why, request, caller)
-        if not plan.checks:
+        if not plan.checks and not (plan.parts and plan.parts.members):
             raise RuntimeError(f"{request.operation}: a plan that checks nothing allows everything")
         for check in plan.checks:
             refused = self._authorizer.authorize(check, request, caller)
@@ -241,12 +242,40 @@ class AwsCloud:
             return _written(request, await handler.handle(request, caller))
         if plan.local is not None:
             return _written(request, plan.local())
+        if plan.parts is not None:
+            return self._in_parts(request, caller, plan, plan.parts)
+        return self._upstream_answer(request, caller, plan, plan.overrides)
+
+    def _in_parts(
+        self, request: AwsRequest, caller: Caller, plan: Plan, parts: Parts
+    ) -> HttpResponse | AwsError:
+        """Carry out the parts that are allowed, and report the others one by one."""
+        kept: list[Part] = []
+        errors: list[Mapping[str, Any]] = []
+        for part in parts.members:
+            asked = (self._authorizer.authorize(check, request, caller) for check in part.checks)
+            refused = next((error for error in asked if error is not None), None) or part.missing
+            if refused is None:
+                kept.append(part)
+            else:
+                errors.append(parts.report(part, refused))
+        response = None
+        if kept:
+            answer = self._upstream_answer(request, caller, plan, parts.narrow(kept))
+            if not errors or isinstance(answer, AwsError) or answer.status != HTTPStatus.OK:
+                return answer
+            response = answer
+        return _written(request, AwsResponse(output=completed(request, response, errors)))
+
+    def _upstream_answer(
+        self, request: AwsRequest, caller: Caller, plan: Plan, overrides: Mapping[str, Any]
+    ) -> HttpResponse | AwsError:
         try:
             response = self._upstream.call(
                 request,
                 account=plan.account,
                 access_key_id=caller.access_key_id,
-                overrides=plan.overrides,
+                overrides=overrides,
             )
         except UnsupportedError:
             message = f"the store has no operation {request.operation}; the call was authorised"

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, Caller, Check
+
+if TYPE_CHECKING:
+    from iamrange.clouds.aws.partial import Parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The checks of one call, all of which must pass, in AWS's order.
 
+    `parts` are checked after them, each by itself: what is refused there is left out of the call.
     `account` is where the call is carried out. `overrides` are top-level members made exact.
     `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
     of the service, or a resource that is not there; `guard` is asked for one then, for what writes
@@ -32,6 +36,7 @@ class Plan:
     guard: Callable[[], AwsError | None] | None = None
     local: Callable[[], AwsResponse | AwsError] | None = None
     after: Callable[[], None] | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,18 @@ _SIGNING_NAMES = {
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 _UNSIGNED_ACTIONS = {"AssumeRoleWithWebIdentity": "sts", "AssumeRoleWithSAML": "sts"}
 
+# What stands before the dot in `x-amz-target`, where it is not the service's own name.
+# An unsigned call has nothing else to tell its service by.
+_TARGET_PREFIXES = {
+    "AmazonSQS": "sqs",
+    "AmazonSSM": "ssm",
+    "AWSOrganizationsV20161128": "organizations",
+    "DynamoDB_20120810": "dynamodb",
+    "TrentService": "kms",
+}
+
 _HOST = re.compile(
-    r"^(?:(?P<bucket>.+)\.)?(?P<service>s3)(?:[.-](?P<s3region>[a-z0-9-]+))?\.amazonaws\.com$"
+    r"^(?:(?P<bucket>.+)\.)?(?P<service>s3)(?:\.dualstack)?(?:[.-](?P<s3region>[a-z0-9-]+))?\.amazonaws\.com$"
     r"|^(?P<name>[a-z0-9-]+)(?:\.(?P<region>[a-z0-9-]+))?\.amazonaws\.com$"
 )
 
@@ -139,17 +149,8 @@ def locate(http: HttpRequest) -> Target | AwsError:
     elif named is None:
         named = _unsigned_service(http)
     name = _SIGNING_NAMES.get(named, named)
-    if (
-        http.header(
-            "x-amz-target",
-        )
-        and name == "dynamodb"
-    ):
-        name = (
-            "dynamodb"
-            if "Streams" not in (http.header("x-amz-target") or "")
-            else "dynamodbstreams"
-        )
+    if name == "dynamodb" and "Streams" in (http.header("x-amz-target") or ""):
+        name = "dynamodbstreams"
     if name not in _services():
         return AwsError(code="UnknownService", message=f"no service is named {name!r}", status=404)
     return Target(service=name, region=region, protocol=_protocol(name, http))
@@ -158,7 +159,8 @@ def locate(http: HttpRequest) -> Target | AwsError:
 def _unsigned_service(http: HttpRequest) -> str:
     target = http.header("x-amz-target")
     if target is not None:
-        return target.partition(".")[0].lower()
+        prefix = target.partition(".")[0]
+        return _TARGET_PREFIXES.get(prefix, prefix.lower())
     for text in (http.query, http.body[:4096].decode("latin-1")):
         action = re.search(r"(?:^|&)Action=([A-Za-z]+)", text)
         if action is not None:

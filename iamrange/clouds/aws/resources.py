@@ -32,9 +32,14 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket(Resource):
-    """A bucket; `kms_key` is its default encryption's."""
+    """A bucket; `kms_key` is its default encryption's.
+
+    The last two are its Block Public Access settings for policies.
+    """
 
     name: str
+    block_public_policy: bool = False
+    restrict_public_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,18 @@ class MotoResources:
                 )
         return None
 
+    def secret_arns(self, account: str, region: str, filters: Any) -> list[str]:  # noqa: ANN401  # the model's own shape
+        """Return the ARNs of the secrets that filters find, as ListSecrets would."""
+        backend = self.backend("secretsmanager", account, region)
+        found: list[str] = []
+        token: str | None = None
+        while backend is not None:
+            page, token = backend.list_secrets(filters=filters, next_token=token)
+            found += [str(secret["ARN"]) for secret in page]
+            if token is None:
+                break
+        return found
+
     def key(self, account: str, region: str, key_id: str) -> Key | None:
         """Find a key by id, ARN, alias or alias ARN."""
         name = key_id
@@ -164,9 +181,26 @@ class MotoResources:
     def parameter(self, account: str, region: str, name: str) -> Resource:
         """Return a Systems Manager parameter, as it is or as it would be called."""
         backend = self.backend("ssm", account, region)
-        tags = dict(backend._resource_tags["Parameter"].get(name, {})) if backend else {}  # noqa: SLF001 - the emulator shows tags no other way
         arn = f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
-        return Resource(arn=arn, account=account, tags=tags)
+        if backend is None:
+            return Resource(arn=arn, account=account, tags={})
+        # The emulator keeps `/name` as `name` when that is the only slash.
+        kept = name.removeprefix("/") if name.count("/") == 1 else name
+        listed = backend._resource_tags["Parameter"]  # noqa: SLF001 - the emulator shows tags no other way
+        tags = dict(listed.get(name, {})) | dict(listed.get(kept, {}))
+        versions: Any = dict.get(backend._parameters, kept)  # noqa: SLF001 - likewise
+        sealed = versions and versions[-1].parameter_type == "SecureString"
+        key = str(versions[-1].keyid) if sealed else None
+        return Resource(arn=arn, account=account, tags=tags, kms_key=key)
+
+    def parameter_name(self, account: str, region: str, place: str) -> str:
+        """Return the name of the parameter whose ARN ends in `parameter/PLACE`.
+
+        Names with a path begin with a slash, which their ARNs do not double.
+        """
+        backend = self.backend("ssm", account, region)
+        plain = backend is not None and dict.get(backend._parameters, place)  # noqa: SLF001 - likewise
+        return place if plain else f"/{place}"
 
     def parameter_names(self, account: str, region: str, path: str) -> list[str]:
         """Return the names of the parameters under a path."""
@@ -224,6 +258,7 @@ class MotoResources:
             return None
         tags = backend.tagger.get_tag_dict_for_resource(bucket.arn)
         policy = bucket.policy.decode() if bucket.policy else None
+        block = bucket.public_access_block
         return Bucket(
             arn=f"arn:aws:s3:::{name}",
             account=account,
@@ -231,6 +266,8 @@ class MotoResources:
             policy=policy,
             name=name,
             kms_key=_default_key(bucket.encryption),
+            block_public_policy=bool(getattr(block, "block_public_policy", False)),
+            restrict_public_policy=bool(getattr(block, "restrict_public_buckets", False)),
         )
 
     def _object(self, bucket: str, key: str, version: str | None) -> Any:  # noqa: ANN401  # no types

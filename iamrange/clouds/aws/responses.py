@@ -34,7 +34,7 @@ class HttpResponse:
     body: bytes = field(repr=False)
 
 
-# kind of refusal -> protocol -> (code, status). "s3" and "ec2" speak for themselves.
+# kind of refusal -> protocol -> (code, status). "s3", "sns" and "ec2" speak for themselves.
 _REFUSALS: dict[str, dict[str, tuple[str, int]]] = {
     "access-denied": {
         "query": ("AccessDenied", _FORBIDDEN),
@@ -42,6 +42,7 @@ _REFUSALS: dict[str, dict[str, tuple[str, int]]] = {
         "rest-json": ("AccessDeniedException", _FORBIDDEN),
         "rest-xml": ("AccessDenied", _FORBIDDEN),
         "s3": ("AccessDenied", _FORBIDDEN),
+        "sns": ("AuthorizationError", _FORBIDDEN),
         "ec2": ("UnauthorizedOperation", _FORBIDDEN),
     },
     "unknown-access-key": {
@@ -126,7 +127,7 @@ _REFUSALS["session-not-for-iam"] = _REFUSALS["unknown-access-key"]
 def refusal(kind: str, service: str, protocol: str, message: str) -> AwsError:
     """Build the error by which that service says a refusal of that kind."""
     codes = _REFUSALS[kind]
-    code, status = codes.get("s3" if service == "s3" else protocol) or codes["query"]
+    code, status = codes.get(service) or codes.get(protocol) or codes["query"]
     return AwsError(code=code, message=message, status=status)
 
 

@@ -217,6 +217,12 @@ class MotoIamStore:
                     policies += _of(group, f"group:{group.name}")
         return tuple(policies)
 
+    def group_policies(self, account: str, name: str) -> tuple[CompiledPolicy, ...]:
+        """Return the inline and attached policies of a group."""
+        backend = self._backend(account)
+        group = backend.groups.get(name) if backend else None
+        return tuple(_of(group, f"group:{name}")) if group is not None else ()
+
     def boundary(self, principal_arn: str) -> CompiledPolicy | None:
         """Return the permissions boundary of a user or role ARN.
 

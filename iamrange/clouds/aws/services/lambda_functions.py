@@ -1,6 +1,6 @@
 """Lambda in permissions: making a function hands it a role, which is a permission of its own.
 
-- Only a function's plain name, or its ARN in the caller's account, is understood.
+- Only a function's plain name, or its ARN (also in part) in the caller's account, is understood.
 - No function's code is run here.
 """
 
@@ -74,14 +74,22 @@ class LambdaPlanner:
         if operation in _PASSES and parameters.get("Role"):
             role = str(parameters["Role"])
             checks.append(pass_role(request, self._store, role, "lambda.amazonaws.com"))
-        return Plan(checks=tuple(checks), account=request.account, instead=_not_run(operation))
+        return Plan(
+            checks=tuple(checks),
+            account=request.account,
+            overrides={"FunctionName": name} if "FunctionName" in parameters else {},
+            instead=_not_run(operation),
+        )
 
 
 def _name(request: AwsRequest, named: str) -> str | None:
+    account, separator, plain = named.partition(":function:")
+    if separator and account == request.account:
+        named = plain  # the partial ARN of API_GetFunction: ACCOUNT:function:NAME
     found = split(named)
     if found is not None:
-        service, region, account, rest = found
-        if (service, region, account) != ("lambda", request.region, request.account):
+        service, region, owner, rest = found
+        if (service, region, owner) != ("lambda", request.region, request.account):
             return None
         named = rest.removeprefix("function:")
     return named if _NAME.match(named) else None

@@ -8,20 +8,25 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+from iamrange.clouds.aws.partial import Part, Parts
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
+from iamrange.clouds.aws.public_policies import is_public
 from iamrange.clouds.aws.services.kms import key_checks
 from iamrange.clouds.aws.services.s3_actions import BUCKET_ACTIONS, OBJECT_ACTIONS, VERSIONED
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iamrange.clouds.aws.context import Context
+    from iamrange.clouds.aws.model import HttpRequest
     from iamrange.clouds.aws.policy import CompiledPolicy
     from iamrange.clouds.aws.resources import Bucket, MotoResources
 
@@ -60,7 +65,7 @@ class S3Planner:
             checks = self._object(request, bucket, str(parameters.get("Key")))
         else:
             return Unmapped("no rule puts it into actions")
-        return Plan(checks=checks, account=bucket.account, instead=_refused(request))
+        return Plan(checks=checks, account=bucket.account, instead=_refused(request, bucket))
 
     def _create(self, request: AwsRequest, name: str, bucket: Bucket | None) -> Plan | Unmapped:
         if not request.account:
@@ -128,7 +133,7 @@ class S3Planner:
             resource=bucket.arn if key is None else f"{bucket.arn}/{key}",
             resource_account=bucket.account,
             context=context | dict(extra or {}),
-            resource_policy=_policy(bucket),
+            resource_policy=_policy(bucket, request.account),
             resource_tags=tags,
         )
 
@@ -214,19 +219,37 @@ class S3Planner:
         return tuple(checks)
 
     def _delete_objects(self, request: AwsRequest, bucket: Bucket) -> Plan | Unmapped:
-        objects = (request.parameters.get("Delete") or {}).get("Objects") or ()
-        if not objects:
+        """Plan DeleteObjects: AWS refuses object by object, and deletes the others."""
+        asked: Mapping[str, Any] = request.parameters.get("Delete") or {}
+        if not asked.get("Objects"):
             return Unmapped("DeleteObjects names no object")
-        checks = []
-        for entry in objects:
+        if refused := _refused(request, bucket):
+            check = self._check(request, bucket, "s3:DeleteObject", str(asked["Objects"][0]["Key"]))
+            return Plan(checks=(check,), account=bucket.account, instead=refused)
+        members = []
+        for entry in asked["Objects"]:
             version = entry.get("VersionId")
             action = "s3:DeleteObjectVersion" if version else "s3:DeleteObject"
-            checks.append(self._check(request, bucket, action, str(entry["Key"]), version=version))
-        return Plan(checks=tuple(checks), account=bucket.account)
+            check = self._check(request, bucket, action, str(entry["Key"]), version=version)
+            members.append(Part(content=entry, checks=(check,)))
+
+        def narrow(kept: Sequence[Part]) -> Mapping[str, Any]:
+            return {"Delete": {**asked, "Objects": [part.content for part in kept]}}
+
+        def report(part: Part, error: AwsError) -> Mapping[str, Any]:
+            named = {k: v for k, v in part.content.items() if k in ("Key", "VersionId") and v}
+            return {**named, "Code": error.code, "Message": error.message}
+
+        parts = Parts(members=tuple(members), narrow=narrow, report=report)
+        return Plan(checks=(), account=bucket.account, parts=parts)
 
 
-def _policy(bucket: Bucket) -> CompiledPolicy | None:
+def _policy(bucket: Bucket, account: str) -> CompiledPolicy | None:
     if bucket.policy is None:
+        return None
+    restricted = bucket.restrict_public_policy and account != bucket.account
+    if restricted and is_public(bucket.policy):
+        # RestrictPublicBuckets: a public policy lets in nobody from outside, named or not.
         return None
     return compiled(bucket.policy, PolicyKind.RESOURCE, bucket.arn)
 
@@ -238,9 +261,7 @@ def _grants(parameters: Mapping[str, Any]) -> bool:
 
 def _common(request: AwsRequest) -> Context:
     http = request.http
-    context: Context = {"s3:authType": "REST-HEADER", "s3:signatureversion": "AWS4-HMAC-SHA256"}
-    if http.header("authorization") is None:
-        context["s3:authType"] = "REST-QUERY-STRING"
+    context: Context = _signed(http) if request.account else {}
     payload = http.header("x-amz-content-sha256")
     if payload is not None:
         context["s3:x-amz-content-sha256"] = payload
@@ -256,6 +277,29 @@ def _common(request: AwsRequest) -> Context:
     ):
         if request.parameters.get(member):
             context[key] = str(request.parameters[member])
+    return context
+
+
+def _signed(http: HttpRequest) -> Context:
+    """Return the keys that a signed request brings; an anonymous one brings none of them.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+    """
+    presigned = http.header("authorization") is None
+    query = dict(parse_qsl(http.query, keep_blank_values=True))
+    # boto3 presigns by version 2 unless told otherwise; such a URL says when it ends, not begins.
+    second = presigned and "X-Amz-Signature" not in query
+    context: Context = {
+        "s3:authType": "REST-QUERY-STRING" if presigned else "REST-HEADER",
+        "s3:signatureversion": "AWS" if second else "AWS4-HMAC-SHA256",
+    }
+    signed_at = query.get("X-Amz-Date") if presigned else http.header("x-amz-date")
+    try:
+        moment = datetime.strptime(signed_at or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return context
+    # Signatures are judged in the machine's real time, as `authenticate` does.
+    context["s3:signatureAge"] = str(max(0, int((time.time() - moment.timestamp()) * 1000)))
     return context
 
 
@@ -302,12 +346,23 @@ def _object_context(request: AwsRequest) -> Context:
     return context
 
 
-def _refused(request: AwsRequest) -> AwsError | None:
-    """Refuse a bucket policy that is no policy, before it is stored."""
+def _refused(request: AwsRequest, bucket: Bucket) -> AwsError | None:
+    """Refuse a bucket of another owner than expected, and a policy that may not be stored."""
+    expected = request.parameters.get("ExpectedBucketOwner")
+    if expected is not None and expected != bucket.account:
+        return AwsError(code="AccessDenied", message="Access Denied", status=403)
     if request.operation != "PutBucketPolicy":
         return None
+    document = str(request.parameters.get("Policy"))
     try:
-        compiled(str(request.parameters.get("Policy")), PolicyKind.RESOURCE, "bucket-policy")
+        compiled(document, PolicyKind.RESOURCE, "bucket-policy")
     except MalformedPolicy as error:
         return AwsError(code="MalformedPolicy", message=str(error), status=400)
+    if bucket.block_public_policy and is_public(document):
+        message = (
+            f"User is not authorized to perform: s3:PutBucketPolicy on resource: {bucket.arn} "
+            "because public policies are prevented by the BlockPublicPolicy setting in S3 Block "
+            "Public Access."
+        )
+        return AwsError(code="AccessDenied", message=message, status=403)
     return None

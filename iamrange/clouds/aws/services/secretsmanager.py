@@ -9,19 +9,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.actions import exists, takes_resource
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
+from iamrange.clouds.aws.partial import Part, Parts
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
+from iamrange.clouds.aws.public_policies import is_public
 from iamrange.clouds.aws.resources import MotoResources, Resource, split, tag_map
 from iamrange.clouds.aws.services.kms import key_checks
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iamrange.clouds.aws.policy import CompiledPolicy
 
@@ -75,7 +78,7 @@ class SecretsManagerPlanner:
 
     def _sealed(self, request: AwsRequest, secret: Resource) -> AwsError | None:
         """Refuse to open a secret whose key is disabled: the emulator would."""
-        if request.operation != "GetSecretValue" or not secret.kms_key:
+        if not request.operation.endswith("GetSecretValue") or not secret.kms_key:
             return None
         key = self._resources.key(secret.account, request.region, secret.kms_key)
         if key is None or key.state == "Enabled":
@@ -145,22 +148,49 @@ class SecretsManagerPlanner:
         return Plan(checks=tuple(checks), account=request.account, instead=_bad_name(name))
 
     def _batch(self, request: AwsRequest) -> Plan | Unmapped:
-        names = request.parameters.get("SecretIdList")
-        if not names or request.parameters.get("Filters"):
-            return Unmapped("BatchGetSecretValue by filter")
+        """Plan BatchGetSecretValue: secrets that are refused or absent are listed as errors."""
+        names = [str(name) for name in request.parameters.get("SecretIdList") or ()]
+        filters = request.parameters.get("Filters")
+        if bool(names) == bool(filters):
+            return Unmapped("BatchGetSecretValue takes either a list or filters")
         account = request.account
-        checks = [
-            Check(action=f"{SERVICE}:BatchGetSecretValue", resource="*", resource_account=account)
-        ]
-        arns = []
-        for name in names:
-            secret = self._resources.secret(account, request.region, str(name))
-            if secret is None or secret.account != account:
-                return Unmapped("BatchGetSecretValue of a secret that is not this account's")
-            checks.append(self._check(request, secret, f"{SERVICE}:GetSecretValue"))
-            checks += self._implied(request, secret)
-            arns.append(secret.arn)
-        return Plan(checks=tuple(checks), account=account, overrides={"SecretIdList": arns})
+        actions = ["BatchGetSecretValue"]
+        if filters:
+            # To filter is to list (API_BatchGetSecretValue, "Required permissions").
+            actions.append("ListSecrets")
+            names = self._resources.secret_arns(account, request.region, filters)
+        checks = tuple(
+            Check(action=f"{SERVICE}:{action}", resource="*", resource_account=account)
+            for action in actions
+        )
+        members = tuple(self._batch_part(request, name) for name in dict.fromkeys(names))
+        parts = Parts(members=members, narrow=_batch_of, report=_batch_error)
+        return Plan(checks=checks, account=account, parts=parts)
+
+    def _batch_part(self, request: AwsRequest, name: str) -> Part:
+        secret = self._resources.secret(request.account, request.region, name)
+        if secret is None:
+            absent = self._absent(request, name)
+            return Part(
+                content=name,
+                checks=tuple(
+                    replace(check, action=f"{SERVICE}:GetSecretValue") for check in absent.checks
+                ),
+                missing=absent.instead,
+            )
+        foreign = AwsError(
+            code="ResourceNotFoundException",
+            message="iamrange reads secrets of another account one at a time.",
+            status=400,
+        )
+        return Part(
+            content=secret.arn,
+            checks=(
+                self._check(request, secret, f"{SERVICE}:GetSecretValue"),
+                *self._implied(request, secret),
+            ),
+            missing=self._sealed(request, secret) if secret.account == request.account else foreign,
+        )
 
     def _implied(self, request: AwsRequest, secret: Resource) -> tuple[Check, ...]:
         operation = request.operation
@@ -181,6 +211,14 @@ class SecretsManagerPlanner:
             owner=secret.account,
             encryption_context_values={"SecretARN": secret.arn},
         )
+
+
+def _batch_of(kept: Sequence[Part]) -> Mapping[str, Any]:
+    return {"SecretIdList": [part.content for part in kept], "Filters": None, "MaxResults": None}
+
+
+def _batch_error(part: Part, error: AwsError) -> Mapping[str, Any]:
+    return {"SecretId": part.content, "ErrorCode": error.code, "Message": error.message}
 
 
 def _arn(request: AwsRequest, name: str) -> str:
@@ -227,7 +265,7 @@ def _bad_name(name: str) -> AwsError | None:
 
 
 def _refused(request: AwsRequest) -> AwsError | None:
-    """Refuse a resource policy that is no policy, before it is stored."""
+    """Refuse a resource policy that is no policy, or public against the caller's word."""
     if request.operation not in ("PutResourcePolicy", "ValidateResourcePolicy"):
         return None
     document: Any = request.parameters.get("ResourcePolicy")
@@ -235,4 +273,7 @@ def _refused(request: AwsRequest) -> AwsError | None:
         compiled(str(document), PolicyKind.RESOURCE, "resource-policy")
     except MalformedPolicy as error:
         return AwsError(code="MalformedPolicyDocumentException", message=str(error), status=400)
+    if request.parameters.get("BlockPublicPolicy") and is_public(str(document)):
+        message = "This resource policy allows broad access and BlockPublicPolicy is set."
+        return AwsError(code="PublicPolicyException", message=message, status=400)
     return None

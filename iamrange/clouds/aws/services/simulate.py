@@ -24,16 +24,20 @@ if TYPE_CHECKING:
 
 
 def simulate_principal(store: MotoIamStore, request: AwsRequest) -> AwsResponse | AwsError:
-    """Simulate a user's or role's own policies, with any that are given on top."""
+    """Simulate a user's, group's or role's own policies, with any that are given on top."""
     arn = str(request.parameters["PolicySourceArn"])
     parts = arn.split(":")
     kind, _, rest = (parts[5] if len(parts) == 6 else "").partition("/")  # noqa: PLR2004 - an ARN
     name = rest.rsplit("/", 1)[-1]
-    entity = store.entity(parts[4], kind, name) if kind in ("user", "role") else None
+    entity = store.entity(parts[4], kind, name) if kind in ("user", "role", "group") else None
     if entity is None or entity.arn != arn or parts[4] != request.account:
         message = f"The entity with ARN {arn} cannot be found."
         return AwsError(code="NoSuchEntity", message=message, status=404)
     principal = Principal(kind="user" if kind == "user" else "role", arn=arn, account=parts[4])
+    if kind == "group":
+        # A group has no boundary; in the simulator it asks like a user who is in it alone.
+        principal = Principal(kind="user", arn=arn, account=parts[4])
+        return _simulate(request, principal, store.group_policies(parts[4], name), None)
     own = store.identity_policies(arn)
     return _simulate(request, principal, own, store.boundary(arn))
 
@@ -94,6 +98,13 @@ def _result(asked: Request, policies: PolicySet) -> dict[str, Any]:
     outcome, _ = combine(evaluation.layers, asked)
     explicit = any(answer.effect is Effect.DENY for answer in evaluation.layers)
     denied = "explicitDeny" if explicit else "implicitDeny"
+    missing = {
+        key
+        for answer in evaluation.layers
+        for miss in answer.near_misses
+        for key in miss.condition_keys
+        if key not in {name.lower() for name in asked.context}
+    }
     statements = [
         {"SourcePolicyId": answer.decided_by.policy, "SourcePolicyType": "IAM Policy"}
         for answer in evaluation.layers
@@ -104,5 +115,5 @@ def _result(asked: Request, policies: PolicySet) -> dict[str, Any]:
         "EvalResourceName": asked.resource,
         "EvalDecision": "allowed" if outcome is Outcome.ALLOW else denied,
         "MatchedStatements": statements,
-        "MissingContextValues": [],
+        "MissingContextValues": sorted(missing),
     }

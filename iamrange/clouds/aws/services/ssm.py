@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.resources import split, tag_map
+from iamrange.clouds.aws.services.kms import key_checks
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import MotoResources, Resource
 
 _BY_NAME = frozenset(
     [
@@ -55,31 +56,88 @@ class SsmPlanner:
 
     def _plan(self, request: AwsRequest, names: list[str]) -> Plan | Unmapped:
         checks: list[Check] = []
-        for name in names:
-            named = split(name)
-            if named is not None:
-                return Unmapped("a parameter of another account, or named by ARN")
+        exact: list[str] = []
+        for named in names:
+            name = self._exact(request, named)
+            if name is None:
+                return Unmapped("a parameter of another account or region")
+            exact.append(name)
             plain = name.split(":", 1)[0] if request.operation.startswith("Get") else name
-            found = self._resources.parameter(request.account, request.region, plain)
-            context = _context(request)
-            context |= {f"ssm:resourceTag/{key}": value for key, value in found.tags.items()}
-            tags = tag_map(request.parameters.get("Tags"))
-            actions = [request.operation]
-            if request.operation == "PutParameter" and tags:
-                actions.append("AddTagsToResource")
-            checks += [
-                Check(
-                    action=f"ssm:{action}",
-                    resource=found.arn,
-                    resource_account=request.account,
-                    context=context,
-                    resource_tags=found.tags,
-                )
-                for action in actions
-            ]
+            checks += self._checks(request, plain)
         if not checks:
             return Unmapped("no parameter is named")
-        return Plan(checks=tuple(checks), account=request.account)
+        parameters = request.parameters
+        overrides: dict[str, Any] = {"Names": exact} if "Names" in parameters else {}
+        if "Name" in parameters:
+            overrides["Name"] = exact[0]
+        return Plan(checks=tuple(checks), account=request.account, overrides=overrides)
+
+    def _exact(self, request: AwsRequest, named: str) -> str | None:
+        """Return the name that a name or an ARN stands for; None for another's parameter."""
+        found = split(named)
+        if found is None:
+            return named
+        service, region, account, rest = found
+        if (service, region, account) != ("ssm", request.region, request.account):
+            return None
+        place, colon, version = rest.removeprefix("parameter/").partition(":")
+        name = self._resources.parameter_name(account, region, place)
+        return f"{name}{colon}{version}"
+
+    def _checks(self, request: AwsRequest, name: str) -> list[Check]:
+        found = self._resources.parameter(request.account, request.region, name)
+        context = _context(request)
+        context |= {f"ssm:resourceTag/{key}": value for key, value in found.tags.items()}
+        actions = [request.operation]
+        if request.operation == "PutParameter" and request.parameters.get("Tags"):
+            actions.append("AddTagsToResource")
+        checks = [
+            Check(
+                action=f"ssm:{action}",
+                resource=found.arn,
+                resource_account=request.account,
+                context=context,
+                resource_tags=found.tags,
+            )
+            for action in actions
+        ]
+        return [*checks, *self._key_use(request, name, found)]
+
+    def _key_use(self, request: AwsRequest, name: str, found: Resource) -> list[Check]:
+        """Secure strings under a customer managed key need that key's permission too.
+
+        https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
+        """
+        parameters = request.parameters
+        needs: tuple[str, ...]
+        if parameters.get("WithDecryption"):
+            sealed = [found]
+            if request.operation == "GetParametersByPath":
+                account, region = request.account, request.region
+                under = self._resources.parameter_names(account, region, name)
+                sealed = [self._resources.parameter(account, region, one) for one in under]
+            pairs = [(one.kms_key, one.arn) for one in sealed]
+            needs = ("Decrypt",)
+        elif request.operation == "PutParameter" and parameters.get("Type") == "SecureString":
+            pairs = [(str(parameters.get("KeyId") or ""), found.arn)]
+            # Advanced parameters are sealed by envelope, standard ones by the key itself.
+            advanced = parameters.get("Tier") == "Advanced"
+            needs = ("GenerateDataKey",) if advanced else ("Encrypt",)
+        else:
+            return []
+        return [
+            check
+            for key, arn in pairs
+            if key
+            for check in key_checks(
+                self._resources,
+                request,
+                key,
+                needs,
+                via="ssm",
+                encryption_context_values={"PARAMETER_ARN": arn},
+            )
+        ]
 
 
 def _context(request: AwsRequest) -> Context:
