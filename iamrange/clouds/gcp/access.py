@@ -57,6 +57,23 @@ class Access:
         if outcome is Outcome.DENY:
             raise denied(permission, target.name, message)
 
+    def require_user_project(self, call: Call) -> None:
+        """Let the call pass if its caller may charge the project that it names for its quota.
+
+        Raises:
+            ApiError: 403 PERMISSION_DENIED.
+        """
+        name = call.headers.get("x-goog-user-project", "")
+        if not name:
+            return
+        project = self.state.project(name)
+        if project is None:
+            raise _user_project_denied(name, call.service)
+        try:
+            self.require(call, "serviceusage.services.use", self.project_target(project))
+        except ApiError as error:
+            raise _user_project_denied(name, call.service) from error
+
     def may(self, call: Call, permission: str, target: Target) -> bool:
         """Answer a question about the caller itself (testIamPermissions): nothing is obeyed."""
         question = Question(call.caller, permission, target, self.clock.now())
@@ -155,6 +172,18 @@ def denied(permission: str, resource: str, message: str | None = None) -> ApiErr
         {"permission": permission, "resource": resource},
     )
     return ApiError("PERMISSION_DENIED", text, [info])
+
+
+def _user_project_denied(name: str, service: str) -> ApiError:
+    """Return the answer to a caller that may not charge a project (google.aip.dev/auth/4118)."""
+    metadata = {"consumer": f"projects/{name[:100]}", "service": service}
+    return ApiError(
+        "PERMISSION_DENIED",
+        f"Caller does not have required permission to use project {name[:100]}. Grant the caller "
+        "the roles/serviceusage.serviceUsageConsumer role, or a custom role with the "
+        "serviceusage.services.use permission, and then retry.",
+        [error_info("USER_PROJECT_DENIED", "googleapis.com", metadata)],
+    )
 
 
 def _host(permission: str) -> str:

@@ -46,8 +46,11 @@ class AccountJwt:
         return next((self.refusals[name] for name in LAYERS if name in self.refusals), None)
 
 
-def read(text: str, state: State, wall: Clock) -> AccountJwt:
-    """Read a JWT and check its key, signature and time."""
+def read(text: str, state: State, wall: Clock, now: float) -> AccountJwt:
+    """Read a JWT and check its key, signature and time.
+
+    The JWT is dated by the client's clock (`wall`), its key by the world's (`now`).
+    """
     token = parse(text, PROFILE)
     seen = token if isinstance(token, UnverifiedToken) else peek(text)
     refusals: dict[str, Refusal] = {}
@@ -67,6 +70,8 @@ def read(text: str, state: State, wall: Clock) -> AccountJwt:
         refusals["key"] = Refusal("unknown-key")
     elif key.disabled:
         refusals["key"] = Refusal("key-disabled")
+    elif key.has_expired(now):
+        refusals["key"] = Refusal("key-expired")
     if key is None or not _signed_by(seen, key):
         refusals["signature"] = Refusal("signature-mismatch")
     if refusal := _time_refusal(claims, wall.now()):

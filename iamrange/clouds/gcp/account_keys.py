@@ -30,10 +30,13 @@ USER: Final = "USER_MANAGED"
 SYSTEM: Final = "SYSTEM_MANAGED"
 
 
-def create_user_key(account: ServiceAccount, now: float) -> tuple[AccountKey, dict[str, str]]:
+def create_user_key(
+    account: ServiceAccount, now: float, lifetime: float | None
+) -> tuple[AccountKey, dict[str, str]]:
     """Make a key; return its public half and the key file, the only copy of the private one."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     key = _public_half(account, private, now, USER)
+    key.expires = None if lifetime is None else now + lifetime
     account.keys[key.id] = key
     pem = private.private_bytes(
         serialization.Encoding.PEM,
@@ -55,6 +58,30 @@ def create_user_key(account: ServiceAccount, now: float) -> tuple[AccountKey, di
         ),
         "universe_domain": "googleapis.com",
     }
+
+
+def upload_user_key(account: ServiceAccount, pem: bytes) -> AccountKey:
+    """Register the public key of a certificate, for as long as the certificate is valid.
+
+    Raises:
+        ValueError: it is no certificate of an RSA key that we take.
+    """
+    found = x509.load_pem_x509_certificate(pem)
+    public = found.public_key()
+    if not isinstance(public, rsa.RSAPublicKey) or public.key_size < KEY_BITS:
+        raise ValueError(f"certificate: expected an RSA key of at least {KEY_BITS} bits")
+    key_id = _new_id()
+    key = AccountKey(
+        key_id,
+        _jwk(public, key_id),
+        found.public_bytes(serialization.Encoding.PEM).decode("ascii"),
+        found.not_valid_before_utc.timestamp(),
+        USER,
+        expires=found.not_valid_after_utc.timestamp(),
+        origin="USER_PROVIDED",
+    )
+    account.keys[key_id] = key
+    return key
 
 
 def system_key(account: ServiceAccount, now: float) -> tuple[str, rsa.RSAPrivateKey]:
@@ -98,7 +125,11 @@ def certificate(subject: str, private: rsa.RSAPrivateKey, now: float) -> str:
 
 def public_jwk(private: rsa.RSAPrivateKey, key_id: str) -> dict[str, Any]:
     """Return the public key as it goes into a JWKS."""
-    numbers = private.public_key().public_numbers()
+    return _jwk(private.public_key(), key_id)
+
+
+def _jwk(public: rsa.RSAPublicKey, key_id: str) -> dict[str, Any]:
+    numbers = public.public_numbers()
     return {
         "kty": "RSA",
         "kid": key_id,
@@ -119,10 +150,14 @@ def encode_file(document: Mapping[str, str]) -> str:
     return base64.b64encode(json.dumps(document, indent=2).encode()).decode("ascii")
 
 
+def _new_id() -> str:
+    return hashlib.sha256(secrets.token_bytes(32)).hexdigest()[:40]
+
+
 def _public_half(
     account: ServiceAccount, private: rsa.RSAPrivateKey, now: float, kind: str
 ) -> AccountKey:
-    key_id = hashlib.sha256(secrets.token_bytes(32)).hexdigest()[:40]
+    key_id = _new_id()
     return AccountKey(
         key_id,
         public_jwk(private, key_id),

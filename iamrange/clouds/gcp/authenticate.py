@@ -107,7 +107,7 @@ class Authenticator:
 
     def _self_signed(self, text: str, service: str) -> tuple[Caller, str]:
         """Judge a self-signed JWT (google.aip.dev/auth/4111): an audience or a scope, not both."""
-        jwt = account_jwt.read(text, self._access.state, self._wall)
+        jwt = account_jwt.read(text, self._access.state, self._wall, self._access.clock.now())
         caller = jwt.account.caller if jwt.account else ANONYMOUS
         if jwt.first_refusal is not None:
             return caller, jwt.first_refusal.code

@@ -62,7 +62,7 @@ class GcpCloud:
         wall = wall or SystemClock()
         self._state = State()
         self._clock = clock
-        access = Access(self._state, clock, records, tamper)
+        access = self._access = Access(self._state, clock, records, tamper)
         policies = OrganizationPolicies(access)
         accounts = ServiceAccounts(access, policies)
         secrets = Secrets(access)
@@ -139,6 +139,7 @@ class GcpCloud:
         call.service = route.service
         if not route.public:
             self._authenticator.authenticate(call)
+            self._access.require_user_project(call)
         answer = route.handler(call, **parameters)
         return await answer if isawaitable(answer) else answer
 

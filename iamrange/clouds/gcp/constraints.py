@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BOOLEAN: Final = frozenset(
     {
         "iam.disableServiceAccountCreation",
+        "iam.managed.disableServiceAccountCreation",
+        "iam.disableServiceAccountKeyUpload",
+        "iam.managed.disableServiceAccountKeyUpload",
         "iam.disableServiceAccountKeyCreation",
         "iam.managed.disableServiceAccountKeyCreation",
     }
@@ -22,7 +25,12 @@ LISTS: Final = {
     # constraint: whether everything is allowed where no policy is set
     "iam.workloadIdentityPoolProviders": True,
     "iam.allowServiceAccountCredentialLifetimeExtension": False,
+    "iam.serviceAccountKeyExpiryHours": True,
 }
+KEY_HOURS: Final = {f"{hours}h": hours for hours in (1, 8, 24, 168, 336, 720, 1440, 2160)}
+"""The values of `iam.serviceAccountKeyExpiryHours`."""
+
+_KEY_EXPIRY: Final = "iam.serviceAccountKeyExpiryHours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,12 @@ def allows(effective: Effective | None, value: str, *, default: bool) -> bool:
     if any(rule.get("allowAll") for rule in effective.rules) or _listed(value, allowed_values):
         return True
     return not allowed_values
+
+
+def key_hours(effective: Effective | None) -> int | None:
+    """Return for how many hours a new key lasts; None where no policy bounds it."""
+    given = _values(effective.rules, "allowedValues") if effective else []
+    return min((KEY_HOURS[value] for value in given), default=None)
 
 
 def _listed(value: str, values: set[str]) -> bool:
@@ -75,8 +89,9 @@ def check_rules(constraint: str, spec: Body) -> None:
         if constraint in LISTS and "enforce" in rule:
             raise invalid_argument(f"Constraint {constraint} takes lists of values.")
         values = message(rule, "values")
-        texts(values, "allowedValues")
-        texts(values, "deniedValues")
+        allowed, denied = texts(values, "allowedValues"), texts(values, "deniedValues")
+        if constraint == _KEY_EXPIRY and (denied or set(allowed) - KEY_HOURS.keys()):
+            raise invalid_argument(f"Constraint {constraint} takes {', '.join(KEY_HOURS)}.")
         if constraint in LISTS and not (
             rule.get("allowAll") or rule.get("denyAll") or rule.get("values")
         ):

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from iamrange.clouds.gcp.org_policy import OrganizationPolicies
     from iamrange.clouds.gcp.service_accounts import ServiceAccounts
 
-CONSTRAINTS: Final = (
+CREATION: Final = (
     "iam.disableServiceAccountKeyCreation",
     "iam.managed.disableServiceAccountKeyCreation",
+)
+UPLOAD: Final = (
+    "iam.disableServiceAccountKeyUpload",
+    "iam.managed.disableServiceAccountKeyUpload",
 )
 _KEYS: Final = "/v1/projects/{project}/serviceAccounts/{account}/keys"
 _KEY: Final = _KEYS + "/{key}"
@@ -63,18 +67,12 @@ class Keys:
         algorithm = body.get("keyAlgorithm") or "KEY_ALG_RSA_2048"
         if algorithm not in ("KEY_ALG_RSA_2048", "KEY_ALG_UNSPECIFIED"):
             raise ApiError("UNIMPLEMENTED", f"Key algorithm {algorithm} is not served here.")
-        for constraint in CONSTRAINTS:
-            self._organization_policies.require_not_enforced(
-                call,
-                found.project,
-                constraint,
-                f"projects/{found.project.id}/serviceAccounts/{found.email}",
-                "Key creation is not allowed on this service account.",
-            )
-        user_keys = [k for k in found.keys.values() if k.kind == account_keys.USER]
-        if len(user_keys) >= _MAX_USER_KEYS:
-            raise ApiError("FAILED_PRECONDITION", "Precondition check failed: too many keys.")
-        key, document = account_keys.create_user_key(found, self._access.clock.now())
+        self._may_have_one_more(call, found, CREATION, "creation")
+        key, document = account_keys.create_user_key(
+            found,
+            self._access.clock.now(),
+            self._organization_policies.key_lifetime(found.project),
+        )
         return {
             **key_to_json(found, key),
             "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE",
@@ -119,9 +117,32 @@ class Keys:
         return {}
 
     def upload(self, call: Call, project: str, account: str) -> Body:
-        """Refuse to take an uploaded public key."""
-        self._accounts.find(call, project, account, "iam.serviceAccountKeys.create")
-        raise ApiError("UNIMPLEMENTED", "Uploading a public key is not served here.")
+        """Take the public key of a certificate; its private half is the caller's own."""
+        found = self._accounts.find(call, project, account, "iam.serviceAccountKeys.create")
+        try:
+            pem = base64.b64decode(str(call.json().get("publicKeyData") or ""), validate=True)
+            self._may_have_one_more(call, found, UPLOAD, "upload")
+            return key_to_json(found, account_keys.upload_user_key(found, pem))
+        except ValueError as error:
+            raise invalid_argument(
+                "Invalid public key data: an X.509 certificate in PEM, base64-encoded, of an RSA "
+                "key of 2048 bits or more is expected."
+            ) from error
+
+    def _may_have_one_more(
+        self, call: Call, account: ServiceAccount, constraints: tuple[str, ...], verb: str
+    ) -> None:
+        for constraint in constraints:
+            self._organization_policies.require_not_enforced(
+                call,
+                account.project,
+                constraint,
+                f"projects/{account.project.id}/serviceAccounts/{account.email}",
+                f"Key {verb} is not allowed on this service account.",
+            )
+        user_keys = [k for k in account.keys.values() if k.kind == account_keys.USER]
+        if len(user_keys) >= _MAX_USER_KEYS:
+            raise ApiError("FAILED_PRECONDITION", "Precondition check failed: too many keys.")
 
     def _find(
         self, call: Call, project: str, account: str, key: str, verb: str
@@ -139,9 +160,11 @@ def key_to_json(account: ServiceAccount, key: AccountKey) -> Body:
     answer: Body = {
         "name": account_keys.key_name(account, key),
         "validAfterTime": timestamp(key.created)[:19] + "Z",
-        "validBeforeTime": account_keys.NEVER,
+        "validBeforeTime": account_keys.NEVER
+        if key.expires is None
+        else timestamp(key.expires)[:19] + "Z",
         "keyAlgorithm": "KEY_ALG_RSA_2048",
-        "keyOrigin": "GOOGLE_PROVIDED",
+        "keyOrigin": key.origin,
         "keyType": key.kind,
     }
     return {**answer, "disabled": True} if key.disabled else answer

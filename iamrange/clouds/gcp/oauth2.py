@@ -41,6 +41,7 @@ _ANSWERS: Final = {
     "account-disabled": ("invalid_grant", "Invalid grant: account is disabled"),
     "unknown-key": ("invalid_grant", "Invalid JWT Signature."),
     "key-disabled": ("invalid_grant", "Invalid JWT Signature."),
+    "key-expired": ("invalid_grant", "Invalid JWT Signature."),
     "signature-mismatch": ("invalid_grant", "Invalid JWT Signature."),
     "lifetime-too-long": ("invalid_grant", _SHORT_LIVED),
     "expired": ("invalid_grant", _SHORT_LIVED),
@@ -98,7 +99,9 @@ class OAuth2:
             OAuthError: the assertion is refused.
         """
         form = read_form(call.body)
-        jwt = account_jwt.read(form.values.get("assertion", ""), self._access.state, self._wall)
+        now = self._access.clock.now()
+        assertion = form.values.get("assertion", "")
+        jwt = account_jwt.read(assertion, self._access.state, self._wall, now)
         claims = jwt.unverified_claims
         layers = [_answer("request", _request_refusal(form))]
         layers += [_answer(name, jwt.refusals.get(name)) for name in account_jwt.LAYERS]
@@ -115,7 +118,6 @@ class OAuth2:
         )
         if outcome is Outcome.DENY or jwt.account is None:
             raise _refused(decided)
-        now = self._access.clock.now()
         if target:
             token = id_token(self._access.state, jwt.account, target, now, with_email=True)
             return {"id_token": token}

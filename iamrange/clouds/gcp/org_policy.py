@@ -17,6 +17,7 @@ from iamrange.clouds.gcp.constraints import (
     allows,
     check_rules,
     from_v1,
+    key_hours,
     to_v1,
 )
 from iamrange.clouds.gcp.errors import (
@@ -68,6 +69,8 @@ class OrganizationPolicies:
                 ("POST", "/v1/{kind}/{owner}:getOrgPolicy", self.get_v1),
                 ("POST", "/v1/{kind}/{owner}:setOrgPolicy", self.set_v1),
                 ("POST", "/v1/{kind}/{owner}:clearOrgPolicy", self.clear_v1),
+                ("POST", "/v1/{kind}/{owner}:listOrgPolicies", self.list_v1),
+                ("POST", "/v1/{kind}/{owner}:getEffectiveOrgPolicy", self.get_effective_v1),
             ],
         )
         return (*v2, *v1)
@@ -122,6 +125,11 @@ class OrganizationPolicies:
                 f"Access tokens for service account {email} can not have lifetimes of more than "
                 f"1 hour. Use the Org Policy Constraint {layer} to allow up to 12 hours."
             )
+
+    def key_lifetime(self, project: Project) -> float | None:
+        """Return for how many seconds a new key of the project lasts; None for one that lasts."""
+        hours = key_hours(self._effective(project, "iam.serviceAccountKeyExpiryHours"))
+        return None if hours is None else hours * 3600.0
 
     def _obey(  # noqa: PLR0913 - each names one part
         self,
@@ -240,10 +248,9 @@ class OrganizationPolicies:
         key, target, _ = self._owner(call, kind, owner, "orgpolicy.policy.get", constraint)
         self._access.require(call, "orgpolicy.policy.get", target)
         policy = self._state.organization_policies.get((key, constraint))
-        answer: Body = {"constraint": f"constraints/{constraint}"}
         if policy is None:
-            return {**answer, "etag": "ACAB"}
-        return {**answer, "etag": policy["etag"], **to_v1(constraint, policy["spec"])}
+            return {"constraint": f"constraints/{constraint}", "etag": "ACAB"}
+        return self._shown_v1(constraint, policy)
 
     def set_v1(self, call: Call, kind: str, owner: str) -> Body:
         """Set a policy in the v1 shape."""
@@ -261,6 +268,28 @@ class OrganizationPolicies:
         self._access.require(call, "orgpolicy.policy.set", target)
         self._state.organization_policies.pop((key, constraint), None)
         return {}
+
+    def list_v1(self, call: Call, kind: str, owner: str) -> Body:
+        """List the policies that are set on a resource, in the v1 shape."""
+        key, target, _ = self._owner(call, kind, owner, "orgpolicy.policies.list")
+        self._access.require(call, "orgpolicy.policies.list", target)
+        found = [
+            self._shown_v1(constraint, policy)
+            for (at, constraint), policy in self._state.organization_policies.items()
+            if at == key
+        ]
+        return {"policies": found} if found else {}
+
+    def get_effective_v1(self, call: Call, kind: str, owner: str) -> Body:
+        """Return what binds a resource, in the v1 shape."""
+        constraint = str(call.json().get("constraint", "")).removeprefix("constraints/")
+        spec = self.get_effective(call, kind, owner, constraint)["spec"]
+        return {"constraint": f"constraints/{constraint}", **to_v1(constraint, spec)}
+
+    @staticmethod
+    def _shown_v1(constraint: str, policy: Body) -> Body:
+        shape = to_v1(constraint, policy["spec"])
+        return {"constraint": f"constraints/{constraint}", "etag": policy["etag"], **shape}
 
     def _owner(
         self, call: Call, kind: str, owner: str, permission: str, constraint: str | None = None

@@ -17,6 +17,7 @@ from iamrange.clouds.gcp.errors import (
     not_found,
     unknown_member,
 )
+from iamrange.clouds.gcp.paging import page
 from iamrange.clouds.gcp.state import SOFT_DELETE_SECONDS, Pool, Project, Provider, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
@@ -96,7 +97,7 @@ class Pools:
             for pool in self._state.pools.values()
             if pool.project is owner and (deleted or pool.deleted_at is None)
         ]
-        return {"workloadIdentityPools": pools} if pools else {}
+        return page(call, "workloadIdentityPools", pools)
 
     def get_pool(self, call: Call, project: str, pool: str) -> Body:
         """Return a pool."""
@@ -149,7 +150,7 @@ class Pools:
             for provider in found.providers.values()
             if deleted or provider.deleted_at is None
         ]
-        return {"workloadIdentityPoolProviders": providers} if providers else {}
+        return page(call, "workloadIdentityPoolProviders", providers)
 
     def get_provider(self, call: Call, project: str, pool: str, provider: str) -> Body:
         """Return a provider."""

@@ -29,6 +29,9 @@ _TYPE: Final = re.compile(
     r"cloudresourcemanager\.googleapis\.com/(?P<scope>(?:projects|organizations)/\d+)/type/"
     r"ServiceAccount"
 )
+_SCOPE: Final = re.compile(
+    r"principalSet://cloudresourcemanager\.googleapis\.com/(?P<scope>(?:projects|organizations)/\d+)"
+)
 _ACCOUNT_V2: Final = re.compile(r"iam\.googleapis\.com/projects/-/serviceAccounts/(?P<email>.+)")
 
 
@@ -63,6 +66,15 @@ class Caller:
             return f"serviceAccount:{self.email}"
         return f"user:{self.email}" if self.kind == "user" else "anonymous"
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Return the project and organisation whose own principal this caller is."""
+        number = self.project_number
+        if self.federated is not None:
+            number = self.federated.pool.split("/")[1]
+        named = (("projects", number), ("organizations", self.organization))
+        return tuple(f"{kind}/{identifier}" for kind, identifier in named if identifier)
+
 
 ANONYMOUS: Final = Caller("anonymous")
 
@@ -94,6 +106,8 @@ def deny_principal_names(principal: str, caller: Caller) -> bool:
     if principal.startswith("principal://goog/subject/"):
         email = principal.removeprefix("principal://goog/subject/")
         return caller.kind == "user" and caller.email.lower() == email.lower()
+    if scope := _SCOPE.fullmatch(principal):
+        return scope["scope"] in caller.scopes
     return principal.startswith(("principal://", "principalSet://")) and member_names(
         principal, caller
     )
@@ -136,10 +150,7 @@ def _principal_names(name: str, caller: Caller) -> bool:
 
 def _set_names(name: str, caller: Caller) -> bool:
     if scope := _TYPE.fullmatch(name):
-        return caller.kind == "service-account" and scope["scope"] in (
-            f"projects/{caller.project_number}",
-            f"organizations/{caller.organization}",
-        )
+        return caller.kind == "service-account" and scope["scope"] in caller.scopes
     pool = _POOL.fullmatch(name)
     if pool is None or caller.federated is None or not _same_pool(pool, caller.federated):
         return False

@@ -20,7 +20,7 @@ from iamrange.clouds.gcp.errors import (
     not_found,
     unknown_member,
 )
-from iamrange.clouds.gcp.filters import parse_filter
+from iamrange.clouds.gcp.paging import page
 from iamrange.clouds.gcp.state import Secret, new_etag, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
@@ -109,7 +109,7 @@ class Secrets:
             call, permission, self._access.project_target(owner), message=_denied(permission, shown)
         )
         found = [s for s in self._state.secrets.values() if s.project is owner and self._live(s)]
-        return page(call, "secrets", [secret_to_json(secret) for secret in found])
+        return page(call, "secrets", [secret_to_json(secret) for secret in found], filtered=True)
 
     def get(self, call: Call, project: str, secret: str) -> Body:
         """Return a secret's metadata."""
@@ -240,30 +240,6 @@ class Secrets:
 def secret_to_json(secret: Secret) -> Body:
     """Return a secret as the API shows it."""
     return {"name": secret.name, **secret.document}
-
-
-def page(call: Call, name: str, items: list[Body]) -> Body:
-    """Return one page of a list.
-
-    Raises:
-        ApiError: 400, or 501 for a filter of a form that is not served.
-    """
-    if text := call.query.get("filter"):
-        wanted = parse_filter(text)
-        items = [item for item in items if wanted(item)]
-    try:
-        start = int(call.query.get("pageToken") or 0)
-        size = int(call.query.get("pageSize") or 0) or len(items)
-    except ValueError as error:
-        raise invalid_argument("Invalid page token or size.") from error
-    if start < 0 or size < 0:
-        raise invalid_argument("Invalid page token or size.")
-    answer: Body = {"totalSize": len(items)}
-    if chosen := items[start : start + size]:
-        answer[name] = chosen
-    if start + size < len(items):
-        answer["nextPageToken"] = str(start + size)
-    return answer
 
 
 def check_etag(given: Any, current: str) -> None:  # noqa: ANN401 - any JSON value

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument, not_found
-from iamrange.clouds.gcp.secret_manager import HOST, SECRET, Secrets, check_etag, page
+from iamrange.clouds.gcp.paging import page
+from iamrange.clouds.gcp.secret_manager import HOST, SECRET, Secrets, check_etag
 from iamrange.clouds.gcp.state import Secret, SecretVersion, new_etag, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
@@ -69,7 +70,8 @@ class SecretVersions:
         """List the versions, newest first."""
         found = self._secrets.find(call, project, secret, "secretmanager.versions.list")
         newest_first = sorted(found.versions.values(), key=lambda v: -v.number)
-        answer = page(call, "versions", [version_to_json(found, v) for v in newest_first])
+        shown = [version_to_json(found, version) for version in newest_first]
+        answer = page(call, "versions", shown, filtered=True)
         if "versions" in answer:
             answer["versions"] = [_encoded(call, version) for version in answer["versions"]]
         return answer

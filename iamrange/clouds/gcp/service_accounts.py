@@ -14,6 +14,7 @@ from iamrange.clouds.gcp import policies
 from iamrange.clouds.gcp.access import Access, denied
 from iamrange.clouds.gcp.authorize import MODIFIED_ROLES
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
+from iamrange.clouds.gcp.paging import page
 from iamrange.clouds.gcp.state import SOFT_DELETE_SECONDS, Project, ServiceAccount, new_etag
 from iamrange.clouds.gcp.wire import Body, Call, Route, service_routes
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _BASE: Final = "/v1/projects/{project}/serviceAccounts"
 _ONE: Final = _BASE + "/{account}"
 _ID: Final = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_CONSTRAINTS: Final = (
+    "iam.disableServiceAccountCreation",
+    "iam.managed.disableServiceAccountCreation",
+)
 _MAX_DISPLAY: Final = 100
 _MAX_DESCRIPTION: Final = 256
 
@@ -66,13 +71,14 @@ class ServiceAccounts:
                 f"The account ID {account_id!r} is invalid: 6 to 30 characters, lower case "
                 "alphanumerical and dashes, starting with a letter."
             )
-        self._organization_policies.require_not_enforced(
-            call,
-            owner,
-            "iam.disableServiceAccountCreation",
-            f"projects/{owner.id}/serviceAccounts/{account_id}",
-            "Service account creation is not allowed on this project.",
-        )
+        for constraint in _CONSTRAINTS:
+            self._organization_policies.require_not_enforced(
+                call,
+                owner,
+                constraint,
+                f"projects/{owner.id}/serviceAccounts/{account_id}",
+                "Service account creation is not allowed on this project.",
+            )
         settings = body.get("serviceAccount") or {}
         account = ServiceAccount(account_id, owner, str(10**20 + secrets.randbelow(10**20)))
         if self._state.account(account.email):
@@ -91,7 +97,7 @@ class ServiceAccounts:
             for account in self._state.accounts.values()
             if account.project is owner and account.deleted_at is None
         ]
-        return {"accounts": accounts} if accounts else {}
+        return page(call, "accounts", accounts)
 
     def get(self, call: Call, project: str, account: str) -> Body:
         """Return an account."""

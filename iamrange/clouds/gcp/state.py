@@ -122,6 +122,13 @@ class AccountKey:
     created: float
     kind: str
     disabled: bool = False
+    expires: float | None = None
+    """When it stops to work, by the world's clock; None for a key that lasts."""
+    origin: str = "GOOGLE_PROVIDED"
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether the key's time is over."""
+        return self.expires is not None and now >= self.expires
 
 
 @dataclass(slots=True)

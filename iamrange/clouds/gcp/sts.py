@@ -126,7 +126,9 @@ class TokenExchange:
             await self._judge(exchange, exchange.provider, form.get("subject_token", ""))
         if exchange.pool is not None and exchange.mapped.subject:
             call.caller = Caller(
-                "federated", federated=exchange.mapped.federated(exchange.pool.name)
+                "federated",
+                organization=exchange.pool.project.organization_id,
+                federated=exchange.mapped.federated(exchange.pool.name),
             )
         outcome, layers = self._access.decide(
             call,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.api_core import exceptions as api_exceptions
 from google.auth import crypt, exceptions, impersonated_credentials, jwt
 from google.auth.transport.requests import Request
@@ -24,6 +29,7 @@ IAM = "https://iam.googleapis.com/v1/projects/acme-lab"
 SECRETS = "https://secretmanager.googleapis.com/v1/projects/acme-lab/secrets"
 ACCOUNT = "planner@acme-lab.iam.gserviceaccount.com"
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"
 NAME = "projects/acme-lab/secrets/canary/versions/1"
 
 
@@ -153,7 +159,7 @@ def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - any JSON value
     ("changes", "error"),
     [
         ({"aud": "https://elsewhere.example"}, "invalid_grant"),
-        ({"aud": ["https://oauth2.googleapis.com/token"]}, "invalid_grant"),
+        ({"aud": [TOKEN_ENDPOINT]}, "invalid_grant"),
         ({"aud": {"a": 1}}, "invalid_grant"),
         ({"aud": 5}, "invalid_grant"),
         ({"iss": 5}, "invalid_grant"),
@@ -165,7 +171,7 @@ def _grant(assertion: bytes) -> Any:  # noqa: ANN401 - any JSON value
     ],
 )
 def test_an_assertion_with_one_fault_is_refused(info: Info, changes: Info, error: str) -> None:
-    token_endpoint = {"aud": "https://oauth2.googleapis.com/token", "scope": CLOUD_PLATFORM}
+    token_endpoint = {"aud": TOKEN_ENDPOINT, "scope": CLOUD_PLATFORM}
     sent = {"grant_type": google_client._JWT_GRANT_TYPE}  # noqa: SLF001 - the constant's only home
     url = token_endpoint["aud"]
     good = _self_signed(info, **token_endpoint)
@@ -176,11 +182,9 @@ def test_an_assertion_with_one_fault_is_refused(info: Info, changes: Info, error
 
 
 def test_an_assertion_that_is_given_twice_is_refused(info: Info) -> None:
-    assertion = _self_signed(info, aud="https://oauth2.googleapis.com/token", scope="openid")
+    assertion = _self_signed(info, aud=TOKEN_ENDPOINT, scope="openid")
     form = [("grant_type", google_client._JWT_GRANT_TYPE)]  # noqa: SLF001 - the constant's only home
-    answer = requests.post(
-        "https://oauth2.googleapis.com/token", [*form, *[("assertion", assertion)] * 2], timeout=10
-    )
+    answer = requests.post(TOKEN_ENDPOINT, [*form, *[("assertion", assertion)] * 2], timeout=10)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
@@ -299,6 +303,100 @@ def test_no_key_is_made_where_the_organisation_forbids_it(
     record = world.last("gcp.organization-policy")
     assert [layer.layer for layer in record.layers] == [f"constraints/{constraint}"]
     assert record.layers[0].decided_by.policy == f"{owner}/policies/{constraint}"
+
+
+def _set_key_expiry(world: World, owner: str, hours: str) -> Any:  # noqa: ANN401 - a response
+    name = f"{owner}/policies/iam.serviceAccountKeyExpiryHours"
+    rules = [{"values": {"allowedValues": [hours]}}]
+    url = f"https://orgpolicy.googleapis.com/v2/{owner}/policies"
+    return world.rest("POST", url, {"name": name, "spec": {"rules": rules}})
+
+
+@pytest.mark.parametrize("owner", ["projects/acme-lab", "organizations/123456789012"])
+def test_a_key_expires_when_the_organisation_says_so(world: World, info: Info, owner: str) -> None:
+    assert _set_key_expiry(world, owner, "8h").status_code == 200
+    key = world.done("POST", f"{IAM}/serviceAccounts/{ACCOUNT}/keys", {})
+    bounded = json.loads(base64.b64decode(key["privateKeyData"]))
+    life = datetime.fromisoformat(key["validBeforeTime"]) - datetime.fromisoformat(
+        key["validAfterTime"]
+    )
+    assert life.total_seconds() == 8 * 3600
+    for made, answers in ((bounded, [200, 401]), (info, [200, 200])):
+        assert [_statuses(world, made, offset) for offset in (0, 8 * 3600 + 1)] == answers
+    world.clock.offset = 8 * 3600 + 1
+    assertion = _self_signed(bounded, aud=TOKEN_ENDPOINT, scope=CLOUD_PLATFORM)
+    with pytest.raises(exceptions.RefreshError, match="invalid_grant"):
+        _grant(assertion.encode())
+    assert world.last("gcp.service-account-key").reason == "key-expired"
+
+
+def _statuses(world: World, made: Info, offset: float) -> int:
+    world.clock.offset = offset
+    url = f"https://secretmanager.googleapis.com/v1/{NAME}:access"
+    return int(world.rest("GET", url, token=_self_signed(made)).status_code)
+
+
+@pytest.mark.parametrize("hours", ["2h", "8", "0h", "in:8h"])
+def test_a_key_expiry_that_does_not_exist_is_refused(world: World, hours: str) -> None:
+    assert _set_key_expiry(world, "projects/acme-lab", hours).status_code == 400
+
+
+def _certificate(key: Any, days: float) -> bytes:  # noqa: ANN401 - a private key of any kind
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "planner")])
+    start = datetime.now(UTC) - timedelta(days=2)
+    return bytes(
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=2 + days))
+        .sign(key, SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+
+
+def _upload(world: World, pem: bytes) -> Any:  # noqa: ANN401 - a response
+    body = {"publicKeyData": base64.b64encode(pem).decode()}
+    return world.rest("POST", f"{IAM}/serviceAccounts/{ACCOUNT}/keys:upload", body)
+
+
+@pytest.mark.parametrize(("days", "status"), [(1, 200), (-1, 401)])
+def test_an_uploaded_key_works_while_its_certificate_is_valid(
+    world: World, info: Info, days: int, status: int
+) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = _upload(world, _certificate(private, days)).json()
+    assert (key["keyOrigin"], key["keyType"]) == ("USER_PROVIDED", "USER_MANAGED")
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    own = {**info, "private_key": pem, "private_key_id": key["name"].rpartition("/")[2]}
+    assert _statuses(world, own, 0) == status
+
+
+def test_what_is_no_certificate_of_a_good_key_is_not_taken(world: World, info: Info) -> None:
+    del info
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - what is refused
+    curve = ec.generate_private_key(ec.SECP256R1())
+    for pem in (b"", b"junk", _certificate(short, 1), _certificate(curve, 1)):
+        assert _upload(world, pem).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    ["iam.disableServiceAccountKeyUpload", "iam.managed.disableServiceAccountKeyUpload"],
+)
+def test_no_key_is_uploaded_where_the_organisation_forbids_it(
+    world: World, info: Info, constraint: str
+) -> None:
+    del info
+    owner = "organizations/123456789012"
+    policy = {"name": f"{owner}/policies/{constraint}", "spec": {"rules": [{"enforce": True}]}}
+    world.done("POST", f"https://orgpolicy.googleapis.com/v2/{owner}/policies", policy)
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    answer = _upload(world, _certificate(private, 1))
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
+    assert world.done("POST", f"{IAM}/serviceAccounts/{ACCOUNT}/keys", {})
 
 
 def test_a_client_sees_a_refusal_as_forbidden(world: World, info: Info) -> None:

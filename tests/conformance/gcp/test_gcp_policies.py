@@ -394,6 +394,28 @@ def test_a_deny_policy_wins_over_every_grant(
         assert record.layers[1].reason == "binding-allows"
 
 
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("projects/1234567890", False),
+        ("organizations/123456789012", False),
+        ("projects/1234567890/type/ServiceAccount", False),
+        ("projects/1234567891", True),
+        ("organizations/1", True),
+    ],
+)
+def test_a_deny_rule_names_all_principals_of_a_project_or_an_organisation(
+    world: World,
+    token: str,
+    scope: str,
+    expected: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    bind(world, f"{SECRETS}/one", ACCESSOR)
+    named = f"principalSet://cloudresourcemanager.googleapis.com/{scope}"
+    world.done("POST", f"{AT_PROJECT}?policyId=none", rule(deniedPrincipals=[named]))
+    assert reads(world, token) is expected
+
+
 def test_a_deny_policy_is_read_changed_and_deleted(world: World, token: str) -> None:
     bind(world, f"{SECRETS}/one", ACCESSOR)
     world.done("POST", f"{AT_PROJECT}?policyId=no-secrets", {"displayName": "d", **rule()})
@@ -511,6 +533,43 @@ def test_a_constraint_that_nothing_enforces_is_refused(world: World) -> None:
     name = "projects/acme-lab/policies/compute.disableSerialPortAccess"
     answer = world.rest("POST", url, {"name": name, "spec": {"rules": [{"enforce": True}]}})
     assert (answer.status_code, "not served" in answer.text) == (404, True)
+
+
+def test_organisation_policies_are_listed_and_resolved_in_the_older_shape(world: World) -> None:
+    constraint = "constraints/iam.disableServiceAccountCreation"
+    policy = {"constraint": constraint, "booleanPolicy": {"enforced": True}}
+    organization = ORGANIZATION.replace("/v3/", "/v1/")
+    world.done("POST", f"{organization}:setOrgPolicy", {"policy": policy})
+    assert world.done("POST", f"{PROJECT}:listOrgPolicies", {}) == {}
+    (listed,) = world.done("POST", f"{organization}:listOrgPolicies", {})["policies"]
+    assert listed["booleanPolicy"] == {"enforced": True}
+    effective = world.done("POST", f"{PROJECT}:getEffectiveOrgPolicy", {"constraint": constraint})
+    assert effective == policy
+
+
+QUOTA = [
+    (None, "acme-lab", 403),
+    ("roles/serviceusage.serviceUsageConsumer", "acme-lab", 200),
+    ("roles/serviceusage.serviceUsageConsumer", "1234567890", 200),
+    ("roles/serviceusage.serviceUsageConsumer", "acme-security", 403),
+    ("roles/serviceusage.serviceUsageConsumer", "no-such-project", 403),
+    ("roles/viewer", "acme-lab", 403),
+    ("roles/editor", "acme-lab", 200),
+]
+
+
+@pytest.mark.parametrize(("role", "project", "status"), QUOTA)
+def test_a_caller_charges_only_a_project_that_it_may_use(
+    world: World, token: str, role: str | None, project: str, status: int
+) -> None:
+    bind(world, f"{SECRETS}/one", ACCESSOR)
+    if role:
+        bind(world, PROJECT, role)
+    headers = {"Authorization": f"Bearer {token}", "x-goog-user-project": project}
+    answer = world.session.get(f"{SECRETS}/one/versions/1:access", headers=headers, timeout=10)
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["error"]["details"][0]["reason"] == "USER_PROJECT_DENIED"
 
 
 def test_a_custom_role_grants_what_it_lists_until_it_is_deleted(world: World, token: str) -> None:

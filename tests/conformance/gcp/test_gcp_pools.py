@@ -11,6 +11,7 @@ from iamrange.core.decision import Effect, LayerAnswer
 World = Any  # conftest's: tests are no packages, so that it cannot be imported
 
 POOLS = "https://iam.googleapis.com/v1/projects/acme-lab/locations/global/workloadIdentityPools"
+ACCOUNTS = "https://iam.googleapis.com/v1/projects/acme-lab/serviceAccounts"
 BY_NUMBER = POOLS.replace("acme-lab", "1234567890")
 NAME = "projects/1234567890/locations/global/workloadIdentityPools/agents"
 DAY = 86_400
@@ -192,3 +193,17 @@ def test_the_hierarchy_tells_number_id_and_parent(world: World) -> None:
         v3 = world.done("GET", f"{base}/v3/projects/{name}")
         assert (v3["name"], v3["parent"]) == ("projects/1234567890", "organizations/123456789012")
     assert world.rest("GET", f"{base}/v1/projects/nowhere").status_code == 403
+
+
+def test_pools_and_accounts_come_in_pages(world: World) -> None:
+    names = [f"pool-{number}" for number in range(3)]
+    for name in names:
+        world.done("POST", f"{POOLS}?workloadIdentityPoolId={name}", {})
+        world.done("POST", ACCOUNTS, {"accountId": f"account-{name}"})
+    for url, member in ((POOLS, "workloadIdentityPools"), (ACCOUNTS, "accounts")):
+        first = world.done("GET", f"{url}?pageSize=2")
+        rest = world.done("GET", f"{url}?pageSize=2&pageToken={first['nextPageToken']}")
+        assert "nextPageToken" not in rest
+        assert [len(first[member]), len(rest[member])] == [2, 1]
+        assert len({one["name"] for one in first[member] + rest[member]}) == 3
+        assert world.rest("GET", f"{url}?pageSize=x").status_code == 400
