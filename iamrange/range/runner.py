@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -23,9 +24,9 @@ from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import GUARDS, Entry, chosen
 from iamrange.range.deployment import Deployment, Tools
 from iamrange.range.lab import Lab
-from iamrange.range.processes import Zygote
+from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.programs import ZygotePrograms
-from iamrange.range.sweep import sweep
+from iamrange.range.sweep import sweep, worlds_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[2]
 VERSIONS = ("iamrange", "pulumi", "pulumi-aws", "pulumi-gcp", "boto3", "google-auth", "moto")
+ROOM_FOR_WORLDS = 64 << 20
+"""Bytes. An engine that cannot write its state half-way takes half a minute to say so."""
+
 TARGETS: dict[str, str] = {"embedded": "lab"}
 """What `--target` may be: target -> stack."""
 
@@ -143,10 +147,17 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
 
     Raises:
         PrepareError: there is no engine and none could be made.
+        ProcessError: the disk is full.
     """
     swept = sweep()
     if swept:
         progress.step(f"swept what an earlier run had left: {', '.join(swept)}")
+    free = shutil.disk_usage(worlds_folder()).free
+    if free < ROOM_FOR_WORLDS:
+        raise ProcessError(
+            f"folder '{worlds_folder()}': expected {ROOM_FOR_WORLDS >> 20} MiB free for worlds, "
+            f"got {free >> 20}; way out: free disk space, or set XDG_STATE_HOME to another disk"
+        )
     cli = prepare()
     run_id = secrets.token_hex(4)
     with Zygote() as zygote:
