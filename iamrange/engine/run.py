@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.engine.errors import (
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from iamrange.engine.workspace import Workspace
 
 TIMEOUT_SECONDS = 900.0
+_ASK_AGAIN_SECONDS = 1.0
+_STATE_LOST = "failed to save snapshot"
+"""What the engine says when it cannot write its state: the disk is full, most likely."""
 
 # engine.md (g): no look-up outside, no download, no question.
 SWITCHES: Mapping[str, str] = {
@@ -245,7 +249,22 @@ class Engine:
     def _command(
         self, operation: str, arguments: list[str], log: EventLog, progress: Progress | None
     ) -> None:
-        ended = self._run(arguments, lambda line: log.add(line, progress))
+        lost = threading.Event()
+        again = threading.Timer(_ASK_AGAIN_SECONDS, self.interrupt)
+        again.daemon = True
+
+        def hear(line: str) -> None:
+            log.add(line, progress)
+            if _STATE_LOST in line and not lost.is_set():
+                # It would wait for ever for the resources that it has begun; asked twice, it ends.
+                lost.set()
+                self.interrupt()
+                again.start()
+
+        ended = self._run(arguments, hear)
+        again.cancel()
+        if lost.is_set():
+            ended = replace(ended, interrupted=False, code=ended.code or 1)
         _check(operation, ended, [*log.errors()], log.unread)
 
     def _text(self, *arguments: str, given: str | None = None) -> str:
