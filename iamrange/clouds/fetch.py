@@ -87,7 +87,13 @@ class HttpFetcher:
             FetchError: there is none.
 
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise FetchError("no URL") from error
+        if not url.isascii():
+            # RFC 3986 section 2: what stands outside ASCII is percent-encoded
+            raise FetchError("no URL: not ASCII")
         host = parts.hostname or ""
         base = self._resolve.get(host)
         if parts.scheme != "https" or base is None:

@@ -158,6 +158,23 @@ def test_what_was_not_mapped_is_not_reached(url: str) -> None:
         fetch(OK, url=url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::1/keys",
+        "https://idp.example/keys?a=ü",
+        "https://idp.example/k ys",
+        "https://idp.example\\@other.example/",
+        "keys",
+        "",
+    ],
+)
+def test_what_is_no_url_is_not_fetched(url: str) -> None:
+    fetcher = HttpFetcher(resolve={"idp.example": "http://127.0.0.1:9"})
+    with pytest.raises(FetchError):
+        asyncio.run(fetcher.fetch(url))
+
+
 @pytest.mark.parametrize("base", ["https://10.0.0.1", "http://example.com", "ftp://127.0.0.1", "x"])
 def test_host_is_mapped_to_loopback_only(base: str) -> None:
     with pytest.raises(ValueError, match=r"loopback|address"):

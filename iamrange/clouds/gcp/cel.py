@@ -4,7 +4,7 @@
   absent claim never opens a door (`assertion.org != 'evil'` without an `org` is an error).
 - An expression is checked when it is written: syntax, names and functions.
 - `extract` is Google's own (cloud.google.com/iam/docs/conditions-attribute-reference#extract).
-  Known difference: the engine's `size` of a text counts bytes, and cannot be replaced.
+- The engine's own `size` counts a text's bytes and cannot be replaced: calls are sent to ours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TYPES: Final = frozenset(
     ("int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type")
 )
 _NATIVE: Final = frozenset(
-    {"contains", "endsWith", "matches", "size", "startsWith"}
+    {"contains", "endsWith", "matches", "startsWith"}
     | {"type", "dyn", "double", "uint", "bytes", "duration"}
 )
 _COMPREHENSION: Final = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_]\w*)\s*,")
@@ -40,6 +40,8 @@ _MEMBER: Final = re.compile(r"\b(?:assertion|attribute|google)\s*(?:\.\s*[A-Za-z
 _DOTTED: Final = re.compile(
     r"\b((?:api|assertion|attribute|destination|google|request|resource)(?:\.[A-Za-z_]\w*)+)"
 )
+_SIZE: Final = re.compile(r"\bsize(?=\s*\()")
+_OWN_SIZE: Final = "size_of"
 _ZONE: Final = re.compile(r"([+-])(\d\d):(\d\d)")
 
 
@@ -106,7 +108,7 @@ def compile_expression(text: str, allowed: frozenset[str]) -> Expression | Faile
     if len(bound) > _MAX_COMPREHENSIONS:
         return Failed("the expression is too costly: too many comprehensions")
     try:
-        program = cel.compile(text)
+        program = cel.compile(_with_own_size(text))
         names = frozenset(program.variables()) - _TYPES - set(bound)
         functions = frozenset(program.functions())
     except BaseException as error:
@@ -148,6 +150,16 @@ def extract(text: str, template: str) -> str:
     start += len(prefix)
     end = text.find(suffix, start) if suffix else len(text)
     return text[start:end] if end >= 0 else ""
+
+
+def _with_own_size(text: str) -> str:
+    """Call our `size`, which counts characters, wherever the text calls it outside a literal."""
+    kept = _LITERAL.finditer(text)
+    parts, start = [], 0
+    for literal in kept:
+        parts += [_SIZE.sub(_OWN_SIZE, text[start : literal.start()]), literal[0]]
+        start = literal.end()
+    return "".join([*parts, _SIZE.sub(_OWN_SIZE, text[start:])])
 
 
 def _without_call(name: str, bare: str) -> str:
@@ -257,6 +269,12 @@ def _part(
     return part
 
 
+def _size(value: object) -> int:
+    if not isinstance(value, str | bytes | list | dict):
+        raise TypeError("no such overload")
+    return len(value)
+
+
 def _has_only(items: list[str], allowed: list[str]) -> bool:
     return set(items) <= set(allowed)
 
@@ -291,6 +309,7 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "getSeconds": _part(lambda t: t.second, lambda d: int(d.total_seconds())),
     "getMilliseconds": _part(lambda t: t.microsecond // 1000),
     "hasOnly": _has_only,
+    _OWN_SIZE: _size,
     # bound to the request by the decider; without one there is no attribute and no tag
     "getAttribute": lambda _api, _name, default: default,
     "matchTag": lambda _resource, _key, _value: False,
