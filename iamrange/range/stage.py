@@ -103,17 +103,7 @@ def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
         )
     tables = outputs["aws"].get("tables", {})
     return Stage(
-        agents={
-            Part(part): {
-                **{key: str(value) for key, value in facts.items()},
-                **(
-                    {"aws_table": str(tables[facts["project"]])}
-                    if facts["project"] in tables
-                    else {}
-                ),
-            }
-            for part, facts in agents.items()
-        },
+        agents={Part(part): _facts_of_agent(facts, tables) for part, facts in agents.items()},
         aws={key: str(value) for key, value in outputs["aws"].items() if key != "tables"},
         gcp={key: str(value) for key, value in outputs["gcp"].items()},
     )
