@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import itertools
 import json
@@ -534,6 +535,7 @@ def test_keys_are_never_fetched_from_an_issuer_that_the_account_does_not_trust(
 ) -> None:
     role, _ = web_role(world)
     header = {"jku": "https://keys.example/keys", "x5u": "https://keys.example/x5u"}
+    world.fetched.clear()
     refused(lambda: exchange(world, role, world.token(world.claims(iss="https://keys.example"))))
     assert world.fetched == []
     assert exchange(world, role, world.token(world.claims(), header))
@@ -555,6 +557,73 @@ def test_provider_without_thumbprint_keeps_to_the_certificate_that_it_found(worl
     answer = refused(lambda: exchange(world, role, world.token(world.claims())))
     world.wait(edge.stop())
     assert "thumbprint" in answer["message"]
+
+
+def test_provider_made_anew_takes_the_certificate_of_that_day(world: World) -> None:
+    world.resolve("private_ca")
+    role, iam = web_role(world)
+    arn = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"][0]["Arn"]
+    world.resolve("public_ca")
+    base = f"https://127.0.0.1:{world.edges[0].port}"
+    world.fetcher = HttpFetcher(resolve=dict.fromkeys(HOSTS, base), authorities=())
+    answer = refused(lambda: exchange(world, role, world.token(world.claims())))
+    assert "thumbprint" in answer["message"]
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    iam.create_open_id_connect_provider(Url=ISSUER, ClientIDList=["sts.amazonaws.com"])
+    assert (
+        len(iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)["ThumbprintList"]) == 1
+    )
+    assert exchange(world, role, world.token(world.claims()))
+
+
+def test_provider_without_thumbprint_needs_an_issuer_that_answers(world: World) -> None:
+    _, administrator = world.account()
+    iam = world.client("iam", **administrator)
+    make = functools.partial(
+        iam.create_open_id_connect_provider, Url="https://nobody.example", ClientIDList=["a"]
+    )
+    answer = refused(make)
+    assert (answer["code"], answer["http"]) == ("OpenIdIdpCommunicationError", 400)
+    assert make(ThumbprintList=["a" * 40])
+
+
+@pytest.mark.parametrize("uri", [None, 5, "", "https://[", "file:///etc/passwd", "//x"])
+def test_odd_place_of_keys_is_an_issuer_without_keys(uri: Any, world: World) -> None:
+    role, _ = web_role(world)
+    world.issuer.replaced = {"jwks_uri": uri}
+    answer = refused(lambda: exchange(world, role, world.token(world.claims())))
+    assert (answer["code"], answer["http"]) == ("InvalidIdentityToken", 400)
+    _, administrator = world.account()
+    iam = world.client("iam", **administrator)
+    assert iam.create_open_id_connect_provider(Url=ISSUER, ClientIDList=["a"])
+
+
+@pytest.mark.parametrize(
+    ("audiences", "allowed"),
+    [
+        (["sts.amazonaws.com"], True),
+        (["other", "sts.amazonaws.com"], True),
+        (["other"], False),
+        ([], False),
+    ],
+)
+def test_of_several_audiences_the_registered_one_counts(
+    audiences: list[str],
+    allowed: bool,  # noqa: FBT001 - a table's column
+    world: World,
+) -> None:
+    key = f"{ISSUER.removeprefix('https://')}:aud"
+    account, administrator = world.account()
+    iam = world.client("iam", **administrator)
+    row = {"cond": {"StringEquals": {key: "sts.amazonaws.com"}}}
+    document = trust(provide(world, iam, {}), row)
+    iam.create_role(RoleName="agent", AssumeRolePolicyDocument=document)
+    role = f"arn:aws:iam::{account}:role/agent"
+    token = world.token(world.claims(aud=audiences))
+    if allowed:
+        assert exchange(world, role, token)["Audience"] == "sts.amazonaws.com"
+    else:
+        assert refused(lambda: exchange(world, role, token))["code"] == "InvalidIdentityToken"
 
 
 def test_provider_of_another_account_does_not_count(world: World) -> None:

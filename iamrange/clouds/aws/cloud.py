@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer
+from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
 from iamrange.clouds.aws.organization_tree import OrganizationRegistry
@@ -79,6 +80,7 @@ class AwsCloud:
         self._resources = MotoResources(self._store.accounts)
         self._organizations = OrganizationRegistry()
         sessions = SessionTable()
+        issuers = IssuerKeys(fetcher)
         self._authenticator = Authenticator(
             store=self._store,
             sessions=sessions,
@@ -97,7 +99,7 @@ class AwsCloud:
                 store=self._store,
                 authorizer=self._authorizer,
                 sessions=sessions,
-                fetcher=fetcher,
+                issuers=issuers,
                 records=records,
                 tamper=tamper,
             ),
@@ -105,7 +107,7 @@ class AwsCloud:
         }
         judge = Judge(records=records, tamper=tamper)
         guard = WriteGuard(store=self._store, judge=judge)
-        self._planners = planners(self._store, self._resources, self._organizations, guard)
+        self._planners = planners(self._store, self._resources, self._organizations, guard, issuers)
 
     def create_account(self, account_id: str, *, admin_name: str = "admin") -> AccessKey:
         """Make an account with an administrator user, and return that user's key."""
@@ -244,7 +246,13 @@ class AwsCloud:
             return _written(request, plan.local())
         if plan.parts is not None:
             return self._in_parts(request, caller, plan, plan.parts)
-        return self._upstream_answer(request, caller, plan, plan.overrides)
+        overrides = plan.overrides
+        if plan.prepare is not None:
+            prepared = await plan.prepare()
+            if isinstance(prepared, AwsError):
+                return prepared
+            overrides = {**overrides, **prepared}
+        return self._upstream_answer(request, caller, plan, overrides)
 
     def _in_parts(
         self, request: AwsRequest, caller: Caller, plan: Plan, parts: Parts

@@ -54,7 +54,7 @@ def client_ids_fault(client_ids: Sequence[str]) -> AwsError | None:
 def thumbprints_fault(thumbprints: Sequence[str]) -> AwsError | None:
     """Refuse more than five thumbprints, or one that is no SHA-1 in hexadecimal.
 
-    None at all is fine: IAM then takes the issuer's own (`issuer_keys` makes up for that).
+    None at all is fine: IAM then takes the issuer's own (`IssuerKeys.thumbprints`).
     """
     if len(thumbprints) > _MAX_THUMBPRINTS:
         message = "Thumbprint list must contain fewer than 5 entries."

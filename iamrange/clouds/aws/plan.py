@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ class Plan:
 
     `parts` are checked after them, each by itself: what is refused there is left out of the call.
     `account` is where the call is carried out. `overrides` are top-level members made exact.
+    `prepare` is awaited before the call is carried out, for overrides that the world must tell.
     `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
     of the service, or a resource that is not there; `guard` is asked for one then, for what writes
     a record of its own. `local` carries the call out in place of
@@ -37,6 +38,7 @@ class Plan:
     local: Callable[[], AwsResponse | AwsError] | None = None
     after: Callable[[], None] | None = None
     parts: Parts | None = None
+    prepare: Callable[[], Awaitable[Mapping[str, Any] | AwsError]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from iamrange.clouds.aws.assume_role import RoleAssumption, credentials_of, token_size_of
 from iamrange.clouds.aws.constraints import violation
-from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.mfa import presents_mfa
 from iamrange.clouds.aws.model import (
@@ -33,7 +32,7 @@ from iamrange.clouds.aws.web_identity import WebIdentityGate
 from iamrange.core.decision import RecordSink, Tamper, honest
 
 if TYPE_CHECKING:
-    from iamrange.clouds.fetch import Fetcher
+    from iamrange.clouds.aws.issuer_keys import IssuerKeys
 
 _USER_DURATION: Final = 43_200
 _ROOT_DURATION: Final = 3600
@@ -56,7 +55,7 @@ class StsHandler:
         store: IamStore,
         authorizer: Authorizer,
         sessions: SessionTable,
-        fetcher: Fetcher,
+        issuers: IssuerKeys,
         records: RecordSink,
         tamper: Tamper = honest,
     ) -> StsHandler:
@@ -66,7 +65,7 @@ class StsHandler:
             store=store,
             authorizer=authorizer,
             sessions=sessions,
-            gate=WebIdentityGate(store=store, issuers=IssuerKeys(fetcher), judge=judge),
+            gate=WebIdentityGate(store=store, issuers=issuers, judge=judge),
             limits=SessionLimits(judge=judge),
             judge=judge,
         )

@@ -226,10 +226,21 @@ def _named_in(trust: Mapping[str, Any]) -> _Trusted | None:
     return None
 
 
+def _meant(claims: Mapping[str, Any], trusted: _Trusted | None) -> tuple[str, ...]:
+    """Return the audiences that are this provider's; all of them if none is, or none is known.
+
+    What a token for several parties holds for others is no business of this account's policies.
+    """
+    given = audiences(claims)
+    registered = trusted.record.client_ids if trusted and trusted.record else ()
+    return tuple(one for one in given if one in registered) or given
+
+
 def _identity(
     account: str, claims: Mapping[str, Any], trusted: _Trusted | None
 ) -> WebIdentity | AwsError:
-    issuer, subject, audience = claims.get("iss"), claims.get("sub"), audiences(claims)
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    audience = _meant(claims, trusted)
     if not isinstance(issuer, str) or not isinstance(subject, str):
         # only a rogue comes here; there is nobody to make a session for
         return _invalid("The ID Token provided is not a valid JWT")
@@ -239,7 +250,7 @@ def _identity(
         issuer=trusted.issuer if trusted else host,
         subject=subject,
         audience=audience[0] if audience else "",
-        claims=claims,
+        claims=claims if "azp" in claims else {**claims, "aud": list(audience)},
     )
 
 

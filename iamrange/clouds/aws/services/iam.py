@@ -18,10 +18,12 @@ from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.resources import tag_map
 from iamrange.clouds.aws.services.iam_resources import Subject, subject_of
 from iamrange.clouds.aws.services.simulate import simulate_custom, simulate_principal
+from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from iamrange.clouds.aws.issuer_keys import IssuerKeys
     from iamrange.clouds.aws.store import MotoIamStore
     from iamrange.clouds.aws.write_guard import WriteGuard
 
@@ -76,9 +78,10 @@ _BOUNDED = frozenset(
 class IamPlanner:
     """What each operation of IAM needs, and what IAM refuses to write."""
 
-    def __init__(self, store: MotoIamStore, guard: WriteGuard) -> None:
-        """Take the store, and the guard over what is written into IAM."""
+    def __init__(self, store: MotoIamStore, guard: WriteGuard, issuers: IssuerKeys) -> None:
+        """Take the store, the guard over what is written into it, and where issuers are asked."""
         self._store = store
+        self._issuers = issuers
         self._guard = guard
 
     def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
@@ -113,6 +116,7 @@ class IamPlanner:
             guard=partial(self._guard.check, request, caller),
             local=self._local(request, caller),
             after=self._after(request),
+            prepare=self._prepare(request),
         )
 
     def _nobody(self, request: AwsRequest, action: str) -> Plan:
@@ -209,6 +213,28 @@ class IamPlanner:
             self._store.set_user_boundary(request.account, name, str(arn))
 
         return set_boundary
+
+    def _prepare(
+        self, request: AwsRequest
+    ) -> Callable[[], Awaitable[Mapping[str, Any] | AwsError]] | None:
+        """Return what takes the issuer's own thumbprint when the caller gives none.
+
+        https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html
+        """
+        parameters = request.parameters
+        if request.operation != "CreateOpenIDConnectProvider" or parameters.get("ThumbprintList"):
+            return None
+
+        async def take_thumbprints() -> Mapping[str, Any] | AwsError:
+            found = await self._issuers.thumbprints(str(parameters["Url"]))
+            if not isinstance(found, Refusal):
+                return {"ThumbprintList": list(found)}
+            if "ThumbprintList" in parameters:
+                return {}  # the caller wants none
+            message = f"Unable to connect to the identity provider: {found.detail}"
+            return AwsError(code="OpenIdIdpCommunicationError", message=message, status=400)
+
+        return take_thumbprints
 
     def _change_client_id(self, request: AwsRequest) -> AwsResponse | AwsError:
         """Add or remove a client id: the emulator has neither operation."""

@@ -17,6 +17,7 @@ from iamrange.clouds.aws.services.sqs import SqsPlanner
 from iamrange.clouds.aws.services.ssm import SsmPlanner
 
 if TYPE_CHECKING:
+    from iamrange.clouds.aws.issuer_keys import IssuerKeys
     from iamrange.clouds.aws.organization_tree import OrganizationRegistry
     from iamrange.clouds.aws.plan import Planner
     from iamrange.clouds.aws.resources import MotoResources
@@ -29,12 +30,13 @@ def planners(
     resources: MotoResources,
     organizations: OrganizationRegistry,
     guard: WriteGuard,
+    issuers: IssuerKeys,
 ) -> dict[str, Planner]:
     """Return the planners by botocore's service name. `sts` authorises its own calls."""
     return {
         "dynamodb": DynamoDbPlanner(resources),
         "ec2": Ec2Planner(store, resources),
-        "iam": IamPlanner(store, guard),
+        "iam": IamPlanner(store, guard, issuers),
         "kms": KmsPlanner(resources),
         "lambda": LambdaPlanner(store, resources),
         "organizations": OrganizationsPlanner(organizations),
