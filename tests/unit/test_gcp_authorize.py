@@ -23,7 +23,7 @@ from iamrange.clouds.gcp.authorize import (
     v2_permission,
 )
 from iamrange.clouds.gcp.principals import Caller
-from iamrange.clouds.gcp.roles import ADMINISTRATOR, known_permissions, predefined
+from iamrange.clouds.gcp.roles import ADMINISTRATOR, known_permissions, predefined, unserved
 from iamrange.core.decision import Effect, LayerAnswer, Outcome, Statement
 
 CALLER = Caller("user", email="ann@example.com")
@@ -170,3 +170,4 @@ def test_owning_a_project_is_no_right_to_use_its_identities() -> None:
 def test_every_predefined_role_grants_something() -> None:
     assert len(predefined()) > 30
     assert all(predefined().values())
+    assert not unserved() & predefined().keys()

@@ -29,6 +29,7 @@ from iamrange.clouds.gcp.resource_manager import ResourceManager
 from iamrange.clouds.gcp.secret_manager import Secrets
 from iamrange.clouds.gcp.secret_versions import SecretVersions
 from iamrange.clouds.gcp.service_accounts import ServiceAccounts
+from iamrange.clouds.gcp.service_usage import ServiceUsage
 from iamrange.clouds.gcp.state import AccessToken, Organization, Project, State
 from iamrange.clouds.gcp.sts import TokenExchange
 from iamrange.clouds.gcp.wire import Body, Call, Route, find_route
@@ -81,6 +82,7 @@ class GcpCloud:
             *DenyPolicies(access).routes(),
             *policies.routes(),
             *ResourceManager(access).routes(),
+            *ServiceUsage(access).routes(),
         )
 
     def create_organization(self, organization_id: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def finished(state: State, parent: str, type_name: str, response: Body) -> Body:
     """Return a finished operation that holds the response."""
     operation: Body = {
-        "name": f"{parent}/operations/{uuid.uuid4().hex}",
+        "name": f"{parent}/operations/{uuid.uuid4().hex}".lstrip("/"),
         "done": True,
         "response": {"@type": f"type.googleapis.com/{type_name}", **response},
     }

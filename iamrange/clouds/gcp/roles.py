@@ -1,7 +1,8 @@
 """Which permissions a role holds: Google's predefined roles, as far as this range serves them.
 
 - The data (`roles.json`) names permissions of the services served here and no others.
-- A role that is not in the data is refused where a policy is set, as the real API refuses a role
+- Well-known roles of other services (`unserved`) can be granted: what they grant is not here.
+- A role that is in neither list is refused where a policy is set, as the real API refuses a role
   that does not exist: a binding never silently grants nothing.
 """
 
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 Permissions = frozenset[str]
 RoleBook = Callable[[str], Permissions | None]
@@ -31,10 +32,16 @@ HIDDEN: Final = frozenset({ADMINISTRATOR, OPERATOR})
 
 
 @cache
+def _data() -> Mapping[str, Any]:
+    text = resources.files("iamrange.clouds.gcp").joinpath("roles.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@cache
 def predefined() -> Mapping[str, Permissions]:
     """Return the predefined roles."""
-    text = resources.files("iamrange.clouds.gcp").joinpath("roles.json").read_text("utf-8")
-    data = json.loads(text)
+    data = _data()
     groups: dict[str, list[str]] = data["groups"]
     roles: dict[str, Permissions] = {}
     for role, members in data["roles"].items():
@@ -47,6 +54,12 @@ def predefined() -> Mapping[str, Permissions]:
         name for name in roles[ADMINISTRATOR] if name.startswith((*_OPERATOR_PARTS, "iam.roles."))
     )
     return roles
+
+
+@cache
+def unserved() -> frozenset[str]:
+    """Return roles of which every permission belongs to a service that is not served here."""
+    return frozenset(_data()["unserved"])
 
 
 @cache

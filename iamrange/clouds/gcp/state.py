@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.gcp.authorize import Binding, DenyPolicy, DenyRule, Level
 from iamrange.clouds.gcp.principals import Caller
-from iamrange.clouds.gcp.roles import ADMINISTRATOR, OPERATOR, Permissions, predefined
+from iamrange.clouds.gcp.roles import ADMINISTRATOR, OPERATOR, Permissions, predefined, unserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,7 +258,7 @@ class State:
         custom = self.roles.get(role)
         if custom is not None:
             return custom.permissions if custom.deleted_at is None else frozenset()
-        return predefined().get(role)
+        return frozenset() if role in unserved() else predefined().get(role)
 
     def project_levels(self, project: Project) -> tuple[Level, ...]:
         """Return the levels from a project upwards.

@@ -547,6 +547,34 @@ def test_organisation_policies_are_listed_and_resolved_in_the_older_shape(world:
     assert effective == policy
 
 
+def test_the_services_of_this_cloud_are_on_and_no_others_can_be(world: World, token: str) -> None:
+    services = "https://serviceusage.googleapis.com/v1/projects/acme-lab/services"
+    operation = world.done("POST", f"{services}/secretmanager.googleapis.com:enable", {})
+    assert operation["done"]
+    polled = world.done("GET", f"https://serviceusage.googleapis.com/v1/{operation['name']}")
+    assert polled == operation
+    wanted = {"serviceIds": ["iam.googleapis.com", "sts.googleapis.com"]}
+    enabled = world.done("POST", f"{services}:batchEnable", wanted)["response"]["services"]
+    assert [service["state"] for service in enabled] == ["ENABLED", "ENABLED"]
+    listed = world.done("GET", services)["services"]
+    assert enabled[0] in listed
+    for url, status in (
+        (f"{services}/compute.googleapis.com:enable", 404),
+        (f"{services}/iam.googleapis.com:disable", 501),
+    ):
+        assert world.rest("POST", url, {}).status_code == status
+    assert world.rest("GET", services, token=token).status_code == 403
+
+
+def test_a_role_of_a_service_that_is_not_served_grants_nothing_here(
+    world: World, token: str
+) -> None:
+    bind(world, PROJECT, "roles/pubsub.publisher")
+    assert not reads(world, token)
+    policy = {"bindings": [{"role": "roles/pubsub.nosuch", "members": [MEMBER]}]}
+    assert world.rest("POST", f"{PROJECT}:setIamPolicy", {"policy": policy}).status_code == 400
+
+
 QUOTA = [
     (None, "acme-lab", 403),
     ("roles/serviceusage.serviceUsageConsumer", "acme-lab", 200),
