@@ -21,7 +21,7 @@ from iamrange.clouds.gcp.errors import (
     unknown_member,
 )
 from iamrange.clouds.gcp.paging import page
-from iamrange.clouds.gcp.state import Secret, new_etag, timestamp
+from iamrange.clouds.gcp.state import Project, Secret, new_etag, timestamp
 from iamrange.clouds.gcp.wire import Body, Call, Route, message, service_routes
 
 if TYPE_CHECKING:
@@ -74,14 +74,7 @@ class Secrets:
 
     def create(self, call: Call, project: str) -> Body:
         """Create a secret."""
-        owner = self._state.project(project)
-        if owner is None:
-            raise denied("secretmanager.secrets.create", f"projects/{project}")
-        permission = "secretmanager.secrets.create"
-        shown = f"projects/{project}"
-        self._access.require(
-            call, permission, self._access.project_target(owner), message=_denied(permission, shown)
-        )
+        owner = self._owner(call, project, "secretmanager.secrets.create")
         secret_id = call.query.get("secretId") or call.query.get("secret_id") or ""
         if not _ID.fullmatch(secret_id):
             raise invalid_argument(f"The provided Secret ID [{secret_id}] does not match the form.")
@@ -100,14 +93,7 @@ class Secrets:
 
     def list_secrets(self, call: Call, project: str) -> Body:
         """List a project's secrets."""
-        owner = self._state.project(project)
-        if owner is None:
-            raise denied("secretmanager.secrets.list", f"projects/{project}")
-        permission = "secretmanager.secrets.list"
-        shown = f"projects/{project}"
-        self._access.require(
-            call, permission, self._access.project_target(owner), message=_denied(permission, shown)
-        )
+        owner = self._owner(call, project, "secretmanager.secrets.list")
         found = [s for s in self._state.secrets.values() if s.project is owner and self._live(s)]
         return page(call, "secrets", [secret_to_json(secret) for secret in found], filtered=True)
 
@@ -194,6 +180,17 @@ class Secrets:
         target = self._access.child_target(owner, name, kind)
         self._access.require(call, permission, target, message=message)
         raise not_found(f"Secret [{name}] not found or has no versions.")
+
+    def _owner(self, call: Call, project: str, permission: str) -> Project:
+        """Return a project on which the caller holds a permission."""
+        shown = f"projects/{project}"
+        message = _denied(permission, shown)
+        owner = self._state.project(project)
+        if owner is None:
+            raise denied(permission, shown, message)
+        target = self._access.project_target(owner)
+        self._access.require(call, permission, target, message=message)
+        return owner
 
     def _known(self, project: str, secret: str) -> Secret | None:
         owner = self._state.project(project)
