@@ -1627,3 +1627,25 @@ def test_simulator_names_the_missing_keys_and_knows_groups(lab: Lab) -> None:
     }
     got = iam.simulate_principal_policy(**asked, ContextEntries=[entry])["EvaluationResults"][0]
     assert (got["EvalDecision"], got["MissingContextValues"]) == ("allowed", [])
+
+
+def test_part_of_no_upload_is_refused(lab: Lab) -> None:
+    asked = {"Bucket": lab.bucket(), "Key": "k", "UploadId": "gone"}
+    part = functools.partial(lab.admin.s3.upload_part, **asked, PartNumber=1, Body=b"x")
+    complete = functools.partial(
+        lab.admin.s3.complete_multipart_upload,
+        **asked,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": "e"}]},
+    )
+    assert refusal_of(part) == refusal_of(complete) == ("NoSuchUpload", 404)
+
+
+@pytest.mark.parametrize("value", [{}, {"S": "a", "N": "1"}])
+def test_key_of_no_single_type_is_refused(value: dict[str, str], lab: Lab) -> None:
+    table = lab.table()
+    get = functools.partial(lab.admin.dynamodb.get_item, TableName=table, Key={"pk": value})
+    write = functools.partial(
+        lab.admin.dynamodb.batch_write_item,
+        RequestItems={table: [{"PutRequest": {"Item": {"pk": value}}}]},
+    )
+    assert refusal_of(get)[1] == refusal_of(write)[1] == 400

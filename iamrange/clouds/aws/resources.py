@@ -283,6 +283,11 @@ class MotoResources:
         """Tell whether an object is there."""
         return self._object(bucket, key, version) is not None
 
+    def has_upload(self, bucket: str, upload: str) -> bool:
+        """Tell whether a multipart upload is under way."""
+        partition, account = get_backend("s3").bucket_accounts[bucket]
+        return upload in get_backend("s3")[account][partition].buckets[bucket].multiparts
+
     def object_tags(self, bucket: str, key: str, version: str | None) -> dict[str, str]:
         """Return the tags of an object that is there; none otherwise."""
         found = self._object(bucket, key, version)

@@ -65,6 +65,10 @@ _WORDS = frozenset(
 _TOKEN = re.compile(r"(?<![\w:#.\]])(#?[A-Za-z_][\w-]*)")
 
 
+class _OddValueError(ValueError):
+    """A key that nobody can read as one value."""
+
+
 class DynamoDbPlanner:
     """What each operation of DynamoDB needs."""
 
@@ -74,6 +78,12 @@ class DynamoDbPlanner:
 
     def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
+        try:
+            return self._planned(request)
+        except _OddValueError as error:
+            return Unmapped(str(error))
+
+    def _planned(self, request: AwsRequest) -> Plan | Unmapped:
         operation = request.operation
         if operation in ("BatchGetItem", "BatchWriteItem"):
             return self._batch(request)
@@ -178,11 +188,7 @@ class DynamoDbPlanner:
             items = list(content.get("Keys") or ())
             names = _names(content, items)
         else:
-            items = [
-                put.get("Item") or put.get("Key") or {}
-                for entry in content
-                for put in (entry.get("PutRequest") or entry.get("DeleteRequest") or {},)
-            ]
+            items = [_written(entry) for entry in content]
             names = _names({}, items)
         context: Context = {"dynamodb:LeadingKeys": _leading(items, hash_key)}
         if names:
@@ -286,7 +292,16 @@ def _table_arn(request: AwsRequest, name: str) -> str:
 def _plain(value: Any) -> str:  # noqa: ANN401  # {"S": "text"}
     if isinstance(value, dict) and len(value) == 1:
         return str(next(iter(value.values())))
-    raise ValueError("no attribute value")
+    raise _OddValueError("an attribute value has not exactly one type")
+
+
+def _written(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the item or key of one write of a batch."""
+    kinds = [kind for kind in ("PutRequest", "DeleteRequest") if entry.get(kind)]
+    if len(kinds) != 1:
+        raise _OddValueError("a write of a batch is not one operation")
+    found: Mapping[str, Any] = entry[kinds[0]].get("Item") or entry[kinds[0]].get("Key") or {}
+    return found
 
 
 def _leading(items: Iterable[Mapping[str, Any]], hash_key: str) -> tuple[str, ...]:

@@ -31,6 +31,22 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.resources import Bucket, MotoResources
 
 _NOT_FOUND = 404
+_IN_UPLOADS = frozenset(
+    {"UploadPart", "UploadPartCopy", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"}
+)
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl
+_CANNED_ACLS = frozenset(
+    [
+        "private",
+        "public-read",
+        "public-read-write",
+        "aws-exec-read",
+        "authenticated-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+        "log-delivery-write",
+    ]
+)
 
 
 class S3Planner:
@@ -65,7 +81,24 @@ class S3Planner:
             checks = self._object(request, bucket, str(parameters.get("Key")))
         else:
             return Unmapped("no rule puts it into actions")
-        return Plan(checks=checks, account=bucket.account, instead=_refused(request, bucket))
+        return Plan(
+            checks=checks,
+            account=bucket.account,
+            instead=_refused(request, bucket) or self._no_upload(request, bucket),
+        )
+
+    def _no_upload(self, request: AwsRequest, bucket: Bucket) -> AwsError | None:
+        """Refuse a part of an upload that is not under way."""
+        if request.operation not in _IN_UPLOADS:
+            return None
+        upload = str(request.parameters.get("UploadId"))
+        if self._resources.has_upload(bucket.name, upload):
+            return None
+        message = (
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may "
+            "have been aborted or completed."
+        )
+        return AwsError(code="NoSuchUpload", message=message, status=_NOT_FOUND)
 
     def _create(self, request: AwsRequest, name: str, bucket: Bucket | None) -> Plan | Unmapped:
         if not request.account:
@@ -351,6 +384,9 @@ def _refused(request: AwsRequest, bucket: Bucket) -> AwsError | None:
     expected = request.parameters.get("ExpectedBucketOwner")
     if expected is not None and expected != bucket.account:
         return AwsError(code="AccessDenied", message="Access Denied", status=403)
+    acl = request.parameters.get("ACL")
+    if acl is not None and acl not in _CANNED_ACLS:
+        return AwsError(code="InvalidArgument", message=f"{acl} is no canned ACL", status=400)
     if request.operation != "PutBucketPolicy":
         return None
     document = str(request.parameters.get("Policy"))
