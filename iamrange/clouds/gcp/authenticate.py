@@ -116,7 +116,8 @@ class Authenticator:
             return caller, "subject-not-issuer"
         scope, audience = claims.get("scope"), claims.get("aud")
         if scope is not None:
-            fits = isinstance(scope, str) and scope_allows(tuple(scope.split()), service)
+            named = tuple(scope.split()) if isinstance(scope, str) else ()
+            fits = bool(named) and scope_allows(named, service)
             return caller, "valid" if fits else "insufficient-scope"
         if not isinstance(audience, str) or audience.rstrip("/") != f"https://{service}":
             return caller, "wrong-audience"
