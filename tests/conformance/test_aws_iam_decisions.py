@@ -995,6 +995,13 @@ case("federated user within its policy", allowed=True)(lambda lab: federated(lab
 case("federated user without a policy", allowed=False)(federated)
 
 
+@case("user under a new name keeps keys and policies", allowed=True)
+def _(lab: Lab) -> Call:
+    who = lab.user(allow(READ))
+    lab.admin.iam.update_user(UserName=who.name, NewUserName=f"{who.name}-renamed")
+    return reads(who, lab.secret())
+
+
 # --- what sessions carry, and where they are not taken
 
 

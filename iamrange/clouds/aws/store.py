@@ -124,12 +124,15 @@ class MotoIamStore:
                 continue
             user = backend.users.get(key.user_name)
             if user is None or key not in user.access_keys:
+                # The emulator leaves the old name in the keys of a user that was renamed.
+                user = next((u for u in backend.users.values() if key in u.access_keys), None)
+            if user is None:
                 return None
             return AccessKeyRecord(
                 access_key_id=access_key_id,
                 secret_access_key=key.secret_access_key,
                 account=account,
-                user_name=key.user_name,
+                user_name=user.name,
                 active=key.status == "Active",
             )
         return None

@@ -8,10 +8,8 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.partial import Part, Parts
@@ -20,13 +18,12 @@ from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.public_policies import is_public
 from iamrange.clouds.aws.services.kms import key_checks
 from iamrange.clouds.aws.services.s3_actions import BUCKET_ACTIONS, OBJECT_ACTIONS, VERSIONED
+from iamrange.clouds.aws.services.s3_context import common, listing, object_context
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from iamrange.clouds.aws.context import Context
-    from iamrange.clouds.aws.model import HttpRequest
     from iamrange.clouds.aws.policy import CompiledPolicy
     from iamrange.clouds.aws.resources import Bucket, MotoResources
 
@@ -104,7 +101,7 @@ class S3Planner:
         if not request.account:
             return Unmapped("nobody may create a bucket")
         resource = f"arn:aws:s3:::{name}"
-        context = _common(request)
+        context = common(request)
         place = request.parameters.get("CreateBucketConfiguration") or {}
         if place.get("LocationConstraint"):
             context["s3:LocationConstraint"] = str(place["LocationConstraint"])
@@ -134,7 +131,7 @@ class S3Planner:
             action=action,
             resource=f"arn:aws:s3:::{name}/{key}" if key else f"arn:aws:s3:::{name}",
             resource_account=request.account or None,
-            context=_common(request),
+            context=common(request),
         )
         missing = AwsError(
             code="404" if request.http.method == "HEAD" else "NoSuchBucket",
@@ -152,14 +149,14 @@ class S3Planner:
         extra: Mapping[str, Any] | None = None,
         version: str | None = None,
     ) -> Check:
-        context = _common(request) | {"s3:ResourceAccount": bucket.account}
+        context = common(request) | {"s3:ResourceAccount": bucket.account}
         tags: Mapping[str, str] | None = bucket.tags
         if key is not None:
             tags = None
             existing = self._resources.object_tags(bucket.name, key, version)
             context |= {f"s3:ExistingObjectTag/{k}": v for k, v in existing.items()}
         else:
-            context |= _listing(request)
+            context |= listing(request)
         context |= {f"s3:BucketTag/{k}": v for k, v in bucket.tags.items()}
         return Check(
             action=action,
@@ -176,7 +173,7 @@ class S3Planner:
         action = OBJECT_ACTIONS[operation]
         if version and operation in VERSIONED:
             action = VERSIONED[operation]
-        extra = _object_context(request)
+        extra = object_context(request)
         checks = [self._check(request, bucket, action, key, extra, version)]
         if operation in ("CopyObject", "UploadPartCopy"):
             checks += self._copy_source(request)
@@ -240,7 +237,7 @@ class S3Planner:
                     action=action,
                     resource=f"arn:aws:s3:::{path}",
                     resource_account=request.account,
-                    context=_common(request),
+                    context=common(request),
                 ),
             )
         checks = [self._check(request, bucket, action, key, version=query or None)]
@@ -290,93 +287,6 @@ def _policy(bucket: Bucket, account: str) -> CompiledPolicy | None:
 def _grants(parameters: Mapping[str, Any]) -> bool:
     named = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
     return bool(parameters.get("ACL")) or any(parameters.get(name) for name in named)
-
-
-def _common(request: AwsRequest) -> Context:
-    http = request.http
-    context: Context = _signed(http) if request.account else {}
-    payload = http.header("x-amz-content-sha256")
-    if payload is not None:
-        context["s3:x-amz-content-sha256"] = payload
-    acl = request.parameters.get("ACL")
-    if acl:
-        context["s3:x-amz-acl"] = str(acl)
-    for key, member in (
-        ("s3:x-amz-grant-full-control", "GrantFullControl"),
-        ("s3:x-amz-grant-read", "GrantRead"),
-        ("s3:x-amz-grant-read-acp", "GrantReadACP"),
-        ("s3:x-amz-grant-write", "GrantWrite"),
-        ("s3:x-amz-grant-write-acp", "GrantWriteACP"),
-    ):
-        if request.parameters.get(member):
-            context[key] = str(request.parameters[member])
-    return context
-
-
-def _signed(http: HttpRequest) -> Context:
-    """Return the keys that a signed request brings; an anonymous one brings none of them.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
-    """
-    presigned = http.header("authorization") is None
-    query = dict(parse_qsl(http.query, keep_blank_values=True))
-    # boto3 presigns by version 2 unless told otherwise; such a URL says when it ends, not begins.
-    second = presigned and "X-Amz-Signature" not in query
-    context: Context = {
-        "s3:authType": "REST-QUERY-STRING" if presigned else "REST-HEADER",
-        "s3:signatureversion": "AWS" if second else "AWS4-HMAC-SHA256",
-    }
-    signed_at = query.get("X-Amz-Date") if presigned else http.header("x-amz-date")
-    try:
-        moment = datetime.strptime(signed_at or "", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return context
-    # Signatures are judged in the machine's real time, as `authenticate` does.
-    context["s3:signatureAge"] = str(max(0, int((time.time() - moment.timestamp()) * 1000)))
-    return context
-
-
-def _listing(request: AwsRequest) -> Context:
-    context: Context = {}
-    for key, member in (
-        ("s3:prefix", "Prefix"),
-        ("s3:delimiter", "Delimiter"),
-        ("s3:max-keys", "MaxKeys"),
-    ):
-        if request.parameters.get(member) is not None:
-            context[key] = str(request.parameters[member])
-    return context
-
-
-def _object_context(request: AwsRequest) -> Context:
-    parameters = request.parameters
-    context: Context = {}
-    for key, member in (
-        ("s3:VersionId", "VersionId"),
-        ("s3:x-amz-copy-source", "CopySource"),
-        ("s3:x-amz-metadata-directive", "MetadataDirective"),
-        ("s3:x-amz-server-side-encryption", "ServerSideEncryption"),
-        ("s3:x-amz-server-side-encryption-aws-kms-key-id", "SSEKMSKeyId"),
-        ("s3:x-amz-server-side-encryption-customer-algorithm", "SSECustomerAlgorithm"),
-        ("s3:x-amz-storage-class", "StorageClass"),
-        ("s3:x-amz-website-redirect-location", "WebsiteRedirectLocation"),
-        ("s3:object-lock-mode", "ObjectLockMode"),
-        ("s3:object-lock-legal-hold", "ObjectLockLegalHoldStatus"),
-        ("s3:if-match", "IfMatch"),
-        ("s3:if-none-match", "IfNoneMatch"),
-    ):
-        if parameters.get(member) is not None:
-            context[key] = str(parameters[member])
-    tagging = parameters.get("Tagging")
-    tags: dict[str, str] = {}
-    if isinstance(tagging, str):
-        tags = dict(parse_qsl(tagging, keep_blank_values=True))
-    elif isinstance(tagging, dict):
-        tags = {str(t["Key"]): str(t["Value"]) for t in tagging.get("TagSet") or ()}
-    if tags:
-        context |= {f"s3:RequestObjectTag/{key}": value for key, value in tags.items()}
-        context["s3:RequestObjectTagKeys"] = tuple(tags)
-    return context
 
 
 def _refused(request: AwsRequest, bucket: Bucket) -> AwsError | None:
