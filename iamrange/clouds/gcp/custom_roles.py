@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.clouds.gcp.access import Access, denied
 from iamrange.clouds.gcp.errors import ApiError, already_exists, invalid_argument, not_found
-from iamrange.clouds.gcp.roles import HIDDEN, known_permissions, predefined
+from iamrange.clouds.gcp.roles import HIDDEN, known_permissions, predefined, unserved
 from iamrange.clouds.gcp.state import Role, new_etag
 from iamrange.clouds.gcp.wire import Body, Call, Handler, Route, message, service_routes, texts
 
@@ -59,14 +59,14 @@ class Roles:
     def list_predefined(self, call: Call) -> Body:
         """List the predefined roles."""
         full = call.query.get("view") == "FULL"
-        names = sorted(predefined().keys() - HIDDEN)
+        names = sorted((predefined().keys() | unserved()) - HIDDEN)
         return {"roles": [_predefined_to_json(name, full=full) for name in names]}
 
     def get_predefined(self, call: Call, role: str) -> Body:
         """Return a predefined role."""
         del call
         name = f"roles/{role}"
-        if name not in predefined() or name in HIDDEN:
+        if name in HIDDEN or name not in predefined().keys() | unserved():
             raise not_found(f"The role named {name} was not found.")
         return _predefined_to_json(name, full=True)
 
@@ -187,4 +187,5 @@ def _is_permission(permission: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 def _predefined_to_json(name: str, *, full: bool) -> Body:
     answer: Body = {"name": name, "title": name.rpartition("/")[2], "stage": "GA", "etag": "AA=="}
-    return {**answer, "includedPermissions": sorted(predefined()[name])} if full else answer
+    held = sorted(predefined().get(name, ()))
+    return {**answer, "includedPermissions": held} if full and held else answer

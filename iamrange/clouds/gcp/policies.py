@@ -9,7 +9,7 @@ from iamrange.clouds.gcp.authorize import Binding, Condition, condition_problem
 from iamrange.clouds.gcp.cel import Failed
 from iamrange.clouds.gcp.crc32c import crc32c
 from iamrange.clouds.gcp.errors import ApiError, invalid_argument
-from iamrange.clouds.gcp.principals import member_problem
+from iamrange.clouds.gcp.principals import canonical_member, member_problem
 from iamrange.clouds.gcp.roles import BASIC, HIDDEN
 from iamrange.clouds.gcp.state import Organization, Policy, Project, State, new_etag
 from iamrange.clouds.gcp.wire import Body, message, texts
@@ -238,12 +238,12 @@ def _parse_binding(binding: Any, state: State, owner: Project | Organization | N
     if not isinstance(members, list):
         raise invalid_argument("Invalid value at 'policy.bindings.members'.")
     for member in members:
-        if problem := member_problem(member) or _absent_account(member, state):
+        if problem := member_problem(member) or _absent_account(canonical_member(member), state):
             raise invalid_argument(problem)
     condition = parse_condition(binding.get("condition"))
     if condition is not None:
         _check_conditional(role, members)
-    return Binding(role, tuple(dict.fromkeys(members)), condition)
+    return Binding(role, tuple(dict.fromkeys(map(canonical_member, members))), condition)
 
 
 def _is_grantable(role: str, state: State, owner: Project | Organization | None) -> bool:

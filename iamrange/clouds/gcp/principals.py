@@ -132,6 +132,15 @@ def member_problem(member: object) -> str | None:
     return None
 
 
+def canonical_member(member: str) -> str:
+    """Return a member as policies keep it: addresses are written in lower case.
+
+    What is deleted is renamed in policies by its address, however that was once written.
+    """
+    kind, separator, name = member.partition(":")
+    return f"{kind}{separator}{name.lower()}" if kind in ("user", "serviceAccount") else member
+
+
 def deny_principal_problem(principal: object) -> str | None:
     """Return why the API refuses this principal in a deny rule, or None."""
     if isinstance(principal, str) and principal.startswith(("principal://", "principalSet://")):

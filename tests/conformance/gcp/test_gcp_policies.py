@@ -307,6 +307,17 @@ def test_a_condition_that_could_never_be_true_is_refused_where_it_is_written(
     assert "Condition expression compilation failed" in answer.json()["error"]["message"]
 
 
+def test_a_grant_to_an_address_in_capitals_dies_with_its_account(world: World, token: str) -> None:
+    member = f"serviceAccount:planner@{ACCOUNT.partition('@')[2].upper()}"
+    bind(world, f"{SECRETS}/one", ACCESSOR, member)
+    assert policy_of(world, f"{SECRETS}/one")["bindings"][0]["members"] == [MEMBER]
+    assert reads(world, token)
+    world.done("DELETE", f"{IAM}/serviceAccounts/{ACCOUNT}")
+    world.done("POST", f"{IAM}/serviceAccounts", {"accountId": "planner"})
+    (kept,) = policy_of(world, f"{SECRETS}/one")["bindings"][0]["members"]
+    assert kept.startswith(f"deleted:{MEMBER}?uid=")
+
+
 def test_an_account_made_again_under_its_name_inherits_nothing(world: World, token: str) -> None:
     bind(world, f"{SECRETS}/one", ACCESSOR)
     assert reads(world, token)
@@ -571,6 +582,8 @@ def test_a_role_of_a_service_that_is_not_served_grants_nothing_here(
 ) -> None:
     bind(world, PROJECT, "roles/pubsub.publisher")
     assert not reads(world, token)
+    role = world.done("GET", "https://iam.googleapis.com/v1/roles/pubsub.publisher")
+    assert "includedPermissions" not in role
     policy = {"bindings": [{"role": "roles/pubsub.nosuch", "members": [MEMBER]}]}
     assert world.rest("POST", f"{PROJECT}:setIamPolicy", {"policy": policy}).status_code == 400
 
