@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from iamrange.clouds.fetch import Fetched, FetchError
 from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import FixedClock
+from iamrange.jose.gate import base64url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 PROJECT = "/v1/projects/acme-lab"
 POOLS = f"{PROJECT}/locations/global/workloadIdentityPools"
 DENY = "/v2/policies/cloudresourcemanager.googleapis.com/projects/acme-lab/denypolicies"
+AGENTS = "projects/1/locations/global/workloadIdentityPools/agents"
 CREDENTIALS = "/v1/projects/-/serviceAccounts/planner@acme-lab.iam.gserviceaccount.com"
 
 
@@ -139,6 +142,11 @@ _PATHS = (
     ("POST", "/v2/projects/acme-lab/policies", ""),
     ("POST", f"{CREDENTIALS}:generateAccessToken", ""),
     ("POST", f"{CREDENTIALS}:signJwt", ""),
+    ("POST", f"{PROJECT}/serviceAccounts/planner@acme-lab.iam.gserviceaccount.com/keys:upload", ""),
+    ("POST", f"{PROJECT}:getEffectiveOrgPolicy", ""),
+    ("POST", f"{PROJECT}:listOrgPolicies", ""),
+    ("POST", f"{PROJECT}/services:batchEnable", ""),
+    ("GET", f"{PROJECT}/secrets", "filter=labels.a:b&pageSize=1"),
     ("POST", "/v1/token", ""),
     ("POST", "/token", ""),
 )
@@ -152,6 +160,46 @@ def test_a_body_of_any_shape_gets_an_answer(
     status, answer = application.call(path[0], path[1], body, path[2])
     assert status in (200, 400, 403, 404, 409, 501)
     assert ("error" in answer) == (status != 200)
+
+
+_CLAIMS = st.dictionaries(
+    st.sampled_from(
+        ["iss", "sub", "aud", "iat", "exp", "nbf", "jti", "azp", "scope", "target_audience", "x"]
+    ),
+    _VALUES | st.sampled_from(["https://idp.agents.example", 1_800_000_000, 1_800_000_240]),
+)
+_HEADER = st.dictionaries(
+    st.sampled_from(["alg", "kid", "typ", "cty", "crit", "b64", "jwk", "x5c"]),
+    _VALUES | st.sampled_from(["RS256", "ES256", "none", "JWT"]),
+)
+
+
+@given(header=_HEADER, claims=_CLAIMS, signature=st.binary(max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_token_of_any_shape_is_refused_in_the_services_own_form(
+    application: Application,
+    header: dict[str, object],
+    claims: dict[str, object],
+    signature: bytes,
+) -> None:
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
+    token = ".".join(base64url(part) for part in parts)
+    exchange = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": f"//iam.googleapis.com/{AGENTS}/providers/idp1",
+        "scope": "https://www.googleapis.com/auth/cloud-platform",
+        "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": token,
+    }
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": token}
+    for path, form, errors in (
+        ("/v1/token", exchange, {"invalid_grant", "invalid_request", "unauthorized_client"}),
+        ("/token", grant, {"invalid_grant"}),
+    ):
+        status, answer = application.call("POST", path, raw=urlencode(form).encode())
+        assert (status, answer["error"] in errors) == (400, True)
+    assert token not in repr(application.records)
 
 
 @pytest.mark.parametrize(
