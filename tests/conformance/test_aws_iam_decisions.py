@@ -1002,6 +1002,34 @@ def _(lab: Lab) -> Call:
     return reads(who, lab.secret())
 
 
+def trusted_again(lab: Lab, *, rewritten: bool) -> Call:
+    """Delete a trusted user, make another of the same name, and let it assume the role."""
+    iam, who = lab.admin.iam, lab.user()
+    role = lab.role(trusts([who.arn, f"arn:aws:iam::{OTHER}:root"]))
+    who.assume(role)
+    iam.delete_access_key(UserName=who.name, AccessKeyId=who.keys["aws_access_key_id"])
+    iam.delete_user(UserName=who.name)
+    iam.create_user(UserName=who.name)
+    key = iam.create_access_key(UserName=who.name)["AccessKey"]
+    if rewritten:
+        iam.update_assume_role_policy(
+            RoleName=role.rpartition("/")[2], PolicyDocument=document(trusts(who.arn))
+        )
+    keys = {
+        "aws_access_key_id": key["AccessKeyId"],
+        "aws_secret_access_key": key["SecretAccessKey"],
+    }
+    return lambda: Principal(lab, keys).assume(role)
+
+
+case("trusted user made anew under the same name", allowed=False)(
+    lambda lab: trusted_again(lab, rewritten=False)
+)
+case("trusted user made anew, trust written again", allowed=True)(
+    lambda lab: trusted_again(lab, rewritten=True)
+)
+
+
 # --- what sessions carry, and where they are not taken
 
 

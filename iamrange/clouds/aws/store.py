@@ -23,6 +23,7 @@ from iamrange.clouds.aws.model import (
     UserRecord,
 )
 from iamrange.clouds.aws.policy import PolicyKind, compile_policy
+from iamrange.clouds.aws.principal_ids import principals_named, with_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,8 +158,26 @@ class MotoIamStore:
         backend = self._backend(account)
         for role in backend.roles.values() if backend else ():
             if role.name == name:
-                return _role_record(account, role)
+                return _role_record(account, role, self._trust(role))
         return None
+
+    def remember_principals(self, account: str, name: str) -> None:
+        """Keep the ids of the users and roles that a trust policy just written names."""
+        backend = self._backend(account)
+        for role in backend.roles.values() if backend else ():
+            if role.name == name:
+                named = principals_named(role.assume_role_policy_document)
+                role.trusted_ids = {arn: self._id(arn) for arn in named if self._id(arn)}
+
+    def _trust(self, role: Any) -> str:  # noqa: ANN401  # the emulator publishes no types
+        document = str(role.assume_role_policy_document)
+        kept: dict[str, str] = getattr(role, "trusted_ids", {})
+        gone = {arn: ident for arn, ident in kept.items() if self._id(arn) != ident}
+        return with_ids(document, gone) if gone else document
+
+    def _id(self, arn: str) -> str | None:
+        _, entity = self._entity(arn)
+        return str(entity.id) if entity is not None else None
 
     def role_by_arn(self, arn: str) -> RoleRecord | None:
         """Return the role of that exact ARN, path included."""
@@ -318,13 +337,13 @@ def aws_managed(arn: str, account: str) -> Any:  # noqa: ANN401  # the emulator 
     return policy if policy.arn == arn else None
 
 
-def _role_record(account: str, role: Any) -> RoleRecord:  # noqa: ANN401  # no types published
+def _role_record(account: str, role: Any, trust: str) -> RoleRecord:  # noqa: ANN401  # no types published
     return RoleRecord(
         account=account,
         name=role.name,
         arn=role.arn,
         role_id=role.id,
-        trust_document=role.assume_role_policy_document,
+        trust_document=trust,
         max_session_duration=int(role.max_session_duration or ONE_HOUR),
         tags=_tags(role.tags.values() if isinstance(role.tags, dict) else role.tags),
     )

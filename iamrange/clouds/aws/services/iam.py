@@ -205,6 +205,9 @@ class IamPlanner:
 
     def _after(self, request: AwsRequest) -> Callable[[], None] | None:
         arn = request.parameters.get("PermissionsBoundary")
+        if request.operation in ("CreateRole", "UpdateAssumeRolePolicy"):
+            name = str(request.parameters["RoleName"])
+            return partial(self._store.remember_principals, request.account, name)
         if request.operation != "CreateUser" or not arn:
             return None
         name = str(request.parameters["UserName"])
