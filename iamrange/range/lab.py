@@ -26,6 +26,7 @@ from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
 from iamrange.range.processes import ProcessError
 from iamrange.range.rogues import LACKING, ROGUES
+from iamrange.range.stage import StageError
 from iamrange.range.workloads import WORKLOADS, name_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class FootholdError(Exception):
 
 class WorkBrokeError(ProcessError):
     """An agent's work was neither done nor refused: that says nothing about any control."""
+
+
+BROKE = (FootholdError, ProcessError, EngineError, DeploymentError, StageError, OSError)
+"""What ends one attack as an error of the range, and lets the run go on with the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ class Lab:
                 world = snapshot.deployment.fork(rogue=name, rogue_arguments=arguments)
                 with world:
                     return self._attack_in(world, entry, footing, off, rogue, started)
-        except (FootholdError, ProcessError, EngineError, DeploymentError) as error:
+        except BROKE as error:
             if tools.cancelled.is_set():
                 raise CancelledError from error
             return Trial(
