@@ -1030,6 +1030,30 @@ case("trusted user made anew, trust written again", allowed=True)(
 )
 
 
+def assumes_tagged(lab: Lab, value: str) -> Call:
+    role = lab.role(trusts(ROOT), Tags=[{"Key": "env", "Value": "lab"}])
+    who = lab.user(allow("sts:AssumeRole", **cond("StringEquals", "iam:ResourceTag/env", value)))
+    return lambda: who.assume(role)
+
+
+case("role's tag by IAM's own key", allowed=True)(lambda lab: assumes_tagged(lab, "lab"))
+case("role's tag by IAM's own key, mismatch", allowed=False)(
+    lambda lab: assumes_tagged(lab, "prod")
+)
+
+
+def creates_key(lab: Lab, **asked: Any) -> Call:
+    who = lab.user(allow("kms:CreateKey", **cond("StringEquals", "kms:KeySpec", SYMMETRIC)))
+    return lambda: who.kms.create_key(**asked)
+
+
+SYMMETRIC = "SYMMETRIC_DEFAULT"
+case("new key of the usual kind, not named", allowed=True)(creates_key)
+case("new key of another kind", allowed=False)(
+    lambda lab: creates_key(lab, KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+)
+
+
 # --- what sessions carry, and where they are not taken
 
 

@@ -186,12 +186,13 @@ class RoleAssumption:
         trust = _compiled_trust(role)
         if trust is None:
             return self._refuse_trust(request, caller, role.arn, "malformed-trust-policy")
+        tags = {f"iam:ResourceTag/{key}": value for key, value in role.tags.items()}
         for action in _actions(request, wishes):
             check = Check(
                 action=action,
                 resource=role.arn,
                 resource_account=role.account,
-                context=context,
+                context={**context, **tags},
                 trust=trust,
                 resource_tags=role.tags,
             )

@@ -69,6 +69,14 @@ def encryption_context(values: Mapping[str, str] | None) -> Context:
     return context
 
 
+# What a new key is when the request does not say (API_CreateKey).
+_DEFAULT_KEY: Context = {
+    "kms:KeySpec": "SYMMETRIC_DEFAULT",
+    "kms:KeyUsage": "ENCRYPT_DECRYPT",
+    "kms:KeyOrigin": "AWS_KMS",
+}
+
+
 def key_policy(key: Key) -> CompiledPolicy | None:
     """Return a key's policy."""
     return compiled(key.policy, PolicyKind.RESOURCE, key.arn) if key.policy is not None else None
@@ -211,13 +219,15 @@ class KmsPlanner:
 
     def _create_key(self, request: AwsRequest) -> Plan:
         tags = tag_map(request.parameters.get("Tags"))
+        multi_region = "true" if request.parameters.get("MultiRegion") else "false"
+        context = _DEFAULT_KEY | _context(request) | {"kms:MultiRegion": multi_region}
         actions = ["kms:CreateKey", *(["kms:TagResource"] if tags else [])]
         checks = tuple(
             Check(
                 action=action,
                 resource="*",
                 resource_account=request.account,
-                context=_context(request),
+                context=context,
             )
             for action in actions
         )

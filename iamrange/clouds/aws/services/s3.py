@@ -105,6 +105,8 @@ class S3Planner:
         place = request.parameters.get("CreateBucketConfiguration") or {}
         if place.get("LocationConstraint"):
             context["s3:LocationConstraint"] = str(place["LocationConstraint"])
+        if request.parameters.get("ObjectOwnership"):
+            context["s3:x-amz-object-ownership"] = str(request.parameters["ObjectOwnership"])
         actions = ["s3:CreateBucket"]
         if _grants(request.parameters):
             actions.append("s3:PutBucketAcl")

@@ -228,6 +228,9 @@ def _arn(request: AwsRequest, name: str) -> str:
 def _context(request: AwsRequest, tags: Mapping[str, str]) -> Context:
     parameters = request.parameters
     context: Context = {f"{SERVICE}:ResourceTag/{key}": value for key, value in tags.items()}
+    if request.operation != "CreateSecret":
+        # Replicas are not kept here: a secret's region is its primary one.
+        context[f"{SERVICE}:SecretPrimaryRegion"] = request.region
     for key, member in (
         ("SecretId", "SecretId"),
         ("VersionId", "VersionId"),
