@@ -42,6 +42,7 @@ CLAIMS = {
     "exp": NOW + 200,
 }
 PROFILES = [STRICT, AWS, GCP]
+NO_DATES: list[Any] = ["soon", True, [1], {}, None, -1, 1e300]
 
 
 def b64(value: bytes | str) -> str:
@@ -340,7 +341,7 @@ def test_verified_claims_are_made_by_verification_alone() -> None:
         *(
             (GCP, {name: value}, "malformed")
             for name in ("exp", "nbf", "iat")
-            for value in ("soon", True, [1], {}, None, -1, 1e300)
+            for value in NO_DATES
         ),
         (AWS, {"exp": NOW + 1.5}, "malformed"),
         (GCP, {"iat": NOW - 10, "exp": NOW + 86_400}, "lifetime-too-long"),
