@@ -1708,3 +1708,21 @@ def test_key_of_no_single_type_is_refused(value: dict[str, str], lab: Lab) -> No
         RequestItems={table: [{"PutRequest": {"Item": {"pk": value}}}]},
     )
     assert refusal_of(get)[1] == refusal_of(write)[1] == 400
+
+
+def test_upload_is_finished_under_its_own_key_only(lab: Lab) -> None:
+    bucket, s3 = lab.bucket(), lab.admin.s3
+    started = s3.create_multipart_upload(Bucket=bucket, Key="private")["UploadId"]
+    whole = {"Bucket": bucket, "UploadId": started}
+    tag = s3.upload_part(**whole, Key="private", PartNumber=1, Body=b"x")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": tag}]}
+    mine = lab.user(allow("s3:*", f"arn:aws:s3:::{bucket}/public/*")).s3
+    for call in (
+        functools.partial(mine.upload_part, PartNumber=2, Body=b"y"),
+        functools.partial(mine.complete_multipart_upload, MultipartUpload=parts),
+        mine.abort_multipart_upload,
+        mine.list_parts,
+    ):
+        refused = refusal_of(functools.partial(call, **whole, Key="public/x"))
+        assert refused == ("NoSuchUpload", 404)
+    s3.complete_multipart_upload(**whole, Key="private", MultipartUpload=parts)

@@ -283,10 +283,15 @@ class MotoResources:
         """Tell whether an object is there."""
         return self._object(bucket, key, version) is not None
 
-    def has_upload(self, bucket: str, upload: str) -> bool:
-        """Tell whether a multipart upload is under way."""
+    def has_upload(self, bucket: str, key: str, upload: str) -> bool:
+        """Tell whether a multipart upload to that key is under way.
+
+        The emulator finds uploads by their id alone: whoever may write one key could write to
+        another's upload.
+        """
         partition, account = get_backend("s3").bucket_accounts[bucket]
-        return upload in get_backend("s3")[account][partition].buckets[bucket].multiparts
+        found = get_backend("s3")[account][partition].buckets[bucket].multiparts.get(upload)
+        return found is not None and found.key_name == key
 
     def object_tags(self, bucket: str, key: str, version: str | None) -> dict[str, str]:
         """Return the tags of an object that is there; none otherwise."""

@@ -89,7 +89,7 @@ class S3Planner:
         if request.operation not in _IN_UPLOADS:
             return None
         upload = str(request.parameters.get("UploadId"))
-        if self._resources.has_upload(bucket.name, upload):
+        if self._resources.has_upload(bucket.name, str(request.parameters.get("Key")), upload):
             return None
         message = (
             "The specified upload does not exist. The upload ID may be invalid, or the upload may "
