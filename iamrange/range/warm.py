@@ -7,25 +7,17 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 from iamrange.engine.aws_types.session import LOADER
+from iamrange.engine.program_host import imported_sdks
 from scenarios import workloads
 
 SERVICES = ("dynamodb", "iam", "secretsmanager", "sts")
 PARTS = ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
 SHARED = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
-RESOURCES = (
-    ("pulumi_aws", "dynamodb", "Table"),
-    ("pulumi_aws", "iam", "Role"),
-    ("pulumi_aws", "organizations", "Policy"),
-    ("pulumi_aws", "secretsmanager", "Secret"),
-    ("pulumi_gcp", "iam", "WorkloadIdentityPool"),
-    ("pulumi_gcp", "orgpolicy", "Policy"),
-    ("pulumi_gcp", "projects", "IAMMember"),
-    ("pulumi_gcp", "secretmanager", "Secret"),
-    ("pulumi_gcp", "serviceaccount", "Account"),
-)
-"""Package, module, and a class of it: these modules load when a class is first asked for."""
+PROGRAM = Path(__file__).resolve().parents[2] / "infra"
+"""The program's sources: read, never imported, since each fork runs a program of its own."""
 
 
 def warm() -> None:
@@ -36,8 +28,12 @@ def warm() -> None:
     """
     # One set of models for actors and providers alike: `endpoints` alone is 9 MiB in memory.
     workloads.LOADER = LOADER
-    for package, module, resource in RESOURCES:
-        getattr(getattr(importlib.import_module(package), module), resource)
+    for name in imported_sdks(PROGRAM):
+        package, _, member = name.partition(".")
+        found = importlib.import_module(package)
+        if member:
+            # These modules load when something is first asked of them, their own name excepted.
+            hasattr(getattr(found, member), "__all__")
     for name in SHARED:
         LOADER.load_data_with_path(name)
         LOADER.load_data(name)
