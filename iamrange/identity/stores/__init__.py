@@ -1,0 +1,1 @@
+"""What verifiers must remember: used proofs, revocations, rates. Ports and their adapters."""
