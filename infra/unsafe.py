@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pulumi_gcp as gcp
 
-from iamrange.core import controls
+from iamrange.core import aws_controls, gcp_controls
 from infra import documents, names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from iamrange.core.control import Control
 
 TAG = "iamrange:unsafe"
 
@@ -35,70 +37,70 @@ class UnsafeOmissions:
 
     left_out: frozenset[str] = frozenset()
 
-    def lacks(self, control: controls.Control) -> bool:
+    def lacks(self, control: Control) -> bool:
         """Tell whether this control is left out."""
         return control.id in self.left_out
 
-    def tags(self, *may_touch: controls.Control) -> dict[str, str]:
+    def tags(self, *may_touch: Control) -> dict[str, str]:
         """Return the tag that marks a weak resource; no tag when none of these is left out."""
         mark = self._mark(may_touch)
         return {TAG: mark} if mark else {}
 
-    def description(self, text: str, *may_touch: controls.Control) -> str:
+    def description(self, text: str, *may_touch: Control) -> str:
         """Mark a weak resource that has a description and no tags."""
         mark = self._mark(may_touch)
         return f"{text} {TAG}={mark}" if mark else text
 
-    def _mark(self, may_touch: Sequence[controls.Control]) -> str:
+    def _mark(self, may_touch: Sequence[Control]) -> str:
         return " ".join(sorted(control.id for control in may_touch if self.lacks(control)))
 
     def trust(self, trust: documents.Document, issuer: str) -> documents.Document:
         """Leave the subject or the audience, or both, out of a role's trust policy."""
         prefix = documents.condition_prefix(issuer)
-        if self.lacks(controls.TRUST_PINS_SUBJECT):
+        if self.lacks(aws_controls.TRUST_PINS_SUBJECT):
             trust = _without_key(trust, f"{prefix}:sub")
-        if self.lacks(controls.TRUST_PINS_AUDIENCE):
+        if self.lacks(aws_controls.TRUST_PINS_AUDIENCE):
             trust = _without_key(trust, f"{prefix}:aud")
         return trust
 
     def client_ids(self, client_ids: Sequence[str], gcp_audience: str) -> list[str]:
         """Add the other cloud's audience, as one does to make a call work."""
-        if self.lacks(controls.PROVIDER_CLIENT_IDS):
+        if self.lacks(aws_controls.PROVIDER_CLIENT_IDS):
             return [*client_ids, gcp_audience]
         return list(client_ids)
 
     def boundary(self, boundary_arn: _T) -> _T | None:
         """Leave a role without its permissions boundary."""
-        return None if self.lacks(controls.PERMISSIONS_BOUNDARY) else boundary_arn
+        return None if self.lacks(aws_controls.PERMISSIONS_BOUNDARY) else boundary_arn
 
     def own_secret(
         self, statement: documents.Statement, place: documents.Place
     ) -> documents.Statement:
         """Let the agent read every agent's secret."""
-        if not self.lacks(controls.LEAST_PRIVILEGE):
+        if not self.lacks(aws_controls.LEAST_PRIVILEGE):
             return statement
         every = documents.every_agent_secret(place)
         return replace(statement, sid="UnsafeEverySecret", resources=(every,))
 
     def project_records(self, statement: documents.Statement) -> documents.Statement:
         """Let the agent read the records of every project."""
-        if not self.lacks(controls.ABAC_PROJECT_TAG):
+        if not self.lacks(aws_controls.ABAC_PROJECT_TAG):
             return statement
         return replace(statement, sid="UnsafeEveryProject", condition={})
 
     def attribute_condition(self, condition: str) -> str | None:
         """Admit every tenant of the issuer."""
-        return None if self.lacks(controls.ATTRIBUTE_CONDITION) else condition
+        return None if self.lacks(gcp_controls.ATTRIBUTE_CONDITION) else condition
 
     def allowed_audiences(self, audiences: Sequence[str]) -> list[str]:
         """Add the other cloud's audience."""
-        if self.lacks(controls.ALLOWED_AUDIENCES):
+        if self.lacks(gcp_controls.ALLOWED_AUDIENCES):
             return [*audiences, names.AWS_AUDIENCE]
         return list(audiences)
 
     def enforcement(self) -> str:
         """Spell, as the API does, whether service-account keys are forbidden."""
-        return "FALSE" if self.lacks(controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
+        return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
 
 
 NOTHING_OMITTED = UnsafeOmissions()

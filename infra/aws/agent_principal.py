@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from infra import documents, names
 from infra.settings import Agent, Power
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
@@ -61,7 +61,7 @@ class AgentPrincipal(pulumi.ComponentResource):
         aws.iam.RolePolicy(
             name, name="agent", role=role.name, policy=_policy(args).to_json(), opts=child
         )
-        if args.incident and not omissions.lacks(controls.REVOKE_OLDER_SESSIONS):
+        if args.incident and not omissions.lacks(aws_controls.REVOKE_OLDER_SESSIONS):
             aws.iam.RolePolicy(
                 f"{name}-revocation",
                 name="AWSRevokeOlderSessions",
@@ -117,8 +117,8 @@ def _tags(args: AgentPrincipalArgs) -> dict[str, str]:
         "expires": agent.expires,
         **incident,
         **args.omissions.tags(
-            controls.TRUST_PINS_SUBJECT,
-            controls.TRUST_PINS_AUDIENCE,
-            controls.PERMISSIONS_BOUNDARY,
+            aws_controls.TRUST_PINS_SUBJECT,
+            aws_controls.TRUST_PINS_AUDIENCE,
+            aws_controls.PERMISSIONS_BOUNDARY,
         ),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from infra import documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
@@ -37,9 +37,9 @@ class OrganisationGuardrails(pulumi.ComponentResource):
         """Declare each policy, and its attachment unless its control is left out."""
         super().__init__("iamrange:aws:OrganisationGuardrails", name, None, opts)
         for control, document in (
-            (controls.ORG_NO_LONG_LIVED_KEYS, documents.no_long_lived_keys()),
+            (aws_controls.ORG_NO_LONG_LIVED_KEYS, documents.no_long_lived_keys()),
             (
-                controls.NETWORK_PERIMETER,
+                aws_controls.NETWORK_PERIMETER,
                 documents.network_perimeter(args.account, args.corporate_networks),
             ),
         ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from infra import names
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
@@ -39,7 +39,7 @@ class IssuerTrust(pulumi.ComponentResource):
             name,
             url=args.issuer,
             client_id_lists=args.omissions.client_ids([names.AWS_AUDIENCE], args.gcp_audience),
-            tags=args.omissions.tags(controls.PROVIDER_CLIENT_IDS),
+            tags=args.omissions.tags(aws_controls.PROVIDER_CLIENT_IDS),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.provider_arn = provider.arn

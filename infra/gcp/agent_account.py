@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_gcp as gcp
 
-from iamrange.core import controls
+from iamrange.core import gcp_controls
 from infra import names
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions, UnsafeProjectGrant
 
@@ -69,7 +69,7 @@ class AgentAccount(pulumi.ComponentResource):
             lambda pool: names.gcp_subject(pool, agent.name)
         )
         impersonation = f"{name}-impersonation"
-        if omissions.lacks(controls.IMPERSONATION_SCOPED):
+        if omissions.lacks(gcp_controls.IMPERSONATION_SCOPED):
             UnsafeProjectGrant(
                 impersonation, project=args.project, role=IMPERSONATE, member=subject, opts=child
             )
@@ -82,7 +82,7 @@ class AgentAccount(pulumi.ComponentResource):
                 opts=child,
             )
         reading = f"{name}-secret"
-        if omissions.lacks(controls.SECRET_LEVEL_IAM):
+        if omissions.lacks(gcp_controls.SECRET_LEVEL_IAM):
             UnsafeProjectGrant(
                 reading, project=args.project, role=READ_SECRET, member=account.member, opts=child
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from iamrange.core import controls
+from iamrange.core import gcp_controls
 from infra import documents, names
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
@@ -53,7 +53,9 @@ class AgentPool(pulumi.ComponentResource):
             workload_identity_pool_provider_id=names.POOL_PROVIDER,
             display_name="Agents' issuer",
             description=omissions.description(
-                "Our tenant's agents.", controls.ATTRIBUTE_CONDITION, controls.ALLOWED_AUDIENCES
+                "Our tenant's agents.",
+                gcp_controls.ATTRIBUTE_CONDITION,
+                gcp_controls.ALLOWED_AUDIENCES,
             ),
             attribute_mapping=documents.attribute_mapping(),
             attribute_condition=omissions.attribute_condition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import (
     Asset,
@@ -29,7 +29,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="nobody in the organisation can mint a long-lived AWS key",
-    blocked_by=(controls.ORG_NO_LONG_LIVED_KEYS,),
+    blocked_by=(aws_controls.ORG_NO_LONG_LIVED_KEYS,),
     foothold=Foothold(Part.PLATFORM_ADMIN, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_BACKUP_SECRET),
     knows=("aws.backup_user", "aws.backup_secret_arn"),

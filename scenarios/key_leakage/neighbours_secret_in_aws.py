@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -16,7 +16,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an agent reads its own secret in AWS and no neighbour's",
-    blocked_by=(controls.LEAST_PRIVILEGE,),
+    blocked_by=(aws_controls.LEAST_PRIVILEGE,),
     foothold=Foothold(Part.SUPPORT_LLM, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_SECRET, Part.HR_ASSISTANT),
     knows=("target.aws_secret_arn",),

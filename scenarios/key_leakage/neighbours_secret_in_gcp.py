@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
 from iamrange.core import frameworks as fw
+from iamrange.core import gcp_controls
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
 
@@ -16,7 +16,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an agent reads its own secret in Google Cloud and no neighbour's",
-    blocked_by=(controls.SECRET_LEVEL_IAM,),
+    blocked_by=(gcp_controls.SECRET_LEVEL_IAM,),
     foothold=Foothold(Part.SUPPORT_LLM, Material.GCP_ACCESS_TOKEN, taken_from="process memory"),
     asset=Asset(AssetKind.GCP_SECRET, Part.HR_ASSISTANT),
     knows=("target.gcp_secret",),

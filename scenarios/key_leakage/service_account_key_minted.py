@@ -8,8 +8,8 @@ import json
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2 import service_account
 
-from iamrange.core import controls
 from iamrange.core import frameworks as fw
+from iamrange.core import gcp_controls
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
 
@@ -33,7 +33,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="nobody in the organisation can mint a service-account key",
-    blocked_by=(controls.NO_SERVICE_ACCOUNT_KEYS,),
+    blocked_by=(gcp_controls.NO_SERVICE_ACCOUNT_KEYS,),
     foothold=Foothold(Part.PLATFORM_ADMIN, Material.GCP_ACCESS_TOKEN, taken_from="process memory"),
     asset=Asset(AssetKind.GCP_BACKUP_SECRET),
     knows=("gcp.backup_service_account", "gcp.backup_secret"),

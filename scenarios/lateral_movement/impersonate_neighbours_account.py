@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
 from iamrange.core import frameworks as fw
+from iamrange.core import gcp_controls
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
 
@@ -20,7 +20,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an agent impersonates its own service account and no neighbour's",
-    blocked_by=(controls.IMPERSONATION_SCOPED,),
+    blocked_by=(gcp_controls.IMPERSONATION_SCOPED,),
     foothold=Foothold(Part.SUPPORT_LLM, Material.GCP_TOKEN, taken_from="projected token file"),
     asset=Asset(AssetKind.GCP_SECRET, Part.HR_ASSISTANT),
     knows=("gcp.provider", "target.gcp_service_account", "target.gcp_secret"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -17,7 +17,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an agent reads its own project's records and no other project's",
-    blocked_by=(controls.ABAC_PROJECT_TAG,),
+    blocked_by=(aws_controls.ABAC_PROJECT_TAG,),
     foothold=Foothold(Part.DATA_ANALYST, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_RECORDS, Part.PAYMENTS_AGENT),
     knows=("target.aws_table",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -31,7 +31,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an identity that may write policies cannot write itself beyond its boundary",
-    blocked_by=(controls.PERMISSIONS_BOUNDARY,),
+    blocked_by=(aws_controls.PERMISSIONS_BOUNDARY,),
     foothold=Foothold(Part.DEPLOY_BOT, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_PLATFORM_SECRET),
     knows=("victim.aws_role_arn", "aws.platform_secret_arn"),

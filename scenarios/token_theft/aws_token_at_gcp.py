@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
 from iamrange.core import frameworks as fw
+from iamrange.core import gcp_controls
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
 
@@ -20,7 +20,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a token made for AWS buys nothing at Google Cloud",
-    blocked_by=(controls.ALLOWED_AUDIENCES,),
+    blocked_by=(gcp_controls.ALLOWED_AUDIENCES,),
     foothold=Foothold(Part.DATA_ANALYST, Material.AWS_TOKEN, taken_from="projected token file"),
     asset=Asset(AssetKind.GCP_SECRET, Part.DATA_ANALYST),
     knows=("gcp.provider", "victim.gcp_service_account", "victim.gcp_secret"),

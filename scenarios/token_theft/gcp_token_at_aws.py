@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -21,7 +21,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a token made for Google Cloud buys nothing at AWS",
-    blocked_by=(controls.TRUST_PINS_AUDIENCE, controls.PROVIDER_CLIENT_IDS),
+    blocked_by=(aws_controls.TRUST_PINS_AUDIENCE, aws_controls.PROVIDER_CLIENT_IDS),
     foothold=Foothold(Part.DATA_ANALYST, Material.GCP_TOKEN, taken_from="projected token file"),
     asset=Asset(AssetKind.AWS_SECRET, Part.DATA_ANALYST),
     knows=("victim.aws_role_arn", "victim.aws_secret_arn"),

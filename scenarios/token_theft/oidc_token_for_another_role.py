@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -21,7 +21,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="an agent's OIDC token opens its own AWS role and no other agent's",
-    blocked_by=(controls.TRUST_PINS_SUBJECT,),
+    blocked_by=(aws_controls.TRUST_PINS_SUBJECT,),
     foothold=Foothold(Part.SUPPORT_LLM, Material.AWS_TOKEN, taken_from="projected token file"),
     asset=Asset(AssetKind.AWS_SECRET, Part.HR_ASSISTANT),
     knows=("target.aws_role_arn", "target.aws_secret_arn"),

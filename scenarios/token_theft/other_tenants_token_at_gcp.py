@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
 from iamrange.core import frameworks as fw
+from iamrange.core import gcp_controls
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
 
@@ -20,7 +20,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="another tenant of our issuer is nobody at our provider",
-    blocked_by=(controls.ATTRIBUTE_CONDITION,),
+    blocked_by=(gcp_controls.ATTRIBUTE_CONDITION,),
     foothold=Foothold(
         Part.DATA_ANALYST,
         Material.GCP_TOKEN,

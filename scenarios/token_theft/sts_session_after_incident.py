@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
 from scenarios import workloads
@@ -16,7 +16,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a session stolen before the incident dies with the response to it",
-    blocked_by=(controls.REVOKE_OLDER_SESSIONS,),
+    blocked_by=(aws_controls.REVOKE_OLDER_SESSIONS,),
     foothold=Foothold(Part.DATA_ANALYST, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_SECRET, Part.DATA_ANALYST),
     knows=("victim.aws_secret_arn",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import (
     Asset,
@@ -26,7 +26,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a stolen AWS session is useless outside our networks",
-    blocked_by=(controls.NETWORK_PERIMETER,),
+    blocked_by=(aws_controls.NETWORK_PERIMETER,),
     foothold=Foothold(Part.DATA_ANALYST, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_SECRET, Part.DATA_ANALYST),
     knows=("victim.aws_secret_arn",),

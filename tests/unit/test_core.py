@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core.clock import Clock, FixedClock, OffsetClock, SystemClock
 from iamrange.core.controls import (
     CONTROLS,
@@ -99,7 +99,7 @@ def test_clocks_tell_the_time_that_they_were_set_to() -> None:
 
 def test_a_control_that_touches_nothing_could_never_be_switched() -> None:
     with pytest.raises(ValueError, match="touches expected at least one resource type"):
-        replace(controls.LEAST_PRIVILEGE, touches=frozenset())
+        replace(aws_controls.LEAST_PRIVILEGE, touches=frozenset())
 
 
 @pytest.mark.parametrize("field", ["claim", "blocked_by", "knows", "maps_to", "lesson"])
@@ -121,7 +121,7 @@ def test_controls_and_invariants_are_not_mixed_in_one_scenario() -> None:
 
 
 def test_an_unknown_control_is_answered_with_the_nearest() -> None:
-    assert control_named("aws.least-privilege") is controls.LEAST_PRIVILEGE
+    assert control_named("aws.least-privilege") is aws_controls.LEAST_PRIVILEGE
     with pytest.raises(UnknownNameError, match=r"nearest: aws\.least-privilege") as caught:
         control_named("aws.least-priviledge")
     assert caught.value.nearest[0] == "aws.least-privilege"
@@ -152,7 +152,7 @@ def test_a_refusal_is_recognised_by_all_that_it_declares(
         reason="r",
         layers=(LayerAnswer("scp", Effect.DENY, "statement-denies"),),
     )
-    refusal = controls.ORG_NO_LONG_LIVED_KEYS.refusal
+    refusal = aws_controls.ORG_NO_LONG_LIVED_KEYS.refusal
     assert (refusal.answer_in(replace(record, **change)) is not None) is found
 
 

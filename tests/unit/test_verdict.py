@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iamrange.core import controls
+from iamrange.core import aws_controls
 from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant, Refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
 from iamrange.core.verdict import (
@@ -20,7 +20,7 @@ from iamrange.core.verdict import (
 
 KNOWN: dict[str, Control | Invariant] = {**CONTROLS, **INVARIANTS}
 CANARY = "canary-of-this-run"
-GUARD = controls.LEAST_PRIVILEGE.id
+GUARD = aws_controls.LEAST_PRIVILEGE.id
 
 
 def layer(
@@ -118,7 +118,7 @@ def test_the_request_that_the_client_names_is_judged_not_the_last_one() -> None:
 def test_every_refusing_layer_of_the_request_is_reported() -> None:
     judgement = judged(REFUSED, record(layer(), layer("permissions-boundary")))
     assert [refused.layer for refused in judgement.refusals] == ["identity", "permissions-boundary"]
-    assert set(judgement.guards) == {GUARD, controls.PERMISSIONS_BOUNDARY.id}
+    assert set(judgement.guards) == {GUARD, aws_controls.PERMISSIONS_BOUNDARY.id}
 
 
 def test_a_condition_key_is_recognised_in_the_statement_that_turned_on_it() -> None:

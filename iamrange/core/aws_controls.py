@@ -1,0 +1,158 @@
+"""The controls that work in AWS."""
+
+from __future__ import annotations
+
+from iamrange.core import frameworks as fw
+from iamrange.core.control import Control, Layer, Refusal
+from iamrange.core.decision import Effect
+
+_ROLE = "aws:iam/role:Role"
+_ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+_ATTACHMENT = "aws:organizations/policyAttachment:PolicyAttachment"
+
+TRUST_PINS_SUBJECT = Control(
+    id="aws.trust-pins-subject",
+    layer=Layer.AWS,
+    summary="A role's trust policy names the one subject that may assume it with a web identity.",
+    without_it="The trust policy checks the issuer and the audience only, "
+    "so any agent of that issuer may assume the role.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="trust",
+        effect=Effect.IMPLICIT_DENY,
+        action="sts:AssumeRoleWithWebIdentity",
+        condition_key="*:sub",
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI4, fw.NHI6, fw.ASI03, fw.IA_9),
+)
+TRUST_PINS_AUDIENCE = Control(
+    id="aws.trust-pins-audience",
+    layer=Layer.AWS,
+    summary="A role's trust policy accepts tokens made for AWS only.",
+    without_it="The trust policy has no condition on the audience, "
+    "so a token made for another relying party is taken.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="trust",
+        effect=Effect.IMPLICIT_DENY,
+        action="sts:AssumeRoleWithWebIdentity",
+        condition_key="*:aud",
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI4, fw.NHI9, fw.IA_13_2),
+)
+PROVIDER_CLIENT_IDS = Control(
+    id="aws.provider-client-ids",
+    layer=Layer.AWS,
+    summary="The OIDC provider's list of client ids holds AWS's own audience and no other.",
+    without_it="The list also holds the other cloud's audience, added once to make a call work.",
+    refusal=Refusal(
+        point="aws.web-identity",
+        layer="audience",
+        effect=Effect.DENY,
+        reason="client-id-not-registered",
+    ),
+    touches=frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
+    maps_to=(fw.NHI4, fw.NHI9, fw.IA_13_2),
+)
+LEAST_PRIVILEGE = Control(
+    id="aws.least-privilege",
+    layer=Layer.AWS,
+    summary="An agent's policy names its own secret, not all agents' secrets.",
+    without_it="The policy allows reading every secret below the agents' common prefix.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="identity",
+        effect=Effect.IMPLICIT_DENY,
+        action="secretsmanager:GetSecretValue",
+    ),
+    touches=frozenset({_ROLE_POLICY}),
+    maps_to=(fw.NHI5, fw.ASI03, fw.AC_6),
+)
+PERMISSIONS_BOUNDARY = Control(
+    id="aws.permissions-boundary",
+    layer=Layer.AWS,
+    summary="Whatever policies an agent's role is given, a boundary caps what they can grant.",
+    without_it="The role has no boundary: who may write its policies may grant it anything.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="permissions-boundary",
+        effect=Effect.IMPLICIT_DENY,
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI5, fw.ASI03, fw.AC_6),
+)
+ABAC_PROJECT_TAG = Control(
+    id="aws.abac-project-tag",
+    layer=Layer.AWS,
+    summary="Project records are readable only where the agent's project tag is the record's own.",
+    without_it="The statement on project records has no condition on tags.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="identity",
+        effect=Effect.IMPLICIT_DENY,
+        condition_key="*:resourcetag/project",
+    ),
+    touches=frozenset({_ROLE_POLICY}),
+    maps_to=(fw.NHI5, fw.NHI8, fw.AC_3_13),
+)
+NETWORK_PERIMETER = Control(
+    id="aws.network-perimeter",
+    layer=Layer.AWS,
+    summary="The organisation refuses agents' calls that do not come from its own networks.",
+    without_it="No policy looks at where a call comes from, so stolen sessions work anywhere.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="scp",
+        effect=Effect.DENY,
+        condition_key="aws:sourceip",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ATTACHMENT}),
+    maps_to=(fw.NHI8, fw.ASI03, fw.SC_23),
+)
+REVOKE_OLDER_SESSIONS = Control(
+    id="aws.revoke-older-sessions",
+    layer=Layer.AWS,
+    summary="Incident response denies each session of the role issued before the incident.",
+    without_it="Incident response rotates the agent's key and leaves its live sessions alone.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="identity",
+        effect=Effect.DENY,
+        condition_key="aws:tokenissuetime",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ROLE_POLICY}),
+    maps_to=(fw.NHI1, fw.ASI10, fw.AC_3_8),
+)
+ORG_NO_LONG_LIVED_KEYS = Control(
+    id="aws.org-no-long-lived-keys",
+    layer=Layer.AWS,
+    summary="The organisation refuses the making of access keys, whoever asks in the account.",
+    without_it="No organisation policy names iam:CreateAccessKey.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="scp",
+        effect=Effect.DENY,
+        action="iam:CreateAccessKey",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ATTACHMENT}),
+    maps_to=(fw.NHI7, fw.IA_5_7),
+)
+
+
+CONTROLS = (
+    TRUST_PINS_SUBJECT,
+    TRUST_PINS_AUDIENCE,
+    PROVIDER_CLIENT_IDS,
+    LEAST_PRIVILEGE,
+    PERMISSIONS_BOUNDARY,
+    ABAC_PROJECT_TAG,
+    NETWORK_PERIMETER,
+    REVOKE_OLDER_SESSIONS,
+    ORG_NO_LONG_LIVED_KEYS,
+)
+"""All of them, in the order in which they are listed."""
