@@ -232,10 +232,14 @@ _UNIQUE: tuple[tuple[str, Callable[[Agent], str]], ...] = (
 
 def _agent(found: Found) -> Agent:
     members = found.members(
-        ("part", "owner", "purpose", "project", "classification", "expires"), ("name", "powers")
+        ("part", "owner", "purpose", "project", "classification", "expires"),
+        ("name", "powers", "scopes"),
     )
     part = members["part"].text(LABEL, LABEL_EXPECTED, "for example data-analyst")
     powers = _default(members["powers"], []).items(f"known are {', '.join(Power)}")
+    # the token service's, not the clouds': checked here, used by the directory of the range
+    for scope in _default(members["scopes"], []).items("for example read:customers"):
+        scope.text(r"[a-z]+:[a-z][a-z-]*", "a scope like verb:thing", "for example read:customers")
     return Agent(
         part=part,
         name=_default(members["name"], part).text(LABEL, LABEL_EXPECTED, "for example analyst-7"),
@@ -289,11 +293,12 @@ def _moment(found: Found) -> str:
 
 
 def _left_out(controls: Found, allowed: Found, place: Mapping[Layer, str]) -> frozenset[str]:
-    switched = [id_ for id_, c in CONTROLS.items() if c.switched_in is SwitchedIn.STACK]
     left_out = set()
     for id_, state in controls.entries("write control ids and true or false there").items():
-        controls.member(id_, id_).one_of(switched, "control")
-        if not state.flag("false leaves the control out, true or no entry keeps it"):
+        controls.member(id_, id_).one_of(CONTROLS, "control")
+        left = not state.flag("false leaves the control out, true or no entry keeps it")
+        # what the range's own services leave out is theirs to do: nothing of it is provisioned
+        if left and CONTROLS[id_].switched_in is SwitchedIn.STACK:
             left_out.add(id_)
     named = {
         item.text(r".+", "an account or project id in quotes", "")
