@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from iamrange.clouds.aws.context import request_context, resource_context, via_service
 from iamrange.clouds.aws.decide import PolicySet, combine, evaluate
-from iamrange.clouds.aws.explain import refusal_phrase
+from iamrange.clouds.aws.explain import explanation, refusal_message
 from iamrange.clouds.aws.request import Request
 from iamrange.clouds.aws.responses import refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
@@ -27,23 +27,36 @@ if TYPE_CHECKING:
         IamStore,
         OrganizationLevels,
     )
+    from iamrange.clouds.aws.plan import Unmapped
     from iamrange.core.decision import RecordSink, Tamper
 
 POINT = "aws.authorize"
+
+Unmappable = Literal["deny", "allow"]
+"""What becomes of an operation that no rule puts into permissions."""
 
 
 class PolicyAuthorizer:
     """Answers each check from the policies as they stand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a decision is made of
         self,
         *,
         store: IamStore,
         organization: OrganizationLevels,
         records: RecordSink,
         tamper: Tamper,
+        unmapped: Unmappable = "deny",
+        explain: bool = False,
     ) -> None:
-        """Take the stores that policies come from, and where records go."""
+        """Take the stores that policies come from, and where records go.
+
+        `unmapped` is what becomes of operations that no rule puts into permissions; `explain` adds
+        policy, statement and condition to the messages of refusals.
+        """
+        self._allow_unmapped = unmapped == "allow"
+        self._explain = explain
+        self.unmapped: set[str] = set()
         self._store = store
         self._organization = organization
         self._records = records
@@ -65,14 +78,25 @@ class PolicyAuthorizer:
         self._record(check, request, caller, (outcome, reason, layers, evaluation.unevaluated))
         if outcome is Outcome.ALLOW:
             return None
-        message = denied_message(check, caller, reason)
+        message = self._message(check, caller, reason, layers)
         return refusal("access-denied", request.service, request.protocol, message)
 
-    def refuse_unmapped(self, why: str, request: AwsRequest, caller: Caller) -> AwsError:
-        """Refuse an operation that no rule puts into permissions, and record that."""
-        action = f"{request.service}:{request.operation}"
+    def judge_unmapped(
+        self, unmapped: Unmapped, request: AwsRequest, caller: Caller
+    ) -> AwsError | None:
+        """Answer for an operation that no rule puts into permissions, and record and list it.
+
+        It is refused, unless the cloud was made to let such operations pass. An anonymous call, and
+        a request that an existing rule cannot read, are refused even then.
+        """
+        action, why = f"{request.service}:{request.operation}", unmapped.why
+        self.unmapped.add(action)
+        passes = self._allow_unmapped and unmapped.whole and caller.account is not None
         layer = LayerAnswer(
-            layer="upstream-mapping", effect=Effect.DENY, reason="operation-not-mapped", detail=why
+            layer="upstream-mapping",
+            effect=Effect.NOT_APPLICABLE if passes else Effect.DENY,
+            reason="operation-not-mapped",
+            detail=why,
         )
         self._records(
             DecisionRecord(
@@ -82,7 +106,7 @@ class PolicyAuthorizer:
                 action=action,
                 resource="*",
                 principal=caller.principal.arn,
-                outcome=Outcome.DENY,
+                outcome=Outcome.ALLOW if passes else Outcome.DENY,
                 reason="operation-not-mapped",
                 layers=(layer,),
                 source_ip=request.source_ip,
@@ -91,8 +115,31 @@ class PolicyAuthorizer:
                 unevaluated=(action,),
             )
         )
+        if passes:
+            return None
         message = f"iamrange cannot decide {action}, so it is denied: {why}"
         return refusal("access-denied", request.service, request.protocol, message)
+
+    def _message(
+        self, check: Check, caller: Caller, reason: str, layers: tuple[LayerAnswer, ...]
+    ) -> str:
+        """Write the refusal in the words of AWS; on request, go on with ours."""
+        arn = caller.principal.arn
+        if caller.principal.kind == "anonymous":
+            message = "Access Denied"
+        else:
+            related = self._related(caller.account, check.resource_account)
+            message = refusal_message(arn, check, reason, layers, related=related)
+        return f"{message} [{explanation(layers)}]" if self._explain else message
+
+    def _related(self, one: str | None, other: str | None) -> bool:
+        """Tell whether two accounts are one, or of one organisation."""
+        if one is None or other is None or one == other:
+            return True
+        organization = self._organization.organization_id(one)
+        return organization is not None and organization == self._organization.organization_id(
+            other
+        )
 
     def _context(self, check: Check, request: AwsRequest, caller: Caller) -> Context:
         context = request_context(request, caller, self._organization)
@@ -150,18 +197,3 @@ class PolicyAuthorizer:
                 facts=facts,
             )
         )
-
-
-def denied_message(check: Check, caller: Caller, reason: str) -> str:
-    """Write the refusal in AWS's words, from the reason that the combination gave."""
-    if caller.principal.kind == "anonymous":
-        return "Access Denied"
-    start = (
-        f"User: {caller.principal.arn} is not authorized to perform: {check.action} "
-        f"on resource: {_shown(check)}"
-    )
-    return f"{start} {refusal_phrase(reason, check.action)}".rstrip()
-
-
-def _shown(check: Check) -> str:
-    return f'"{check.resource}"' if check.action.startswith("s3:") else check.resource

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.authenticate import Authenticator
-from iamrange.clouds.aws.authorize import PolicyAuthorizer
+from iamrange.clouds.aws.authorize import PolicyAuthorizer, Unmappable
 from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
@@ -63,7 +63,7 @@ class AccessKey:
 class AwsCloud:
     """An enforcing AWS: its accounts, and the one door to them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that the cloud is made of
         self,
         *,
         clock: Clock,
@@ -71,8 +71,15 @@ class AwsCloud:
         fetcher: Fetcher,
         tamper: Tamper = honest,
         upstream: Upstream | None = None,
+        unmapped: Unmappable = "deny",
+        explain: bool = False,
     ) -> None:
-        """Assemble the cloud around an upstream (default: moto in this process)."""
+        """Assemble the cloud around an upstream (default: moto in this process).
+
+        `unmapped="allow"` lets operations pass that no rule puts into permissions; each is listed
+        in `unmapped_operations` and in its record. `explain` puts policy, statement and condition
+        into the messages of refusals; the records have them always.
+        """
         self._clock = clock
         self._records = records
         self._upstream = upstream if upstream is not None else EmbeddedMoto()
@@ -93,6 +100,8 @@ class AwsCloud:
             organization=self._organizations,
             records=records,
             tamper=tamper,
+            unmapped=unmapped,
+            explain=explain,
         )
         self._handlers: dict[str, Handler] = {
             "sts": StsHandler.create(
@@ -108,6 +117,11 @@ class AwsCloud:
         judge = Judge(records=records, tamper=tamper)
         guard = WriteGuard(store=self._store, judge=judge)
         self._planners = planners(self._store, self._resources, self._organizations, guard, issuers)
+
+    @property
+    def unmapped_operations(self) -> tuple[str, ...]:
+        """The operations asked for until now that no rule put into permissions, refused or not."""
+        return tuple(sorted(self._authorizer.unmapped))
 
     def create_account(self, account_id: str, *, admin_name: str = "admin") -> AccessKey:
         """Make an account with an administrator user, and return that user's key."""
@@ -223,10 +237,10 @@ class AwsCloud:
             if request.service in self._handlers:
                 return Plan(checks=(), account=request.account)  # sts asks for itself
             why = f"{request.service} is not a service that this range decides"
-            return self._authorizer.refuse_unmapped(why, request, caller)
+            return self._unmapped(Unmapped(why, whole=True), request, caller)
         plan = planner(request, caller)
         if isinstance(plan, Unmapped):
-            return self._authorizer.refuse_unmapped(plan.why, request, caller)
+            return self._unmapped(plan, request, caller)
         if not plan.checks and not (plan.parts and plan.parts.members):
             raise RuntimeError(f"{request.operation}: a plan that checks nothing allows everything")
         for check in plan.checks:
@@ -235,6 +249,10 @@ class AwsCloud:
                 return refused
         limit = plan.instead or (plan.guard() if plan.guard is not None else None)
         return limit or plan
+
+    def _unmapped(self, unmapped: Unmapped, request: AwsRequest, caller: Caller) -> Plan | AwsError:
+        refused = self._authorizer.judge_unmapped(unmapped, request, caller)
+        return refused or Plan(checks=(), account=request.account)
 
     async def _carry_out(
         self, request: AwsRequest, caller: Caller, plan: Plan

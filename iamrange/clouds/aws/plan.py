@@ -43,9 +43,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """Why an operation cannot be put into permissions."""
+    """Why an operation cannot be put into permissions.
+
+    `whole`: no request of that operation can be, because nobody wrote its rule. Only such
+    operations pass under `unmapped="allow"`; a request that a rule cannot read is always denied.
+    """
 
     why: str
+    whole: bool = False
 
 
 Planner = Callable[[AwsRequest, Caller], Plan | Unmapped]

@@ -70,13 +70,14 @@ def session_keys(got: dict[str, str]) -> dict[str, str]:
 class Lab:
     """One cloud behind a real listener, and what the cases build in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.clock = OffsetClock()
         self.records: list[DecisionRecord] = []
         self.cloud = AwsCloud(
             clock=self.clock,
             records=self.records.append,
             fetcher=HttpFetcher(resolve={}, authorities=()),
+            **options,
         )
         made = {a: self.cloud.create_account(a) for a in (MANAGEMENT, HOME, OTHER)}
         self.cloud.create_organization(MANAGEMENT, [HOME])
@@ -195,6 +196,10 @@ RED, BLUE = {"team": "red"}, {"team": "blue"}
 TAGS = [{"Key": "team", "Value": "red"}]
 EVERYTHING = allow("*")
 MAY = allow("sts:AssumeRole")
+
+
+def gets(who: Principal, bucket: str, key: str = "own/key") -> Call:
+    return lambda: who.s3.get_object(Bucket=bucket, Key=key)
 
 
 Arrange = Callable[[Lab], Call]

@@ -15,20 +15,16 @@ from tests.conformance.aws.lab import (
     Call,
     Cases,
     Lab,
-    Principal,
     Record,
     allow,
     cond,
     deny,
     document,
+    gets,
     trusts,
 )
 
 case = Cases("buckets")
-
-
-def gets(who: Principal, bucket: str, key: str = "own/key") -> Call:
-    return lambda: who.s3.get_object(Bucket=bucket, Key=key)
 
 
 @case("bucket policy denies without TLS", allowed=False)

@@ -58,7 +58,7 @@ class Ec2Planner:
         operation, parameters = request.operation, request.parameters
         action = f"ec2:{operation}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         if operation == "RunInstances":
             return self._run(request)
         if operation in _INSTANCES:
@@ -73,7 +73,7 @@ class Ec2Planner:
         if operation.startswith("Describe") and not takes_resource(action):
             check = Check(action=action, resource="*", resource_account=request.account)
             return Plan(checks=(check,), account=request.account)
-        return Unmapped("only instances and tags are decided")
+        return Unmapped("only instances and tags are decided", whole=True)
 
     def _on(self, request: AwsRequest, ids: list[str], context: Context) -> Plan | Unmapped:
         checks: list[Check] = []

@@ -89,7 +89,7 @@ class IamPlanner:
         operation = request.operation
         action = f"iam:{operation}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         parameters = dict(request.parameters)
         overrides: dict[str, Any] = {}
         if operation in _SELF and not parameters.get("UserName"):

@@ -67,7 +67,7 @@ def subject_of(
             return _by_arn(store, str(parameters[_BY_ARN[kind]]))
     pattern = _CREATED.get(operation)
     if pattern is None:
-        return Unmapped("which entity it is about cannot be told")
+        return Unmapped("which entity it is about cannot be told", whole=True)
     given = {"Path": "/"} | {k: v for k, v in parameters.items() if isinstance(v, str)}
     return Subject(arn=start + pattern.format_map(given).replace("https://", ""))
 

@@ -154,7 +154,7 @@ class KmsPlanner:
         if operation == "ReEncrypt":
             return self._re_encrypt(request)
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         if operation == "CreateKey":
             return self._create_key(request)
         if operation in ("CreateAlias", "UpdateAlias", "DeleteAlias"):

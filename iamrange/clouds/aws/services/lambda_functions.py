@@ -42,13 +42,13 @@ class LambdaPlanner:
         operation, parameters = request.operation, request.parameters
         action = f"lambda:{_ACTIONS.get(operation, operation)}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         kinds = resource_types(action)
         if not kinds and operation.startswith(("List", "GetAccount")):
             check = Check(action=action, resource="*", resource_account=request.account)
             return Plan(checks=(check,), account=request.account)
         if not any(kind.startswith("function") for kind in kinds):
-            return Unmapped("only functions are decided")
+            return Unmapped("only functions are decided", whole=True)
         named = parameters.get("FunctionName") or parameters.get("Resource")
         name = _name(request, str(named or ""))
         if name is None:

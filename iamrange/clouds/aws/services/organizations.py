@@ -40,7 +40,7 @@ class OrganizationsPlanner:
         """Plan one call."""
         action = f"organizations:{request.operation}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         organization = self._registry.of(caller.account)
         named = [str(request.parameters[m]) for m in _NAMED if request.parameters.get(m)]
         arns = [_arn(organization, name) for name in named] if organization else []

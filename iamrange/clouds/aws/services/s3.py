@@ -77,7 +77,7 @@ class S3Planner:
         elif operation in OBJECT_ACTIONS:
             checks = self._object(request, bucket, str(parameters.get("Key")))
         else:
-            return Unmapped("no rule puts it into actions")
+            return Unmapped("no rule puts it into actions", whole=True)
         return Plan(
             checks=checks,
             account=bucket.account,

@@ -50,7 +50,7 @@ class SecretsManagerPlanner:
         """Plan one call."""
         action = f"{SERVICE}:{request.operation}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         parameters = request.parameters
         if request.operation == "RotateSecret" and parameters.get("RotationLambdaARN"):
             return Unmapped("rotation would run a function's code")

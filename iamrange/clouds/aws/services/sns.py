@@ -36,7 +36,7 @@ class SnsPlanner:
         operation, parameters = request.operation, request.parameters
         action = "sns:Publish" if operation == "PublishBatch" else f"sns:{operation}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         if operation in _LISTS and request.account:
             check = Check(action=action, resource="*", resource_account=request.account)
             return Plan(checks=(check,), account=request.account)

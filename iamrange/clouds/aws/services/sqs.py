@@ -36,7 +36,7 @@ class SqsPlanner:
         """Plan one call."""
         action = f"sqs:{_BATCHES.get(request.operation, request.operation)}"
         if not exists(action):
-            return Unmapped("no such action")
+            return Unmapped("no such action", whole=True)
         parameters = request.parameters
         if request.operation == "ListQueues":
             check = Check(action=action, resource="*", resource_account=request.account)

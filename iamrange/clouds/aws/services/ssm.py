@@ -52,7 +52,7 @@ class SsmPlanner:
                 action="ssm:DescribeParameters", resource="*", resource_account=request.account
             )
             return Plan(checks=(check,), account=request.account)
-        return Unmapped("only parameters are decided")
+        return Unmapped("only parameters are decided", whole=True)
 
     def _plan(self, request: AwsRequest, names: list[str]) -> Plan | Unmapped:
         checks: list[Check] = []
