@@ -22,6 +22,7 @@ class Layer(StrEnum):
 
     AWS = "aws"
     GCP = "gcp"
+    IDENTITY = "identity"
 
 
 class SwitchedIn(StrEnum):

@@ -39,6 +39,27 @@ class Material(StrEnum):
     GCP_TOKEN = "gcp-token"  # noqa: S105  # same
     AWS_SESSION = "aws-session"
     GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
+    NETWORK = "network"
+    """A place in the network and nothing else."""
+    CLIENT_KEY = "client-key"
+    CLIENT_SECRET = "client-secret"  # noqa: S105  # same
+    ACCESS_TOKEN = "access-token"  # noqa: S105  # same
+    """An access token of our own token service, without the key that it may be bound to."""
+    DPOP_SESSION = "dpop-session"
+    """An access token with the key that it is bound to."""
+    CAPTURED_REQUEST = "captured-request"
+    """An access token with one proof of possession, as they went over the wire."""
+
+
+class Response(StrEnum):
+    """What the range's operators do about the victim between theft and use."""
+
+    INCIDENT = "incident"
+    """A new key, an end to its tokens, and the stack's own response to an incident."""
+    OFFBOARDING = "offboarding"
+    """The victim is retired: it does no more work."""
+    KEY_ROTATION = "key-rotation"
+    """The victim gets a new key, and the old one is withdrawn."""
 
 
 class Network(StrEnum):
@@ -71,6 +92,8 @@ class AssetKind(StrEnum):
     AWS_PLATFORM_SECRET = "aws-platform-secret"  # noqa: S105  # same
     AWS_BACKUP_SECRET = "aws-backup-secret"  # noqa: S105  # same
     GCP_BACKUP_SECRET = "gcp-backup-secret"  # noqa: S105  # same
+    SERVICE_RECORDS = "service-records"
+    """What the service that an agent works with keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +129,9 @@ class Taken:
     token: str | None = field(default=None, repr=False)
     aws_session: AwsSession | None = None
     gcp_access_token: str | None = field(default=None, repr=False)
+    oauth: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What was taken of our own token service's: `access_token`, `dpop_key` and `client_key`
+    (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +164,7 @@ class Scenario:
 
     `knows` are dotted names of facts that the attacker has learnt: `victim.FACT`, `target.FACT`,
     `aws.FACT`, `gcp.FACT`. `ages` moves the world's clock by that many seconds between theft and
-    use. `incident` has the victim's incident declared, and responded to, between the two.
+    use. `response` is what the operators do about the victim between the two.
     """
 
     claim: str
@@ -153,7 +179,7 @@ class Scenario:
     bystander: Part = Part.LOG_WRITER
     network: Network = Network.CORPORATE
     ages: float = 0.0
-    incident: bool = False
+    response: Response | None = None
 
     def __post_init__(self) -> None:
         """Refuse a scenario that could prove nothing."""

@@ -27,6 +27,9 @@ GOOGLE_CONFIG = "google.json"
 GOOGLE_FILE_CONFIG = "google-file.json"
 AWS_TOKEN = "aws-token"  # noqa: S105 - a file's name
 GOOGLE_TOKEN = "google-token"  # noqa: S105 - a file's name
+CLIENT_SECRET = "client-secret"  # noqa: S105 - a file's name
+SVID = "svid.pem"
+SVID_KEY = "svid-key.pem"
 _MODULE = "iamrange.identity.agent_credentials"
 
 
@@ -83,6 +86,14 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
         write_private(folder / AWS_CONFIG, _aws_config(folder, aws, python))
     write_private(folder / SETTINGS_FILE, json.dumps(settings, indent=2))
     return folder
+
+
+def credentials_in(folder: Path) -> dict[str, str]:
+    """Return the long-lived credentials that lie in a home, as whoever read it would have them."""
+    found = {"client_key": (folder / KEY_FILE).read_text()}
+    if (folder / CLIENT_SECRET).exists():
+        found["client_secret"] = (folder / CLIENT_SECRET).read_text()
+    return found
 
 
 def agent_environment(folder: Path) -> dict[str, str]:

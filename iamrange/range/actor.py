@@ -21,6 +21,7 @@ import requests
 
 from iamrange.core.scenario import AwsSession, Taken
 from iamrange.identity.agent import AgentIdentity, AgentIdentityError
+from iamrange.range.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run one scenario's attack.
 
     `spec`: `module` (the scenario's), `knows`, and what was taken: `token`, `aws_session` (its
-    three members), `gcp_access_token`. Returns `loot` (list of strings) or `refused` with
+    three members), `gcp_access_token`, `oauth`. Returns `loot` (list of strings) or `refused` with
     `request_id`, or `broke`.
     """
     session = spec.get("aws_session")
@@ -41,6 +42,7 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
         token=spec.get("token"),
         aws_session=AwsSession(**session) if session else None,
         gcp_access_token=spec.get("gcp_access_token"),
+        oauth=spec.get("oauth") or {},
     )
     scenario = importlib.import_module(spec["module"]).SCENARIO
     return _reported(lambda: {"loot": list(scenario.attack(taken).values)})
@@ -49,10 +51,10 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
 def work(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Do an agent's legitimate work.
 
-    `spec`: `workload` (its name in `scenarios.workloads`) and `facts`. Returns `nonce` and
+    `spec`: `workload` (its name in `range.workloads`) and `facts`. Returns `nonce` and
     `memory`, or `refused`, or `broke`.
     """
-    workload = getattr(importlib.import_module("scenarios.workloads"), spec["workload"])
+    workload = WORKLOADS[spec["workload"]]
 
     def run() -> dict[str, Any]:
         done = workload.run(spec["facts"])

@@ -87,11 +87,11 @@ def unproved_controls() -> tuple[str, ...]:
 
 @cache
 def response_controls() -> frozenset[str]:
-    """Return the controls that only an incident brings into play.
+    """Return the controls that only a response to something brings into play.
 
     Without one, switching them changes no resource.
     """
     cited = {True: set[str](), False: set[str]()}
     for entry in catalogue().values():
-        cited[entry.scenario.incident].update(entry.guards)
+        cited[entry.scenario.response is not None].update(entry.guards)
     return frozenset(cited[True] - cited[False])

@@ -1,120 +1,37 @@
 """Where attacks happen: one fresh world an attack, footholds taken from victims that worked.
 
 - A world that was attacked is never used again: each attack gets a fork, and the fork is stopped.
-- A foothold is what really lay in the victim's memory or files after its legitimate work.
 - After a refused attack the victim, re-issued, and a bystander must still get their work done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
-import os
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from iamrange.core.scenario import Asset, AssetKind, Material, Network, Part
-from iamrange.core.verdict import Attempt, Judgement, Legitimate, Trial, Verdict, judge
+from iamrange.core.scenario import AssetKind, Part, Response
+from iamrange.core.verdict import Attempt, Judgement, Trial, Verdict, judge
 from iamrange.engine.errors import EngineError
-from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
+from iamrange.range.foothold import Footing, Snapshot
 from iamrange.range.processes import ProcessError
+from iamrange.range.responses import RESPONSES
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.stage import StageError
-from iamrange.range.workloads import WORKLOADS, name_of
+from iamrange.range.work import FootholdError, do_work, run_actor
+from iamrange.range.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from iamrange.core.scenario import Scenario, Workload
-    from iamrange.range.deployment import Deployment
-
-ACTOR_SECONDS = 60.0
-FRESH_SECONDS = 120.0
-"""How long something taken is used again: tokens live 300 s and must outlive the attack."""
-
-INCIDENT_DELAY = 2.0
-"""AWS tells moments of issue apart by whole seconds: the world's clock is moved by this much."""
-
-
-class FootholdError(Exception):
-    """The victim's legitimate work did not go well, so there is nothing to take."""
-
-
-class WorkBrokeError(ProcessError):
-    """An agent's work was neither done nor refused: that says nothing about any control."""
-
 
 BROKE = (FootholdError, ProcessError, EngineError, DeploymentError, StageError, OSError)
 """What ends one attack as an error of the range, and lets the run go on with the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Footing:
-    """What a victim left behind, and when."""
-
-    work: Legitimate
-    material: Mapping[str, Any]
-    taken_at: float
-
-
-class Snapshot:
-    """A world kept as it is, from which attacks are forked; victims do their work in it."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        """Take the deployment over."""
-        self.deployment = deployment
-        self._footings: dict[tuple[Any, ...], _Footing] = {}
-
-    def footing(self, scenario: Scenario) -> _Footing:
-        """Return what the scenario's attacker starts with, taken anew when it is old.
-
-        Raises:
-            FootholdError: the victim could not work.
-        """
-        foothold = scenario.foothold
-        workload = name_of(scenario.legitimate)
-        key = (foothold.victim, foothold.takes, foothold.tenant, workload)
-        with self.deployment.lock:
-            known = self._footings.get(key)
-            if known is None or time.monotonic() - known.taken_at > FRESH_SECONDS:
-                known = self._footings[key] = self._take(scenario)
-            return known
-
-    def _take(self, scenario: Scenario) -> _Footing:
-        foothold = scenario.foothold
-        deployment = self.deployment
-        home = deployment.homes[foothold.victim]
-        if foothold.tenant is not None:
-            tokens = project_tokens(
-                deployment, deployment.enrolment.namesake(foothold.victim, foothold.tenant)
-            )
-        else:
-            tokens = project_tokens(deployment, home)
-        work, memory = do_work(deployment, foothold.victim, scenario.legitimate, "before")
-        if not work.ok:
-            raise FootholdError(f"{work.part} could not do its work: {work.detail}")
-        offered: Mapping[Material, dict[str, Any]] = {
-            Material.AWS_TOKEN: {"token": tokens.get(AWS_TOKEN)},
-            Material.GCP_TOKEN: {"token": tokens.get(GOOGLE_TOKEN)},
-            Material.AWS_SESSION: {"aws_session": memory if "session_token" in memory else None},
-            Material.GCP_ACCESS_TOKEN: {"gcp_access_token": memory.get("access_token")},
-        }
-        material = offered[foothold.takes]
-        if not all(material.values()):
-            raise FootholdError(f"{foothold.victim}: no {foothold.takes} found after its work")
-        return _Footing(work, material, time.monotonic())
-
-    def stop(self) -> None:
-        """Stop its world."""
-        self.deployment.stop()
 
 
 class Lab:
@@ -183,14 +100,14 @@ class Lab:
         self,
         world: Deployment,
         entry: Entry,
-        footing: _Footing,
+        footing: Footing,
         off: frozenset[str],
         rogue: str | None,
         started: float,
     ) -> Trial:
         scenario = entry.scenario
-        if scenario.incident:
-            declare_incident(world, scenario.foothold.victim, off)
+        if scenario.response is not None:
+            RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
         _, mark = world.world.records_since(0)
@@ -205,7 +122,7 @@ class Lab:
         )
         legitimate = [footing.work]
         if judgement.verdict is not Verdict.SUCCEEDED:
-            for part, when in ((scenario.bystander, "during"), (scenario.foothold.victim, "after")):
+            for part, when in _workers(scenario):
                 work, _ = do_work(world, part, _workload_of(scenario, part), when)
                 legitimate.append(work)
         return Trial(
@@ -222,9 +139,9 @@ class Lab:
     def _snapshot(self, entry: Entry, off: frozenset[str]) -> Iterator[Snapshot]:
         """Yield the world to fork from: the base, or a fork of it with these controls off.
 
-        For an incident the base serves every time: what is off is switched with the response.
+        With a response the base serves every time: what is off is switched with the response.
         """
-        if off == self._base.deployment.off or entry.scenario.incident:
+        if off == self._base.deployment.off or entry.scenario.response is not None:
             yield self._base
             return
         with self._making[off]:
@@ -263,15 +180,31 @@ def _tamper_of(entry: Entry, rogue: str | None) -> tuple[str | None, dict[str, s
     return LACKING, {"guard": next(named, rogue)}
 
 
+_ANYBODYS_WORK: Mapping[AssetKind, str] = {
+    AssetKind.GCP_SECRET: "READS_OWN_GCP_SECRET",
+    AssetKind.SERVICE_RECORDS: "READS_SERVICE_RECORDS",
+}
+"""What an agent does, by what the victim works on, where the victim's powers are its own alone."""
+
+
+def _workers(scenario: Scenario) -> tuple[tuple[Part, str], ...]:
+    """Return who must get work done once the attack was refused, and when that is."""
+    victim = scenario.foothold.victim
+    during = (scenario.bystander, "during")
+    # whoever was retired works no more
+    retired = scenario.response is Response.OFFBOARDING
+    return (during,) if retired else (during, (victim, "after"))
+
+
 def _workload_of(scenario: Scenario, part: Part) -> Workload:
     """Return what a part does while the victim's own powers are not everybody's."""
     if part == scenario.foothold.victim:
         return scenario.legitimate
-    gcp = scenario.legitimate.asset_kind is AssetKind.GCP_SECRET
-    return WORKLOADS["READS_OWN_GCP_SECRET" if gcp else "READS_OWN_AWS_SECRET"]
+    kind = scenario.legitimate.asset_kind
+    return WORKLOADS[_ANYBODYS_WORK.get(kind, "READS_OWN_AWS_SECRET")]
 
 
-def _attempt(world: Deployment, entry: Entry, footing: _Footing) -> Attempt:
+def _attempt(world: Deployment, entry: Entry, footing: Footing) -> Attempt:
     """Run the attack in a process that holds the foothold, an environment, and nothing else."""
     spec = {
         "module": entry.module,
@@ -291,103 +224,3 @@ def _attempt(world: Deployment, entry: Entry, footing: _Footing) -> Attempt:
         request_id=answer.get("request_id"),
         broke=answer.get("broke"),
     )
-
-
-def do_work(
-    world: Deployment, part: Part, workload: Workload, when: str
-) -> tuple[Legitimate, Mapping[str, str]]:
-    """Have an agent do its work; return how it went and what then lies in its memory.
-
-    It went well only if the nonce that it read is the value planted for this run.
-
-    Raises:
-        WorkBrokeError: it was neither done nor refused.
-    """
-    expected = world.canaries[Asset(workload.asset_kind, part)]
-    answer = run_actor(
-        world,
-        "work",
-        {
-            "workload": name_of(workload),
-            "facts": world.stage.facts(workload.knows, victim=part),
-        },
-        world.world.environment(Network.CORPORATE) | agent_environment(world.homes[part]),
-    )
-    if answer.get("nonce") == expected:
-        return Legitimate(part=part, when=when, ok=True), answer["memory"]
-    if "nonce" in answer:
-        return Legitimate(part=part, when=when, ok=False, detail="read another value"), {}
-    if "refused" not in answer:
-        raise WorkBrokeError(f"work of {part}, {when} the attack: {answer.get('broke')}")
-    return Legitimate(part=part, when=when, ok=False, detail=answer["refused"]), {}
-
-
-def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
-    """Have an agent's tokens projected into its home; return file name -> token.
-
-    Raises:
-        FootholdError: the issuer did not give them.
-    """
-    wanted = {AWS_TOKEN: world.stage.aws["audience"], GOOGLE_TOKEN: world.stage.gcp["audience"]}
-    settings = json.loads((home / "agent.json").read_text())
-    if "aws" not in settings:
-        del wanted[AWS_TOKEN]
-    answer = run_actor(
-        world,
-        "project",
-        {"home": str(home), "audiences": wanted},
-        world.world.environment(Network.CORPORATE) | agent_environment(home),
-    )
-    if "written" not in answer:
-        raise FootholdError(f"tokens for {home.name}: {answer.get('broke') or 'no answer'}")
-    return {name: (home / name).read_text() for name in wanted}
-
-
-def declare_incident(world: Deployment, victim: Part, off: frozenset[str]) -> None:
-    """Declare the victim's incident: a new key for the agent, and the stack's response.
-
-    The world's clock moves on, so that what is issued afterwards is told apart.
-    """
-    offset = INCIDENT_DELAY
-    moment = datetime.fromtimestamp(time.time() + offset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    world.reconfigure(off=off, incidents={victim.value: moment})
-    world.world.set_clock(2 * offset)
-    world.homes[victim] = world.enrolment.one(victim, world.world.folder / "reissued")
-
-
-_numbers = itertools.count(1)
-
-
-def run_actor(
-    world: Deployment, function: str, spec: Mapping[str, Any], environment: Mapping[str, str]
-) -> dict[str, Any]:
-    """Run one actor in a process and a folder of its own; return its report.
-
-    Raises:
-        WorldBrokenError: it broke, and so did the world.
-    """
-    folder = world.world.folder / "actors" / f"{next(_numbers)}-{function}"
-    folder.mkdir(parents=True)
-    child = world.tools.zygote.spawn(
-        f"iamrange.range.actor:{function}",
-        {"spec": dict(spec)},
-        env={
-            "PATH": os.environ.get("PATH", ""),
-            "LANG": "C.UTF-8",
-            "HOME": str(folder),
-            "AWS_SDK_UA_APP_ID": f"iamrange-{world.tools.run_id}",
-            **environment,
-        },
-        cwd=folder,
-        name=function,
-        stdout=folder / "stdout",
-        stderr=folder / "stderr",
-    )
-    try:
-        answer: dict[str, Any] = child.receive(ACTOR_SECONDS)
-        child.wait(ACTOR_SECONDS)
-    except ProcessError as error:
-        answer = {"broke": f"the {function} process: {error}"}
-    if "broke" in answer:
-        world.world.check()  # the world's own end explains it better
-    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import scenarios.service_workloads
 import scenarios.workloads
 from iamrange.core.scenario import Workload
 
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WORKLOADS: Mapping[str, Workload] = {
-    name: value for name, value in vars(scenarios.workloads).items() if isinstance(value, Workload)
+    name: value
+    for module in (scenarios.workloads, scenarios.service_workloads)
+    for name, value in vars(module).items()
+    if isinstance(value, Workload)
 }
 
 
 def name_of(workload: Workload) -> str:
-    """Return the name of a workload in `scenarios.workloads`.
+    """Return the name of a shared workload.
 
     Raises:
         KeyError: it is not one of them.

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
-from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
+from iamrange.core.scenario import (
+    Asset,
+    AssetKind,
+    Foothold,
+    Loot,
+    Material,
+    Part,
+    Response,
+    Scenario,
+    Taken,
+)
 from scenarios import workloads
 
 
@@ -24,5 +34,5 @@ SCENARIO = Scenario(
     attack=attack,
     maps_to=(fw.NHI1, fw.ASI10, fw.T1078_004),
     lesson="Rotating a key ends nothing that was issued with it; only a deny by issue time does.",
-    incident=True,
+    response=Response.INCIDENT,
 )

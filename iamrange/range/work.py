@@ -1,0 +1,121 @@
+"""Agents at work: each piece of work in a process and a folder of its own.
+
+- Work goes well only if what it read is the value that this run has planted.
+- What an agent's process is given is its own home's environment and a network, no more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from iamrange.core.scenario import Asset, Network
+from iamrange.core.verdict import Legitimate
+from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
+from iamrange.range.processes import ProcessError
+from iamrange.range.workloads import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from iamrange.core.scenario import Part, Workload
+    from iamrange.range.deployment import Deployment
+
+ACTOR_SECONDS = 60.0
+_numbers = itertools.count(1)
+
+
+class FootholdError(Exception):
+    """The victim's legitimate work did not go well, so there is nothing to take."""
+
+
+class WorkBrokeError(ProcessError):
+    """An agent's work was neither done nor refused: that says nothing about any control."""
+
+
+def do_work(
+    world: Deployment, part: Part, workload: Workload, when: str
+) -> tuple[Legitimate, Mapping[str, str]]:
+    """Have an agent do its work; return how it went and what then lies in its memory.
+
+    It went well only if the nonce that it read is the value planted for this run.
+
+    Raises:
+        WorkBrokeError: it was neither done nor refused.
+    """
+    expected = world.canaries[Asset(workload.asset_kind, part)]
+    answer = run_actor(
+        world,
+        "work",
+        {
+            "workload": name_of(workload),
+            "facts": world.stage.facts(workload.knows, victim=part),
+        },
+        world.world.environment(Network.CORPORATE) | agent_environment(world.homes[part]),
+    )
+    if answer.get("nonce") == expected:
+        return Legitimate(part=part, when=when, ok=True), answer["memory"]
+    if "nonce" in answer:
+        return Legitimate(part=part, when=when, ok=False, detail="read another value"), {}
+    if "refused" not in answer:
+        raise WorkBrokeError(f"work of {part}, {when} the attack: {answer.get('broke')}")
+    return Legitimate(part=part, when=when, ok=False, detail=answer["refused"]), {}
+
+
+def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
+    """Have an agent's tokens projected into its home; return file name -> token.
+
+    Raises:
+        FootholdError: the issuer did not give them.
+    """
+    wanted = {AWS_TOKEN: world.stage.aws["audience"], GOOGLE_TOKEN: world.stage.gcp["audience"]}
+    settings = json.loads((home / "agent.json").read_text())
+    if "aws" not in settings:
+        del wanted[AWS_TOKEN]
+    answer = run_actor(
+        world,
+        "project",
+        {"home": str(home), "audiences": wanted},
+        world.world.environment(Network.CORPORATE) | agent_environment(home),
+    )
+    if "written" not in answer:
+        raise FootholdError(f"tokens for {home.name}: {answer.get('broke') or 'no answer'}")
+    return {name: (home / name).read_text() for name in wanted}
+
+
+def run_actor(
+    world: Deployment, function: str, spec: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Run one actor in a process and a folder of its own; return its report.
+
+    Raises:
+        WorldBrokenError: it broke, and so did the world.
+    """
+    folder = world.world.folder / "actors" / f"{next(_numbers)}-{function}"
+    folder.mkdir(parents=True)
+    child = world.tools.zygote.spawn(
+        f"iamrange.range.actor:{function}",
+        {"spec": dict(spec)},
+        env={
+            "PATH": os.environ.get("PATH", ""),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "AWS_SDK_UA_APP_ID": f"iamrange-{world.tools.run_id}",
+            **environment,
+        },
+        cwd=folder,
+        name=function,
+        stdout=folder / "stdout",
+        stderr=folder / "stderr",
+    )
+    try:
+        answer: dict[str, Any] = child.receive(ACTOR_SECONDS)
+        child.wait(ACTOR_SECONDS)
+    except ProcessError as error:
+        answer = {"broke": f"the {function} process: {error}"}
+    if "broke" in answer:
+        world.world.check()  # the world's own end explains it better
+    return answer

@@ -1,0 +1,141 @@
+"""OAuth as agents and attackers speak it to our own token service and services.
+
+- Agents use requests-oauth2client as it comes; who they are comes from their own home folder.
+- Attackers use the same client on what they got hold of, and write by hand what no client would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests_oauth2client import (
+    BearerToken,
+    DPoPKey,
+    DPoPToken,
+    OAuth2Client,
+    PrivateKeyJwt,
+    PublicApp,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT = 20
+RECORD = "/records/latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the token service is: its issuer identifier, and what its metadata names."""
+
+    issuer: str
+    token: str
+    registration: str | None
+
+
+def discover(issuer: str) -> Endpoints:
+    """Read the token service's metadata (RFC 8414)."""
+    answer = requests.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=TIMEOUT)
+    answer.raise_for_status()
+    document: dict[str, Any] = answer.json()
+    return Endpoints(
+        document["issuer"], document["token_endpoint"], document.get("registration_endpoint")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The agent whose process this is, as its home folder describes it."""
+
+    client_id: str
+    issuer: str
+    home: Path
+
+    @classmethod
+    def from_home(cls) -> Own:
+        """Read the home that the environment names."""
+        home = Path(os.environ["IAMRANGE_AGENT_HOME"])
+        settings = json.loads((home / "agent.json").read_bytes())
+        return cls(settings["id"], settings["oauth"]["issuer"], home)
+
+    def key(self) -> dict[str, Any]:
+        """Return the agent's own private key, as a JWK."""
+        value: dict[str, Any] = json.loads((self.home / "key.jwk").read_bytes())
+        return value
+
+    def certificate(self) -> tuple[str, str]:
+        """Return the files of the agent's certificate chain and of its key."""
+        return str(self.home / "svid.pem"), str(self.home / "svid-key.pem")
+
+
+def client_with_key(
+    client_id: str,
+    issuer: str,
+    key: Mapping[str, Any],
+    **settings: Any,  # noqa: ANN401 - the client's own
+) -> OAuth2Client:
+    """Return a client that proves itself with its private key; `aud` is the issuer's identifier."""
+    return OAuth2Client(
+        discover(issuer).token,
+        auth=PrivateKeyJwt(client_id, dict(key), alg="ES256", aud=issuer),
+        **settings,
+    )
+
+
+def client_with_certificate(own: Own) -> OAuth2Client:
+    """Return a client that proves itself with its certificate at the TLS handshake."""
+    session = requests.Session()
+    session.cert = own.certificate()
+    return OAuth2Client(discover(own.issuer).token, auth=PublicApp(own.client_id), session=session)
+
+
+def dpop_token(access_token: str, key: Mapping[str, Any] | str) -> DPoPToken:
+    """Return a token in the hands of whoever holds its key too."""
+    jwk = json.loads(key) if isinstance(key, str) else dict(key)
+    return DPoPToken(access_token, _dpop_key=DPoPKey(jwk, "ES256"))
+
+
+def private_jwk(token: BearerToken) -> str:
+    """Return the private key that a token is bound to, as the process holds it.
+
+    Raises:
+        TypeError: the token is bound to none.
+    """
+    if not isinstance(token, DPoPToken):
+        msg = "the token is not bound to a key"
+        raise TypeError(msg)
+    return json.dumps(dict(token.dpop_key.private_key))
+
+
+def read_record(url: str, *, auth: Any = None, **request: Any) -> str:  # noqa: ANN401 - requests' own
+    """Read the latest record of a service; return its value.
+
+    Raises:
+        requests.HTTPError: the service refused.
+    """
+    return str(read(url, auth=auth, **request).json()["value"])
+
+
+def read(url: str, *, auth: Any = None, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+    """Read something of a service; return the whole answer.
+
+    Raises:
+        requests.HTTPError: the service refused.
+    """
+    answer = requests.get(url, auth=auth, timeout=TIMEOUT, **request)
+    answer.raise_for_status()
+    return answer
+
+
+def read_record_with(authorization: str, url: str, **headers: str) -> str:
+    """Read the latest record of a service with headers written by hand.
+
+    Raises:
+        requests.HTTPError: the service refused.
+    """
+    return read_record(url, headers={"Authorization": authorization, **headers})
