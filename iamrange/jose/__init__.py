@@ -1,10 +1,10 @@
 """JOSE behind one parse gate: three declared profiles, and types that show what was verified."""
 
 from iamrange.jose.gate import Refusal, UnverifiedToken, parse, peek
-from iamrange.jose.keys import KeySet, parse_key_set
+from iamrange.jose.keys import KeySet, PublicKey, parse_embedded_key, parse_key_set, thumbprint
 from iamrange.jose.profile import AWS, GCP, STRICT, Profile, strict
 from iamrange.jose.sign import SigningKey
-from iamrange.jose.verify import VerifiedClaims, check_time, verify_signature
+from iamrange.jose.verify import VerifiedClaims, check_time, verify_embedded, verify_signature
 
 __all__ = [
     "AWS",
@@ -12,14 +12,18 @@ __all__ = [
     "STRICT",
     "KeySet",
     "Profile",
+    "PublicKey",
     "Refusal",
     "SigningKey",
     "UnverifiedToken",
     "VerifiedClaims",
     "check_time",
     "parse",
+    "parse_embedded_key",
     "parse_key_set",
     "peek",
     "strict",
+    "thumbprint",
+    "verify_embedded",
     "verify_signature",
 ]

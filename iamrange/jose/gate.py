@@ -125,7 +125,9 @@ def read_json(document: bytes) -> Any:  # noqa: ANN401 - any JSON value
             parse_float=_finite,
         )
         # a lone surrogate is no Unicode text: it could not be compared or shown later
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        # (only an escape can name one: the document itself is UTF-8)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except DocumentError:
         raise
     except (ValueError, RecursionError) as error:
@@ -195,6 +197,10 @@ def _finite(text: str) -> float:
 
 def _depth(text: str) -> int:
     """Count nesting without recursion; brackets inside strings do not count."""
+    brackets = text.count("[") + text.count("{")
+    if brackets <= MAX_DEPTH:
+        # not deeper than there are brackets: most documents need no closer look
+        return brackets
     depth = deepest = 0
     in_string = escaped = False
     for character in text:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from iamrange.jose.gate import DocumentError, Refusal, decode_base64url, read_json
+from iamrange.jose.gate import DocumentError, Refusal, base64url, decode_base64url, read_json
 
 if TYPE_CHECKING:
     from iamrange.jose.profile import Profile
@@ -52,6 +54,32 @@ class KeySet:
         if kid is None:
             return tuple(fitting) if len(fitting) == 1 else ()
         return tuple(key for key in fitting if key.kid == kid)
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Return the RFC 7638 thumbprint of a public RSA or EC key, in base64url.
+
+    Raises:
+        ValueError: it is no such key.
+    """
+    kty = jwk.get("kty")
+    names = _PUBLIC_MEMBERS.get(kty) if isinstance(kty, str) else None
+    if names is None or not all(isinstance(jwk.get(name), str) for name in names):
+        raise ValueError("thumbprint: expected an RSA or EC JWK")
+    # section 3: the required members alone, in the order of their names, without spaces
+    members = {name: jwk[name] for name in sorted((*names, "kty"))}
+    document = json.dumps(members, separators=(",", ":")).encode()
+    return base64url(hashlib.sha256(document).digest())
+
+
+def parse_embedded_key(jwk: object, profile: Profile) -> PublicKey | Refusal:
+    """Return the public key that a token's own header carries, or why it is none."""
+    if isinstance(jwk, Mapping) and jwk.keys() & _PRIVATE_MEMBERS:
+        return Refusal("private-key", "the key has private members")
+    key = _import(jwk, profile)
+    if key is None or not key.algorithms:
+        return Refusal("unusable-key", "no public key for an algorithm that is allowed")
+    return key
 
 
 def parse_key_set(document: bytes | Mapping[str, Any], profile: Profile) -> KeySet | Refusal:
