@@ -12,6 +12,7 @@ import ssl
 import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,9 +21,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iamrange.network.names import canonical_host
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _LIFE = dt.timedelta(days=30)
 _BACKDATED = dt.timedelta(days=1)
 _KEPT_CONTEXTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A server's key and chain, leaf first, for a TLS listener that is not Python's."""
+
+    private_key_pem: str = field(repr=False)
+    chain_pem: str
+    serial: str
 
 
 @dataclass(slots=True)
@@ -77,6 +90,23 @@ class CertificateAuthority:
         context.sni_callback = choose
         return context
 
+    def server_certificate(self, hosts: Sequence[str]) -> ServerCertificate:
+        """Mint one certificate, with a key of its own, that names all the hosts.
+
+        Raises:
+            ValueError: no host is given.
+        """
+        if not hosts:
+            raise ValueError("server certificate: no host names")
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certify(hosts, key.public_key())
+        chain = (certificate, self._certificate)
+        return ServerCertificate(
+            _private_pem(key).decode(),
+            b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain).decode(),
+            f"{certificate.serial_number:x}",
+        )
+
     def _context(self, host: str) -> ssl.SSLContext:
         known = self._contexts.get(host)
         if known is not None:
@@ -96,15 +126,19 @@ class CertificateAuthority:
         return context
 
     def _leaf(self, host: str) -> bytes:
-        public = self._leaf_key.public_key()
-        names: list[x509.GeneralName] = [x509.DNSName(host)]
-        if host == "localhost":
+        chain = (self._certify([host], self._leaf_key.public_key()), self._certificate)
+        pem = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain)
+        return _private_pem(self._leaf_key) + pem
+
+    def _certify(self, hosts: Sequence[str], public: ec.EllipticCurvePublicKey) -> x509.Certificate:
+        names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
+        if "localhost" in hosts:
             names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         # A common name is limited to 64 characters (RFC 5280 appendix A.1); clients read the
         # alternative names only.
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange")])
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = (
+        return (
             _builder(subject, self._certificate.subject, public)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
@@ -116,13 +150,14 @@ class CertificateAuthority:
             .add_extension(authority, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        private = self._leaf_key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        chain = (certificate, self._certificate)
-        return private + b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _builder(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import uvicorn
 from iamrange.network.names import host_matches
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from iamrange.network.ca import CertificateAuthority
 
 Scope = MutableMapping[str, Any]
@@ -66,9 +69,14 @@ class Edge:
         ca: CertificateAuthority | None,
         address: str = "127.0.0.1",
         port: int = 0,
+        unix_socket: Path | None = None,
     ) -> None:
-        """Describe the edge; `ca` None means plain HTTP, `port` 0 means picked by the kernel."""
+        """Describe the edge; `ca` None means plain HTTP, `port` 0 means picked by the kernel.
+
+        With `unix_socket` it listens there, for its own user only, and on no address.
+        """
         self._address = address
+        self._unix_socket = unix_socket
         self._wanted_port = port
         config = uvicorn.Config(
             HostRouter(routes),
@@ -92,6 +100,11 @@ class Edge:
 
     async def start(self) -> None:
         """Listen. Uvicorn's own `serve` is not used: it would take over the process's signals."""
+        listener = self._bind() if self._unix_socket is None else _bind_unix(self._unix_socket)
+        await self._server.startup(sockets=[listener])
+        self._ticker = asyncio.get_running_loop().create_task(self._server.main_loop())
+
+    def _bind(self) -> socket.socket:
         # asyncio turns Nagle's algorithm off only where the protocol is named (create_server names
         # none): with it on, an answer of two writes waits 40 ms for a delayed acknowledgement.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -102,8 +115,7 @@ class Edge:
             listener.close()
             raise
         self.port = listener.getsockname()[1]
-        await self._server.startup(sockets=[listener])
-        self._ticker = asyncio.get_running_loop().create_task(self._server.main_loop())
+        return listener
 
     async def stop(self) -> None:
         """Stop listening, drop what is connected."""
@@ -115,3 +127,21 @@ class Edge:
         self._ticker = None
         self._server.force_exit = True
         await self._server.shutdown()
+        if self._unix_socket is not None:
+            self._unix_socket.unlink(missing_ok=True)
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """Bind where only this user connects; a socket that a killed edge left there is replaced."""
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)  # the socket is private from its first moment
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    return listener

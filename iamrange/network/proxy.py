@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iamrange.network.names import canonical_host, host_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+Address = tuple[str, int]
+Target = Address | Callable[[], Awaitable[Address]]
+"""Where an edge is, or how to learn it: asked at each connection, it may have to start first."""
 
 _HEAD_LIMIT = 8 * 1024
 _HEAD_TIMEOUT = 10.0
@@ -29,6 +34,15 @@ _REASONS = {
     431: "Request Header Fields Too Large",
     502: "Bad Gateway",
 }
+
+
+class TargetDownError(Exception):
+    """A target cannot be had now; `reason` is a stable code."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +63,13 @@ class Proxy:
         self,
         name: str,
         *,
-        targets: Mapping[str, tuple[str, int]],
+        targets: Mapping[str, Target],
         address: str = "127.0.0.1",
         port: int = 0,
         on_refusal: Callable[[Refused], None] | None = None,
         head_timeout: float = _HEAD_TIMEOUT,
     ) -> None:
-        """Describe the network: host pattern -> (address, port) of the edge behind it."""
+        """Describe the network: host pattern -> the edge behind it."""
         self.name = name
         self.address = address
         self.port = 0
@@ -126,14 +140,18 @@ class Proxy:
             await self._refuse(writer, 403, "unknown-name", f"{asked.host}:{asked.port}")
             return
         try:
-            upstream = await asyncio.open_connection(*target, local_addr=(self.address, 0))
+            address = target if isinstance(target, tuple) else await target()
+            upstream = await asyncio.open_connection(*address, local_addr=(self.address, 0))
+        except TargetDownError as error:
+            await self._refuse(writer, 502, error.reason, asked.host)
+            return
         except OSError:
             await self._refuse(writer, 502, "edge-unreachable", asked.host)
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await _splice(reader, writer, *upstream)
 
-    def _target(self, host: str) -> tuple[str, int] | None:
+    def _target(self, host: str) -> Target | None:
         for pattern, target in self._targets.items():
             if host_matches(pattern, host):
                 return target

@@ -1,0 +1,328 @@
+"""The local certificate authority: SVIDs of one trust domain, from a key held in memory.
+
+- A requester chooses its key and nothing else: names, usages and times are the authority's.
+- A rotation leaves the old authority in the bundle until the last SVID that it signed has ended.
+- State is handed to the caller as PEM, and never printed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from iamrange.identity.certificates.algorithms import is_strong_key
+from iamrange.identity.certificates.port import SVID_LIFE, IssueRefusal, Svid, TrustBundle
+from iamrange.identity.certificates.spiffe import (
+    TRUST_DOMAIN,
+    SpiffeId,
+    is_trust_domain,
+    parse_spiffe_id,
+)
+from iamrange.identity.certificates.svid import thumbprint, uri_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+    from iamrange.core.clock import Clock
+
+MAX_SVID_LIFE = 24 * 3600
+"""Seconds; also how long a rotated authority stays in the bundle."""
+
+AUTHORITY_LIFE = 30 * 24 * 3600
+BACKDATED = 10
+"""Seconds by which clocks of verifiers may be behind ours."""
+
+_MAX_REQUEST = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Authority:
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+
+@dataclass(slots=True)
+class LocalAuthority:
+    """An authority that signs with a key of its own."""
+
+    trust_domain: str
+    clock: Clock
+    _active: _Authority = field(repr=False)
+    _retired: list[x509.Certificate] = field(default_factory=list, repr=False)
+    """Oldest first."""
+
+    @classmethod
+    def create(cls, name: str, *, clock: Clock, trust_domain: str = TRUST_DOMAIN) -> LocalAuthority:
+        """Make an authority with a new key.
+
+        Raises:
+            ValueError: the trust domain is none.
+        """
+        if not is_trust_domain(trust_domain):
+            raise ValueError(f"no trust domain: {trust_domain[:200]!r}")
+        return cls(trust_domain, clock, _new_authority(name, trust_domain, clock.now()))
+
+    @classmethod
+    def from_pem(cls, state: str, *, clock: Clock) -> LocalAuthority:
+        """Take up the state that `to_pem` returned.
+
+        Raises:
+            ValueError: it is no such state.
+        """
+        key = serialization.load_pem_private_key(state.encode(), password=None)
+        active, *retired = x509.load_pem_x509_certificates(state.encode())
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("authority state: the key is not on an elliptic curve")  # noqa: TRY004 - a wrong value in a file
+        if active.public_key() != key.public_key():
+            raise ValueError("authority state: the key is not the first certificate's")
+        uris = uri_names(active)
+        name = parse_spiffe_id(uris[0]) if len(uris) == 1 else None
+        if name is None or name.path:
+            raise ValueError("authority state: the certificate names no trust domain")
+        return cls(name.trust_domain, clock, _Authority(key, active), retired)
+
+    def to_pem(self) -> str:
+        """Return the key and the certificates, active first; whoever holds it is the authority."""
+        private = self._active.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode()
+        return private + "".join(
+            _pem(certificate) for certificate in (self._active.certificate, *self._retired)
+        )
+
+    def issue_svid(
+        self,
+        spiffe_id: str,
+        public_key: CertificatePublicKeyTypes,
+        *,
+        lifetime: float = SVID_LIFE,
+    ) -> Svid:
+        """Certify the key as the id's.
+
+        Raises:
+            ValueError: the id, the key or the lifetime is none that this authority certifies.
+        """
+        name = self._own_id(spiffe_id)
+        if name is None:
+            raise ValueError(f"no SPIFFE id of {self.trust_domain}: {spiffe_id[:200]!r}")
+        if not is_strong_key(public_key):
+            raise ValueError("the public key is of a kind or size that is not certified")
+        now = self.clock.now()
+        if not (0 < lifetime <= MAX_SVID_LIFE):
+            raise ValueError(f"lifetime: expected 1 to {MAX_SVID_LIFE} seconds, got {lifetime}")
+        authority = self._active.certificate
+        # Whole seconds are all that a certificate can say; never longer than was asked.
+        ends = min(
+            _moment(math.floor(now + lifetime)),
+            authority.not_valid_after_utc.replace(tzinfo=dt.UTC),
+        )
+        if ends.timestamp() <= now:
+            raise ValueError("the authority itself has expired, or the lifetime is below a second")
+        certificate = self._sign(name, public_key, now, ends)
+        leaf = _pem(certificate)
+        return Svid(
+            spiffe_id=str(name), certificate_pem=leaf, chain_pem=leaf, expires=ends.timestamp()
+        )
+
+    def issue_for_request(
+        self, request: bytes, *, spiffe_id: str, lifetime: float = SVID_LIFE
+    ) -> Svid | IssueRefusal:
+        """Certify the key of a PEM or DER PKCS #10 request, which proves that it is held.
+
+        `spiffe_id` is the requester as authenticated by the caller. A request may name that id or
+        none; whatever else it asks for is not looked at.
+
+        Raises:
+            ValueError: the id or the lifetime is none that this authority certifies.
+        """
+        asked = _load_request(request)
+        if asked is None:
+            return IssueRefusal("malformed-request")
+        if not is_strong_key(asked.public_key()):
+            return IssueRefusal("weak-key")
+        if not _is_signed(asked):
+            return IssueRefusal("no-proof-of-possession")
+        names = _requested_names(asked)
+        if names is None or (names and names != (spiffe_id,)):
+            return IssueRefusal("other-name", f"expected {spiffe_id!r} or none")
+        return self.issue_svid(spiffe_id, asked.public_key(), lifetime=lifetime)
+
+    def trust_bundle(self) -> TrustBundle:
+        """Return the active authority and those whose SVIDs may still live."""
+        self._drop_ended()
+        certificates = (self._active.certificate, *self._retired)
+        return TrustBundle(
+            self.trust_domain,
+            tuple(c.public_bytes(serialization.Encoding.DER) for c in certificates),
+        )
+
+    def rotate(self, name: str) -> None:
+        """Sign with a new key from now on; what the old one signed stays valid until it ends."""
+        self._drop_ended()
+        self._retired.append(self._active.certificate)
+        self._active = _new_authority(name, self.trust_domain, self.clock.now())
+
+    def withdraw(self, x5t_s256: str) -> bool:
+        """Take a rotated authority out of the bundle at once; tell whether it was there.
+
+        Raises:
+            ValueError: it is the active one: rotate first.
+        """
+        if thumbprint(self._active.certificate.public_bytes(serialization.Encoding.DER)) == (
+            x5t_s256
+        ):
+            raise ValueError("the active authority cannot be withdrawn: rotate first")
+        kept = [
+            c
+            for c in self._retired
+            if thumbprint(c.public_bytes(serialization.Encoding.DER)) != x5t_s256
+        ]
+        found = len(kept) < len(self._retired)
+        self._retired = kept
+        return found
+
+    def _own_id(self, spiffe_id: str) -> SpiffeId | None:
+        name = parse_spiffe_id(spiffe_id)
+        if name is None or not name.path or name.trust_domain != self.trust_domain:
+            return None
+        return name
+
+    def _drop_ended(self) -> None:
+        """An authority signed its last SVID when its successor was made."""
+        now = self.clock.now()
+        successors: Sequence[x509.Certificate] = [*self._retired[1:], self._active.certificate]
+        self._retired = [
+            certificate
+            for certificate, successor in zip(self._retired, successors, strict=True)
+            if successor.not_valid_before_utc.timestamp() + BACKDATED + MAX_SVID_LIFE > now
+        ]
+
+    def _sign(
+        self, name: SpiffeId, key: CertificatePublicKeyTypes, now: float, ends: dt.datetime
+    ) -> x509.Certificate:
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        authority = self._active.key.public_key()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange")]))
+            .issuer_name(self._active.certificate.subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_moment(math.floor(now) - BACKDATED))
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(name))]),
+                critical=False,
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False
+            )
+            .sign(self._active.key, hashes.SHA256())
+        )
+
+
+def _new_authority(name: str, trust_domain: str, now: float) -> _Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange"),
+            # At most 64 characters (RFC 5280 appendix A.1). The number keeps two authorities of
+            # one name apart for verifiers that look issuers up by name.
+            x509.NameAttribute(NameOID.COMMON_NAME, name[:64] or trust_domain[:64]),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{x509.random_serial_number():x}"[:32]),
+        ]
+    )
+    start = math.floor(now)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_moment(start - BACKDATED))
+        .not_valid_after(_moment(start + AUTHORITY_LIFE))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
+        # The trust domain itself, without a path (X509-SVID section 3.2).
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return _Authority(key, certificate)
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _load_request(data: bytes) -> x509.CertificateSigningRequest | None:
+    if len(data) > _MAX_REQUEST:
+        return None
+    try:
+        if data.lstrip().startswith(b"-----BEGIN"):
+            request = x509.load_pem_x509_csr(data)
+        else:
+            request = x509.load_der_x509_csr(data)
+        _ = request.extensions, request.public_key(), request.signature_hash_algorithm
+    except Exception:  # noqa: BLE001 - the parser raises many kinds; a stranger chose the bytes
+        return None
+    return request
+
+
+def _is_signed(request: x509.CertificateSigningRequest) -> bool:
+    if not isinstance(
+        request.signature_hash_algorithm, (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+    ):
+        return False
+    try:
+        return request.is_signature_valid
+    except Exception:  # noqa: BLE001 - an unsupported or malformed signature proves nothing
+        return False
+
+
+def _requested_names(request: x509.CertificateSigningRequest) -> tuple[str, ...] | None:
+    """Return the URIs asked for; None if other kinds of names are asked for too."""
+    try:
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+    return uris if len(uris) == len(tuple(names)) else None
+
+
+def _moment(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

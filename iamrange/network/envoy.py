@@ -1,0 +1,271 @@
+"""A running Envoy: started when it is needed, ended with its owner.
+
+- Its bootstrap document goes over a descriptor: the secret in it is in no file and no argument.
+- It dies with the process that started it, which must be single-threaded: the kernel ties it to
+  the thread that forked.
+- After a fork it belongs to the parent alone; the child starts one of its own.
+- No threads and no child watcher of asyncio's: whoever started it asks whether it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from iamrange.network.envoy_binary import EnvoyError, EnvoyMissingError, find_envoy
+from iamrange.network.envoy_config import (
+    ACCESS_LOG_FILE,
+    LOG_FILE,
+    TLS_FILE,
+    EnvoyConfig,
+    Limits,
+    Upstream,
+    bootstrap,
+    new_secret,
+    secret_document,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from iamrange.network.ca import ServerCertificate
+
+__all__ = [
+    "EnvoyConfig",
+    "EnvoyDiedError",
+    "EnvoyError",
+    "EnvoyMissingError",
+    "EnvoyProcess",
+    "EnvoyStartError",
+    "Limits",
+    "Upstream",
+    "new_secret",
+    "validate",
+]
+
+_START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 3.0
+_POLL = 0.01
+_PR_SET_PDEATHSIG = 1
+_ORPHANED = 75
+_LAST_WORDS = 300
+
+
+class EnvoyStartError(EnvoyError):
+    """Envoy did not come up; the message has its last words."""
+
+    reason = "envoy-did-not-start"
+
+
+class EnvoyDiedError(EnvoyError):
+    """Envoy ended without having been told to."""
+
+    reason = "envoy-died"
+
+
+async def validate(config: EnvoyConfig) -> None:
+    """Have Envoy judge the configuration, without serving.
+
+    Raises:
+        EnvoyMissingError: there is no Envoy.
+        EnvoyStartError: it refuses the configuration.
+    """
+    program = find_envoy()
+    with tempfile.TemporaryDirectory(prefix="iamrange-envoy-") as name:
+        folder = Path(name)
+        log = folder / LOG_FILE
+        _write_secret(folder, config.certificate)
+        child = _spawn(program, bootstrap(config, folder), folder, log, ("--mode", "validate"))
+        try:
+            status = await _wait(child, _START_TIMEOUT)
+        finally:
+            child.kill()
+            child.wait()
+        if status is None or "OK" not in log.read_text(errors="replace"):
+            raise EnvoyStartError(f"envoy refuses its configuration{_last_words(log, config)}")
+
+
+class EnvoyProcess:
+    """One running Envoy; `port` is where it listens on 127.0.0.1."""
+
+    def __init__(self, child: subprocess.Popen[bytes], folder: Path) -> None:
+        """Use `start`."""
+        self._child = child
+        self._folder = folder
+        self._owner = os.getpid()
+        self.port = 0
+
+    @classmethod
+    async def start(cls, config: EnvoyConfig, folder: Path) -> EnvoyProcess:
+        """Start Envoy with its files in the folder, and return when it listens.
+
+        Raises:
+            EnvoyMissingError: there is no Envoy.
+            EnvoyStartError: it did not come up.
+        """
+        program = find_envoy()
+        try:
+            _write_secret(folder, config.certificate)
+            child = _spawn(program, bootstrap(config, folder), folder, folder / LOG_FILE)
+        except OSError as error:
+            raise EnvoyStartError(f"envoy: cannot be started in {folder}: {error}") from error
+        envoy = cls(child, folder)
+        try:
+            await envoy._listen(config)
+        except BaseException:
+            child.kill()
+            child.wait()
+            (folder / TLS_FILE).unlink(missing_ok=True)
+            raise
+        return envoy
+
+    async def _listen(self, config: EnvoyConfig) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not (port := _listening_port(self.pid)):
+            if self._child.poll() is not None:
+                words = _last_words(self._folder / LOG_FILE, config)
+                raise EnvoyStartError(f"envoy ended at once{words}")
+            if time.monotonic() > deadline:
+                raise EnvoyStartError(f"envoy: not listening within {_START_TIMEOUT:g} s")
+            await asyncio.sleep(_POLL)
+        self.port = port
+
+    @property
+    def pid(self) -> int:
+        """Envoy's process."""
+        return self._child.pid
+
+    def check(self) -> None:
+        """Raise if Envoy is gone.
+
+        Raises:
+            EnvoyDiedError: it is.
+        """
+        if os.getpid() != self._owner:
+            raise EnvoyDiedError("envoy: it is the parent's: this process is a fork")
+        if self._child.poll() is not None:
+            raise EnvoyDiedError(
+                f"envoy: its process ({self.pid}) ended{_last_words(self._folder / LOG_FILE)}"
+            )
+
+    def replace_certificate(self, certificate: ServerCertificate) -> None:
+        """Present this certificate to connections from now on; those that are open go on."""
+        _write_secret(self._folder, certificate)
+
+    async def stop(self) -> None:
+        """End Envoy, wait for it, and remove its files. May be called again."""
+        if os.getpid() != self._owner:
+            return
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                await _wait(self._child, _STOP_TIMEOUT)
+            finally:
+                self._child.kill()
+                self._child.wait()
+        for name in (TLS_FILE, LOG_FILE, ACCESS_LOG_FILE):
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _spawn(
+    program: Path,
+    document: Mapping[str, Any],
+    folder: Path,
+    log: Path,
+    arguments: Sequence[str] = (),
+) -> subprocess.Popen[bytes]:
+    memory = os.memfd_create("envoy-bootstrap")
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(os.dup(memory), "wb") as file:
+            file.write(json.dumps(document).encode())
+        command = [
+            str(program),
+            *("-c", f"/dev/fd/{memory}"),
+            *("--log-level", "warning"),  # below this level, headers are logged
+            *("--concurrency", "1"),
+            "--disable-hot-restart",
+            *arguments,
+        ]
+        return subprocess.Popen(  # noqa: S603 - our own program and arguments
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env={},
+            umask=0o077,
+            pass_fds=(memory,),
+            # Safe: there is one thread, see above.
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
+        )
+    finally:
+        os.close(memory)
+        os.close(output)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Return what the child does before it becomes Envoy."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a world ignores it, and that is inherited
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(_ORPHANED)
+
+    return prepare
+
+
+async def _wait(child: subprocess.Popen[bytes], timeout: float) -> int | None:  # noqa: ASYNC109 - the caller goes on after it
+    """Return the exit status, or None if it still runs after the timeout.
+
+    Under a process that ignores SIGCHLD, as a world does, the status is unknown and reads 0.
+    """
+    deadline = time.monotonic() + timeout
+    while (status := child.poll()) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no asyncio.Event tells a process's end
+        await asyncio.sleep(_POLL)
+    return status
+
+
+def _listening_port(pid: int) -> int:
+    """Return the port on which the process listens, or 0."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.Process(pid).net_connections("tcp4"):
+            if connection.status == psutil.CONN_LISTEN:
+                return int(connection.laddr.port)
+    return 0
+
+
+def _write_secret(folder: Path, certificate: ServerCertificate) -> None:
+    """Put the server certificate where Envoy looks, whole at every moment."""
+    new = folder / f".{TLS_FILE}.new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(secret_document(certificate), file)
+    new.rename(folder / TLS_FILE)  # Envoy watches for files that are moved in
+
+
+def _last_words(log: Path, config: EnvoyConfig | None = None) -> str:
+    """Return the end of the log; a refused document may be quoted in it, with the secret."""
+    try:
+        text = log.read_text(errors="replace")
+        if config is not None and config.secret in text:
+            text = text.replace(config.secret, "[secret]")
+            log.write_text(text)
+    except OSError:
+        return ""
+    lines = text.strip().splitlines()
+    return f"; last words: {lines[-1][:_LAST_WORDS]}" if lines else ""
