@@ -28,8 +28,6 @@ from iamrange.identity.certificates.spiffe import (
 from iamrange.identity.certificates.svid import thumbprint, uri_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
     from iamrange.core.clock import Clock
@@ -201,7 +199,7 @@ class LocalAuthority:
     def _drop_ended(self) -> None:
         """An authority signed its last SVID when its successor was made."""
         now = self.clock.now()
-        successors: Sequence[x509.Certificate] = [*self._retired[1:], self._active.certificate]
+        successors = [*self._retired, self._active.certificate][1:]
         self._retired = [
             certificate
             for certificate, successor in zip(self._retired, successors, strict=True)
