@@ -13,7 +13,7 @@ import uuid
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer, Unmappable
@@ -31,7 +31,8 @@ from iamrange.clouds.aws.services.planners import planners
 from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
 from iamrange.clouds.aws.sts import StsHandler
-from iamrange.clouds.aws.upstream import EmbeddedMoto, UnsupportedError
+from iamrange.clouds.aws.upstream import EmbeddedMoto, UnsupportedError, UpstreamDownError
+from iamrange.clouds.aws.upstream_waiting import waiting
 from iamrange.clouds.aws.write_guard import WriteGuard
 from iamrange.core.decision import DecisionRecord, Outcome, honest
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from iamrange.clouds.aws.model import Caller, Handler
+    from iamrange.clouds.aws.resources import Resources
     from iamrange.clouds.aws.upstream import Upstream
+    from iamrange.clouds.aws.upstream_remote import RemoteUpstream
     from iamrange.clouds.fetch import Fetcher
     from iamrange.core.clock import Clock
     from iamrange.core.decision import RecordSink, Tamper
@@ -49,6 +52,8 @@ DEFAULT_REGION = "us-east-1"
 ACCESS_ROLE = "OrganizationAccountAccessRole"
 
 Message = MutableMapping[str, Any]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 
@@ -71,10 +76,14 @@ class AwsCloud:
         fetcher: Fetcher,
         tamper: Tamper = honest,
         upstream: Upstream | None = None,
+        remote: RemoteUpstream | None = None,
         unmapped: Unmappable = "deny",
         explain: bool = False,
     ) -> None:
         """Assemble the cloud around an upstream (default: moto in this process).
+
+        `remote` is an emulator that holds the services' resources in the upstream's place; IAM,
+        STS and the organisation stay in this process.
 
         `unmapped="allow"` lets operations pass that no rule puts into permissions; each is listed
         in `unmapped_operations` and in its record. `explain` puts policy, statement and condition
@@ -84,7 +93,11 @@ class AwsCloud:
         self._records = records
         self._upstream = upstream if upstream is not None else EmbeddedMoto()
         self._store = MotoIamStore()
-        self._resources = MotoResources(self._store.accounts)
+        self._remote = remote
+        accounts = self._store.accounts
+        self._resources: Resources = (
+            MotoResources(accounts) if remote is None else remote.resources(accounts)
+        )
         self._organizations = OrganizationRegistry()
         sessions = SessionTable()
         issuers = IssuerKeys(fetcher)
@@ -184,6 +197,11 @@ class AwsCloud:
             return error_response("s3", "rest-xml", target, request_id)
         try:
             answer = await self._answer(target, http, request_id)
+        except UpstreamDownError as error:
+            _LOG.warning("request %s to %s: %s", request_id, target.service, error)
+            self._record_error(target, http, request_id)
+            message = "Service is unable to handle request."
+            answer = refusal("unavailable", target.service, target.protocol, message)
         except Exception as error:  # noqa: BLE001 - whatever broke, the client gets AWS's 500
             # The range broke: the record and the log say so, the client sees AWS's 500.
             _LOG.error("request %s to %s failed: %s", request_id, target.service, _where(error))
@@ -225,10 +243,16 @@ class AwsCloud:
             user_agent=http.header("user-agent") or "",
             now=self._clock.now(),
         )
-        plan = self._authorized(request, known.caller)
+        plan = await self._within(self._authorized, request, known.caller)
         if isinstance(plan, AwsError):
             return plan
         return await self._carry_out(request, known.caller, plan)
+
+    async def _within(self, step: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Take a step that looks resources up: over HTTP it may wait, and others go on."""
+        if self._remote is None:
+            return step(*args, **kwargs)
+        return await waiting(step, *args, **kwargs)
 
     def _authorized(self, request: AwsRequest, caller: Caller) -> Plan | AwsError:
         """Plan the call, and check all that the plan says."""
@@ -263,14 +287,14 @@ class AwsCloud:
         if plan.local is not None:
             return _written(request, plan.local())
         if plan.parts is not None:
-            return self._in_parts(request, caller, plan, plan.parts)
+            return await self._within(self._in_parts, request, caller, plan, plan.parts)
         overrides = plan.overrides
         if plan.prepare is not None:
             prepared = await plan.prepare()
             if isinstance(prepared, AwsError):
                 return prepared
             overrides = {**overrides, **prepared}
-        return self._upstream_answer(request, caller, plan, overrides)
+        return await self._within(self._upstream_answer, request, caller, plan, overrides)
 
     def _in_parts(
         self, request: AwsRequest, caller: Caller, plan: Plan, parts: Parts
@@ -297,7 +321,7 @@ class AwsCloud:
         self, request: AwsRequest, caller: Caller, plan: Plan, overrides: Mapping[str, Any]
     ) -> HttpResponse | AwsError:
         try:
-            response = self._upstream.call(
+            response = self._store_of(request).call(
                 request,
                 account=plan.account,
                 access_key_id=caller.access_key_id,
@@ -308,7 +332,19 @@ class AwsCloud:
             return AwsError(code="InvalidAction", message=message, status=HTTPStatus.BAD_REQUEST)
         if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:
             plan.after()
+        done = response.status < HTTPStatus.MULTIPLE_CHOICES
+        if self._remote is not None and request.service == "iam" and done:
+            self._remote.mirror(request, plan.account)
         return response
+
+    def _store_of(self, request: AwsRequest) -> Upstream:
+        """Return who holds a service: IAM is ours, wherever the resources are."""
+        return self._remote if self._remote and request.service != "iam" else self._upstream
+
+    async def close(self) -> None:
+        """Close what the running loop holds open towards a remote upstream."""
+        if self._remote is not None:
+            await self._remote.close()
 
     def _record_error(self, target: Target, http: HttpRequest, request_id: str) -> None:
         self._records(

@@ -1,5 +1,6 @@
-"""What the planners read of the services' resources: an adapter over the emulator's own memory.
+"""What the planners read of the services' resources: the port, and its embedded adapter.
 
+- The embedded adapter reads the memory of the emulator in this process.
 - Resources are found by the exact account and region that an ARN names: the emulator itself
   takes the last part of an ARN for a name and forgets the rest.
 - Each answer is of this moment: owner, tags, policy.
@@ -8,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import moto.backends
 
@@ -75,6 +76,86 @@ def tag_map(tags: Any) -> dict[str, str]:  # noqa: ANN401  # the emulator keeps 
         if key is not None:
             found[str(key)] = str(value or "")
     return found
+
+
+class Resources(Protocol):
+    """Looks resources up, wherever they are kept; accounts that are not there hold none."""
+
+    def secret(self, account: str, region: str, secret_id: str) -> Resource | None:
+        """Find a secret by name, ARN, or ARN without its random suffix."""
+        ...
+
+    def secret_arns(self, account: str, region: str, filters: Any) -> list[str]:  # noqa: ANN401  # the model's own shape
+        """Return the ARNs of the secrets that filters find, as ListSecrets would."""
+        ...
+
+    def key(self, account: str, region: str, key_id: str) -> Key | None:
+        """Find a key by id, ARN, alias or alias ARN."""
+        ...
+
+    def sealing_key(self, region: str, sealed: Any) -> Key | None:  # noqa: ANN401  # a blob
+        """Find the key that a ciphertext says it was made with, in whatever account."""
+        ...
+
+    def table(self, account: str, region: str, name: str) -> Resource | None:
+        """Find a table by name or ARN (its indexes' ARNs too)."""
+        ...
+
+    def table_schema(self, arn: str, index: str | None) -> list[dict[str, str]]:
+        """Return the key schema of a table or of one of its indexes."""
+        ...
+
+    def parameter(self, account: str, region: str, name: str) -> Resource:
+        """Return a Systems Manager parameter, as it is or as it would be called."""
+        ...
+
+    def parameter_name(self, account: str, region: str, place: str) -> str:
+        """Return the name of the parameter whose ARN ends in `parameter/PLACE`."""
+        ...
+
+    def parameter_names(self, account: str, region: str, path: str) -> list[str]:
+        """Return the names of the parameters under a path."""
+        ...
+
+    def queue(self, account: str, region: str, name: str) -> Resource | None:
+        """Find a queue by name."""
+        ...
+
+    def topic(self, arn: str) -> Resource | None:
+        """Find a topic by ARN."""
+        ...
+
+    def function_tags(self, account: str, region: str, name: str) -> dict[str, str]:
+        """Return the tags of a Lambda function that is there; none otherwise."""
+        ...
+
+    def function_role(self, account: str, region: str, name: str) -> str | None:
+        """Return the role that a Lambda function runs as."""
+        ...
+
+    def ec2_tags(self, account: str, region: str, resource_id: str) -> dict[str, str]:
+        """Return the tags of an EC2 resource, by its id."""
+        ...
+
+    def bucket(self, name: str) -> Bucket | None:
+        """Find a bucket, whoever owns it: names are global."""
+        ...
+
+    def has_object(self, bucket: str, key: str, version: str | None) -> bool:
+        """Tell whether an object is there."""
+        ...
+
+    def has_upload(self, bucket: str, key: str, upload: str) -> bool:
+        """Tell whether a multipart upload to that key is under way."""
+        ...
+
+    def object_tags(self, bucket: str, key: str, version: str | None) -> dict[str, str]:
+        """Return the tags of an object that is there; none otherwise."""
+        ...
+
+    def object_key(self, bucket: str, key: str, version: str | None) -> str | None:
+        """Return the customer managed key that an object is encrypted with, if any."""
+        ...
 
 
 class MotoResources:

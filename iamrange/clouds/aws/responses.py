@@ -23,6 +23,7 @@ _FORBIDDEN = 403
 _BAD_REQUEST = 400
 _UNAUTHORIZED = 401
 _SERVER_ERROR = 500
+_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,10 @@ _REFUSALS: dict[str, dict[str, tuple[str, int]]] = {
         "rest-xml": ("InternalFailure", _SERVER_ERROR),
         "s3": ("InternalError", _SERVER_ERROR),
         "ec2": ("InternalError", _SERVER_ERROR),
+    },
+    "unavailable": {
+        "query": ("ServiceUnavailable", _UNAVAILABLE),
+        "ec2": ("Unavailable", _UNAVAILABLE),
     },
 }
 _REFUSALS["inactive-access-key"] = _REFUSALS["unknown-access-key"]

@@ -46,6 +46,10 @@ class UpstreamError(Exception):
     """The store failed to answer: the range broke."""
 
 
+class UpstreamDownError(UpstreamError):
+    """The store is not there, or does not answer: nothing of ours is broken."""
+
+
 class UnsupportedError(Exception):
     """The store has no such operation: a clear refusal, nothing is broken."""
 
@@ -85,6 +89,9 @@ _ANSWERS_DROPPED = frozenset(
         "connection",
         "date",
         "access-control-allow-origin",
+        "transfer-encoding",
+        "keep-alive",
+        "x-localstack",
     ]
 )
 _REQUEST_ID = re.compile(rb"<(RequestId|RequestID|requestId)>[^<]*</\1>")
@@ -130,7 +137,7 @@ class EmbeddedMoto:
                 f"{request.service}.{request.operation}: {type(error).__name__}"
             ) from error
         status, headers = answer
-        return _answer(request, int(status.split(" ", 1)[0]), headers, body)
+        return store_answer(request, int(status.split(" ", 1)[0]), headers, body)
 
     def _app(self, service: str) -> Any:  # noqa: ANN401  # the emulator publishes no types
         if service not in self._apps:
@@ -217,9 +224,14 @@ def _acceptable(_self: object) -> None:
     return None
 
 
-def _answer(
+def store_answer(
     request: AwsRequest, status: int, headers: list[tuple[str, str]], body: bytes
 ) -> HttpResponse:
+    """Return a store's answer as this cloud's own: with its request id, without the store's name.
+
+    Raises:
+        UnsupportedError: the store answered with its page for what it does not have.
+    """
     kept = [(name, value) for name, value in headers if name.lower() not in _ANSWERS_DROPPED]
     if body[:9].lower() == b"<!doctype" and request.service != "s3":
         raise UnsupportedError(f"{request.service}.{request.operation}")

@@ -25,7 +25,7 @@ from iamrange.clouds.aws.store import compiled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
 
 _TRANSACTIONS = {
     "Get": "GetItem",
@@ -72,7 +72,7 @@ class _OddValueError(ValueError):
 class DynamoDbPlanner:
     """What each operation of DynamoDB needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where tables are looked up."""
         self._resources = resources
 

@@ -12,7 +12,7 @@ from iamrange.clouds.aws.resources import tag_map
 from iamrange.clouds.aws.services.iam import pass_role
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
     from iamrange.clouds.aws.store import MotoIamStore
 
 _INSTANCES = frozenset(
@@ -48,7 +48,7 @@ _BY_PREFIX = {
 class Ec2Planner:
     """What each operation of EC2 needs."""
 
-    def __init__(self, store: MotoIamStore, resources: MotoResources) -> None:
+    def __init__(self, store: MotoIamStore, resources: Resources) -> None:
         """Take where roles and tags are looked up."""
         self._store = store
         self._resources = resources

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iamrange.clouds.aws.policy import CompiledPolicy
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
 
 # Operations that use the key's material: a disabled key cannot.
 _USES = frozenset(
@@ -96,7 +96,7 @@ def key_context(key: Key) -> Context:
 
 
 def key_checks(  # noqa: PLR0913 - one implied use of a key
-    resources: MotoResources,
+    resources: Resources,
     request: AwsRequest,
     key_id: str,
     actions: tuple[str, ...],
@@ -143,7 +143,7 @@ def _is_aws_managed(key_id: str, key: Key | None) -> bool:
 class KmsPlanner:
     """What each operation of KMS needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where keys are looked up."""
         self._resources = resources
 

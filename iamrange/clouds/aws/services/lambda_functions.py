@@ -17,7 +17,7 @@ from iamrange.clouds.aws.resources import split, tag_map
 from iamrange.clouds.aws.services.iam import pass_role
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
     from iamrange.clouds.aws.store import MotoIamStore
 
 _ACTIONS = {
@@ -32,7 +32,7 @@ _PASSES = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 class LambdaPlanner:
     """What each operation of Lambda needs."""
 
-    def __init__(self, store: MotoIamStore, resources: MotoResources) -> None:
+    def __init__(self, store: MotoIamStore, resources: Resources) -> None:
         """Take where roles and functions are looked up."""
         self._store = store
         self._resources = resources

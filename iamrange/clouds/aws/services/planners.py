@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.issuer_keys import IssuerKeys
     from iamrange.clouds.aws.organization_tree import OrganizationRegistry
     from iamrange.clouds.aws.plan import Planner
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
     from iamrange.clouds.aws.store import MotoIamStore
     from iamrange.clouds.aws.write_guard import WriteGuard
 
 
 def planners(
     store: MotoIamStore,
-    resources: MotoResources,
+    resources: Resources,
     organizations: OrganizationRegistry,
     guard: WriteGuard,
     issuers: IssuerKeys,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from iamrange.clouds.aws.policy import CompiledPolicy
-    from iamrange.clouds.aws.resources import Bucket, MotoResources
+    from iamrange.clouds.aws.resources import Bucket, Resources
 
 _NOT_FOUND = 404
 _IN_UPLOADS = frozenset(
@@ -49,7 +49,7 @@ _CANNED_ACLS = frozenset(
 class S3Planner:
     """What each operation of S3 needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where buckets and objects are looked up."""
         self._resources = resources
 

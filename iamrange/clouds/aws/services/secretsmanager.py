@@ -19,7 +19,7 @@ from iamrange.clouds.aws.partial import Part, Parts
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.public_policies import is_public
-from iamrange.clouds.aws.resources import MotoResources, Resource, split, tag_map
+from iamrange.clouds.aws.resources import Resource, Resources, split, tag_map
 from iamrange.clouds.aws.services.kms import key_checks
 from iamrange.clouds.aws.store import compiled
 
@@ -42,7 +42,7 @@ def _policy(document: str | None, arn: str) -> CompiledPolicy | None:
 class SecretsManagerPlanner:
     """What each operation of Secrets Manager needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where secrets and keys are looked up."""
         self._resources = resources
 

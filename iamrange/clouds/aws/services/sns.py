@@ -14,7 +14,7 @@ from iamrange.clouds.aws.resources import split, tag_map
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
 
 _LISTS = frozenset({"ListTopics", "ListSubscriptions"})
 _SUBSCRIPTIONS = frozenset(
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}(?:\.fifo)?\Z")
 class SnsPlanner:
     """What each operation of SNS needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where topics are looked up."""
         self._resources = resources
 

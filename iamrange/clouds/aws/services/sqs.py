@@ -15,7 +15,7 @@ from iamrange.clouds.aws.resources import Resource, tag_map
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources
+    from iamrange.clouds.aws.resources import Resources
 
 _BATCHES = {
     "SendMessageBatch": "SendMessage",
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?\Z")
 class SqsPlanner:
     """What each operation of SQS needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where queues are looked up."""
         self._resources = resources
 

@@ -11,7 +11,7 @@ from iamrange.clouds.aws.resources import split, tag_map
 from iamrange.clouds.aws.services.kms import key_checks
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import MotoResources, Resource
+    from iamrange.clouds.aws.resources import Resource, Resources
 
 _BY_NAME = frozenset(
     [
@@ -30,7 +30,7 @@ _TAGS = frozenset({"AddTagsToResource", "RemoveTagsFromResource", "ListTagsForRe
 class SsmPlanner:
     """What each operation on parameters needs."""
 
-    def __init__(self, resources: MotoResources) -> None:
+    def __init__(self, resources: Resources) -> None:
         """Take where parameters are looked up."""
         self._resources = resources
 

@@ -1,0 +1,171 @@
+"""An emulator at a URL as the store behind the authorizer: moto's server, LocalStack, ministack.
+
+- The authorizer decides the account: it is the access key id that the emulator sees (the
+  convention of LocalStack and ministack) and `x-moto-account-id`. No caller's key goes on.
+- Only canonical requests of mapped operations go on; a path that an emulator keeps for itself
+  (`/_localstack`, `/moto-api`, ...) never does.
+- Nothing at the emulator is reset, ever: its state is its user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from base64 import b64encode
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from iamrange.clouds.aws.canonical import canonical
+from iamrange.clouds.aws.protocol import service_model
+from iamrange.clouds.aws.resources_remote import RemoteResources
+from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
+from iamrange.clouds.aws.upstream_ask import Asker, address
+from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
+from iamrange.clouds.aws.upstream_kinds import UpstreamKind
+from iamrange.clouds.aws.upstream_waiting import waited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iamrange.clouds.aws.canonical import Canonical
+    from iamrange.clouds.aws.model import AwsRequest
+    from iamrange.clouds.aws.responses import HttpResponse
+
+_LOG = logging.getLogger(__name__)
+
+# What other services at the emulator look for in IAM. Neither keys nor policies: nothing there
+# decides anything.
+_MIRRORED: Final = frozenset(
+    [
+        "CreateRole",
+        "DeleteRole",
+        "UpdateAssumeRolePolicy",
+        "CreateInstanceProfile",
+        "DeleteInstanceProfile",
+        "AddRoleToInstanceProfile",
+        "RemoveRoleFromInstanceProfile",
+        "CreateServiceLinkedRole",
+    ]
+)
+# The first segments of paths that are no bucket at one emulator or another.
+_RESERVED: Final = frozenset({"moto-api", "health", "restapis", "oauth2"})
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
+_QUEUE_URLS: Final = frozenset(
+    {"CreateQueue", "GetQueueUrl", "ListQueues", "ListDeadLetterSourceQueues"}
+)
+_QUEUE_URL: Final = re.compile(rb"https?://[^\"<>\s]*?/([0-9]{12}/[A-Za-z0-9_.-]+)")
+_WAITS: Final = frozenset({("sqs", "ReceiveMessage")})
+
+
+class RemoteUpstream:
+    """The services of an emulator at a URL; IAM, STS and the organisation stay with us."""
+
+    def __init__(self, url: str, kind: UpstreamKind = UpstreamKind.UNKNOWN) -> None:
+        """Take where it is, and what it is."""
+        self.kind = kind
+        self._transport = HttpTransport(url)
+        self._asker = Asker(self._transport)
+        self.not_mirrored: list[str] = []
+
+    def resources(self, accounts: Callable[[], frozenset[str]]) -> RemoteResources:
+        """Return what planners look resources up in."""
+        return RemoteResources(self._asker, accounts)
+
+    def call(
+        self,
+        request: AwsRequest,
+        *,
+        account: str,
+        access_key_id: str | None,
+        overrides: Mapping[str, Any],
+    ) -> HttpResponse:
+        """Carry the call out in that account, from inside `waiting`.
+
+        Raises:
+            UnsupportedError: the emulator has no such operation.
+            UpstreamDownError: there is no answer.
+            UpstreamError: the answer cannot be used.
+        """
+        del access_key_id  # a caller's key means nothing there, and is nobody's business
+        sent = canonical(request, overrides)
+        if request.service == "s3":
+            sent = _documented(request, sent)
+            _check_path(sent.path)
+        lane = Lane.WAIT if (request.service, request.operation) in _WAITS else Lane.CALL
+        answer = waited(self._transport.send(_addressed(request, account, sent), lane))
+        if answer.status == HTTPStatus.NOT_IMPLEMENTED or (
+            answer.body[:9].lower() == b"<!doctype" and request.service != "s3"
+        ):
+            raise UnsupportedError(f"{request.service}.{request.operation}")
+        body = answer.body
+        if request.service == "sqs" and request.operation in _QUEUE_URLS:
+            body = _QUEUE_URL.sub(_own_address(request) + rb"/\1", body)
+        return store_answer(request, answer.status, list(answer.headers), body)
+
+    def mirror(self, request: AwsRequest, account: str) -> None:
+        """Tell the emulator of a role or instance profile that IAM here has taken or dropped.
+
+        Other services look for them there. What it does not take is listed, and no more: the
+        decision never depends on it.
+        """
+        if request.operation not in _MIRRORED:
+            return
+        # A boundary would have to be there as a policy; there it would mean nothing.
+        sent = canonical(request, {"PermissionsBoundary": None})
+        try:
+            answer = waited(self._transport.send(_addressed(request, account, sent), Lane.CALL))
+            told = str(answer.status)
+        except UpstreamError as error:
+            answer, told = None, str(error)
+        if answer is None or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            self.not_mirrored.append(f"{account} {request.operation}: {told}")
+            _LOG.warning("iam.%s was not mirrored to the upstream: %s", request.operation, told)
+
+    async def close(self) -> None:
+        """Close the connections of the running loop."""
+        await self._transport.close()
+
+
+def _addressed(request: AwsRequest, account: str, sent: Canonical) -> Sent:
+    headers = {**sent.headers, **address(request.service, account, request.region)}
+    return Sent(
+        method=sent.method,
+        target=sent.path + (f"?{sent.query}" if sent.query else ""),
+        headers=headers,
+        body=sent.body,
+    )
+
+
+def _documented(request: AwsRequest, sent: Canonical) -> Canonical:
+    """Give a document that was written anew the digest that some operations ask for."""
+    model = service_model("s3").operation_model(request.operation)
+    payload = model.input_shape.serialization.get("payload") if model.input_shape else None
+    if payload is None or model.input_shape.members[payload].type_name != "structure":
+        return sent
+    dropped = ("x-amz-sdk-checksum-algorithm", "x-amz-checksum-")
+    headers = {k: v for k, v in sent.headers.items() if not k.startswith(dropped)}
+    digest = hashlib.md5(sent.body, usedforsecurity=False).digest()
+    headers["content-md5"] = b64encode(digest).decode()
+    return type(sent)(
+        method=sent.method, path=sent.path, query=sent.query, headers=headers, body=sent.body
+    )
+
+
+def _check_path(path: str) -> None:
+    """Let no S3 call reach a path that an emulator keeps for itself.
+
+    Raises:
+        UnsupportedError: the first segment is no bucket's name, or one that is kept.
+    """
+    first = unquote(path).lstrip("/").partition("/")[0]
+    if first and (first.lower() in _RESERVED or not _BUCKET.match(first)):
+        raise UnsupportedError("a bucket of that name")
+
+
+def _own_address(request: AwsRequest) -> bytes:
+    """Return where the client called: queues' URLs must lead back here, not past the authorizer."""
+    scheme = "https" if request.secure else "http"
+    host = request.http.header("host") or f"sqs.{request.region}.amazonaws.com"
+    return f"{scheme}://{host}".encode("latin-1").replace(b"\\", b"")
