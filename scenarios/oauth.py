@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+from jwskate import Jwk
 from requests_oauth2client import (
     BearerToken,
+    ClientSecretPost,
     DPoPKey,
     DPoPToken,
     OAuth2Client,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 TIMEOUT = 20
 RECORD = "/records/latest"
+SAME_RECORD = "/records/newest"
+"""Another address of the latest record."""
+
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # a type's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +93,75 @@ def client_with_key(
     )
 
 
-def client_with_certificate(own: Own) -> OAuth2Client:
-    """Return a client that proves itself with its certificate at the TLS handshake."""
+def client_with_certificate(client_id: str, issuer: str, files: tuple[str, str]) -> OAuth2Client:
+    """Return a client that proves itself with a certificate at the TLS handshake."""
     session = requests.Session()
-    session.cert = own.certificate()
-    return OAuth2Client(discover(own.issuer).token, auth=PublicApp(own.client_id), session=session)
+    session.cert = files
+    return OAuth2Client(discover(issuer).token, auth=PublicApp(client_id), session=session)
+
+
+def client_with_secret(client_id: str, issuer: str, secret: str) -> OAuth2Client:
+    """Return a client that proves itself with a shared secret, and asks for bound tokens."""
+    return OAuth2Client(
+        discover(issuer).token,
+        auth=ClientSecretPost(client_id, secret),
+        dpop_bound_access_tokens=True,
+    )
+
+
+def register(issuer: str, metadata: Mapping[str, Any]) -> str:
+    """Register a client (RFC 7591); return its id.
+
+    Raises:
+        requests.HTTPError: the token service refused.
+    """
+    endpoint = discover(issuer).registration or f"{issuer}/oauth/register"
+    answer = requests.post(endpoint, json=dict(metadata), timeout=TIMEOUT)
+    answer.raise_for_status()
+    return str(answer.json()["client_id"])
+
+
+def new_key() -> dict[str, Any]:
+    """Make a private key, as a JWK."""
+    return dict(Jwk.generate(alg="ES256"))
+
+
+def public(key: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public half of a private JWK."""
+    return dict(Jwk(dict(key)).public_jwk())
+
+
+def key_id(key: Mapping[str, Any]) -> str:
+    """Return a key's id: its thumbprint (RFC 7638)."""
+    return str(Jwk(dict(key)).thumbprint())
+
+
+def published_key_pem(issuer: str, kid: str) -> bytes:
+    """Return a published key of the token service, as PEM: what confused verifiers take it for."""
+    answer = requests.get(f"{issuer}/oauth/jwks", timeout=TIMEOUT)
+    answer.raise_for_status()
+    (key,) = [key for key in answer.json()["keys"] if key["kid"] == kid]
+    return bytes(Jwk(key).to_pem().encode())
+
+
+def written(certificate: str, key: str) -> tuple[str, str]:
+    """Write a certificate chain and its key where TLS libraries read them; return the files."""
+    files = Path("certificate.pem"), Path("certificate-key.pem")
+    for file, text in zip(files, (certificate, key), strict=True):
+        file.touch(mode=0o600)
+        file.write_text(text)
+    return str(files[0].resolve()), str(files[1].resolve())
+
+
+def dpop_key(key: Mapping[str, Any] | str) -> DPoPKey:
+    """Return a key that proves possession, from its private JWK."""
+    jwk = json.loads(key) if isinstance(key, str) else dict(key)
+    return DPoPKey(jwk, "ES256")
 
 
 def dpop_token(access_token: str, key: Mapping[str, Any] | str) -> DPoPToken:
     """Return a token in the hands of whoever holds its key too."""
-    jwk = json.loads(key) if isinstance(key, str) else dict(key)
-    return DPoPToken(access_token, _dpop_key=DPoPKey(jwk, "ES256"))
+    return DPoPToken(access_token, _dpop_key=dpop_key(key))
 
 
 def private_jwk(token: BearerToken) -> str:

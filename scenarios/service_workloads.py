@@ -37,9 +37,9 @@ def _read_records(facts: Mapping[str, str]) -> Work:
 def _read_records_over_mtls(facts: Mapping[str, str]) -> Work:
     """Prove itself with the own certificate, have a token bound to it, read with both."""
     own = oauth.Own.from_home()
-    token = oauth.client_with_certificate(own).client_credentials(
-        scope=facts["own.service_scope"], resource=facts["own.service"]
-    )
+    token = oauth.client_with_certificate(
+        own.client_id, own.issuer, own.certificate()
+    ).client_credentials(scope=facts["own.service_scope"], resource=facts["own.service"])
     nonce = oauth.read_record(
         facts["own.service"] + oauth.RECORD, auth=token, cert=own.certificate()
     )

@@ -47,6 +47,10 @@ class Material(StrEnum):
     """An access token of our own token service, without the key that it may be bound to."""
     DPOP_SESSION = "dpop-session"
     """An access token with the key that it is bound to."""
+    CLIENT_SESSION = "client-session"
+    """A bound access token with its key, and the client's own private key."""
+    CERTIFICATE = "certificate"
+    """A service certificate with its private key."""
     CAPTURED_REQUEST = "captured-request"
     """An access token with one proof of possession, as they went over the wire."""
 
@@ -131,7 +135,8 @@ class Taken:
     gcp_access_token: str | None = field(default=None, repr=False)
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What was taken of our own token service's: `access_token`, `dpop_key` and `client_key`
-    (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`."""
+    (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`,
+    `certificate` and `certificate_key` (PEM)."""
 
 
 @dataclass(frozen=True, slots=True)

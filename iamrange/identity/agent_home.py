@@ -90,10 +90,13 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
 
 def credentials_in(folder: Path) -> dict[str, str]:
     """Return the long-lived credentials that lie in a home, as whoever read it would have them."""
-    found = {"client_key": (folder / KEY_FILE).read_text()}
-    if (folder / CLIENT_SECRET).exists():
-        found["client_secret"] = (folder / CLIENT_SECRET).read_text()
-    return found
+    files = {
+        "client_key": KEY_FILE,
+        "client_secret": CLIENT_SECRET,
+        "certificate": SVID,
+        "certificate_key": SVID_KEY,
+    }
+    return {name: (folder / f).read_text() for name, f in files.items() if (folder / f).exists()}
 
 
 def agent_environment(folder: Path) -> dict[str, str]:

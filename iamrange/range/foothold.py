@@ -32,6 +32,8 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.CLIENT_SECRET: ("client_secret",),
     Material.ACCESS_TOKEN: ("access_token",),
     Material.DPOP_SESSION: ("access_token", "dpop_key"),
+    Material.CLIENT_SESSION: ("access_token", "dpop_key", "client_key"),
+    Material.CERTIFICATE: ("certificate", "certificate_key"),
     Material.CAPTURED_REQUEST: ("access_token", "proof", "method", "url"),
 }
 """What each kind of foothold at our own token service consists of, by the names in `Taken`."""
