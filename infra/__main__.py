@@ -57,7 +57,11 @@ principals = {
             issuer=stack.issuer,
             spiffe_id=names.spiffe_id(stack.trust_domain, agent.name),
             provider_arn=trust.provider_arn,
-            boundary_arn=boundary.arn,
+            boundary_arn=(
+                boundary.administrators_arn
+                if settings.ADMINISTRATION & agent.powers
+                else boundary.arn
+            ),
             incident=stack.incidents.get(agent.part),
             omissions=omissions,
         ),

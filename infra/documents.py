@@ -20,11 +20,9 @@ SECRET_READ = ("secretsmanager:GetSecretValue",)
 RECORDS_READ = ("dynamodb:GetItem", "dynamodb:Query")
 ROLE_POLICY_WRITE = ("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy")
 ACCESS_KEY_WRITE = ("iam:CreateAccessKey", "iam:GetUser", "iam:ListAccessKeys")
-LONG_LIVED = (
-    "iam:CreateAccessKey",
-    "iam:CreateServiceSpecificCredential",
-    "iam:UploadSSHPublicKey",
-    "iam:UploadSigningCertificate",
+ACCOUNT_ADMINISTRATION = (
+    "organizations:DescribeOrganization",
+    "organizations:LeaveOrganization",
 )
 
 
@@ -128,7 +126,7 @@ def project_records(place: Place) -> Statement:
     return Statement(
         sid="ProjectRecords",
         actions=RECORDS_READ,
-        resources=(_tables(place),),
+        resources=(tables(place),),
         condition={"StringEquals": {PROJECT_TAG: "${aws:PrincipalTag/project}"}},
     )
 
@@ -148,29 +146,33 @@ def deploy_role_policies(place: Place, agent: str) -> Statement:
 def manage_service_keys(place: Place) -> Statement:
     """Let an agent look after the access keys of service users."""
     return Statement(
-        sid="ManageServiceKeys", actions=ACCESS_KEY_WRITE, resources=(_service_users(place),)
+        sid="ManageServiceKeys", actions=ACCESS_KEY_WRITE, resources=(service_users(place),)
     )
 
 
-def agent_boundary(place: Place) -> Document:
-    """Cap what any agent can ever be granted: nothing below `platform/`, for one."""
+def administer_account() -> Statement:
+    """Let an agent look after the account and its place in the organisation.
+
+    Managed policies for administrators hold the way out of the organisation along with the rest.
+    """
+    return Statement(sid="AdministerAccount", actions=ACCOUNT_ADMINISTRATION, resources=("*",))
+
+
+def only_reader(role_arn: str) -> Document:
+    """Refuse the secret's value to everybody but one role, whatever they are granted.
+
+    A role session is its role here. The policy grants nothing: the role's own policy does that.
+    """
     return Document(
         (
             Statement(
-                sid="AgentSecretsOnly",
+                sid="OneReader",
+                effect="Deny",
+                principal={"AWS": "*"},
                 actions=SECRET_READ,
-                resources=(every_agent_secret(place),),
+                resources=("*",),
+                condition={"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
             ),
-            Statement(sid="ProjectRecords", actions=RECORDS_READ, resources=(_tables(place),)),
-            Statement(
-                sid="AgentRolePolicies",
-                actions=ROLE_POLICY_WRITE,
-                resources=(f"arn:aws:iam::{place.account}:role{names.AGENT_PATH}*",),
-            ),
-            Statement(
-                sid="ServiceKeys", actions=ACCESS_KEY_WRITE, resources=(_service_users(place),)
-            ),
-            Statement(sid="WhoAmI", actions=("sts:GetCallerIdentity",), resources=("*",)),
         )
     )
 
@@ -206,38 +208,6 @@ def read_secret(place: Place, name: str) -> Document:
     )
 
 
-def no_long_lived_keys() -> Document:
-    """Refuse, to everybody in the account, credentials that do not expire."""
-    return Document(
-        (Statement(sid="NoLongLivedKeys", effect="Deny", actions=LONG_LIVED, resources=("*",)),)
-    )
-
-
-def network_perimeter(account: str, networks: Sequence[str]) -> Document:
-    """Refuse agents' calls that come from elsewhere than our own networks.
-
-    A call that an AWS service makes for the agent has no address of ours, and is not meant;
-    `...IfExists`, because the key is absent from some calls that agents make themselves.
-    """
-    return Document(
-        (
-            Statement(
-                sid="NetworkPerimeter",
-                effect="Deny",
-                actions=("*",),
-                resources=("*",),
-                condition={
-                    "ArnLike": {
-                        "aws:PrincipalArn": f"arn:aws:iam::{account}:role{names.AGENT_PATH}*"
-                    },
-                    "NotIpAddress": {"aws:SourceIp": tuple(networks)},
-                    "BoolIfExists": {"aws:ViaAWSService": "false"},
-                },
-            ),
-        )
-    )
-
-
 def attribute_mapping() -> dict[str, str]:
     """Map a token to a Google subject.
 
@@ -268,9 +238,11 @@ def every_agent_secret(place: Place) -> str:
     return f"arn:aws:secretsmanager:{place.region}:{place.account}:secret:agents/*"
 
 
-def _tables(place: Place) -> str:
+def tables(place: Place) -> str:
+    """Return the pattern that covers the records of all projects."""
     return f"arn:aws:dynamodb:{place.region}:{place.account}:table/projects-*"
 
 
-def _service_users(place: Place) -> str:
+def service_users(place: Place) -> str:
+    """Return the pattern that covers all service users."""
     return f"arn:aws:iam::{place.account}:user{names.SERVICE_PATH}*"

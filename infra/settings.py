@@ -45,6 +45,11 @@ class Power(StrEnum):
 
     DEPLOY_ROLE_POLICIES = "deploy-role-policies"
     MANAGE_SERVICE_KEYS = "manage-service-keys"
+    ADMINISTER_ACCOUNT = "administer-account"
+
+
+ADMINISTRATION = frozenset({Power.MANAGE_SERVICE_KEYS, Power.ADMINISTER_ACCOUNT})
+"""The powers that an agent's own boundary does not reach: they need the administrators'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

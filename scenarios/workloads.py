@@ -191,6 +191,14 @@ def _audit_access_keys(facts: Mapping[str, str]) -> Work:
     return Work(nonce, _in_memory(session))
 
 
+def _look_after_the_account(facts: Mapping[str, str]) -> Work:
+    session = _one_session()
+    own = aws_session(session)
+    own.client("organizations").describe_organization()
+    nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
+    return Work(nonce, _in_memory(session))
+
+
 READS_OWN_AWS_SECRET = Workload(
     run=_work_on_own_aws_secret, asset_kind=AssetKind.AWS_SECRET, knows=("own.aws_secret_arn",)
 )
@@ -209,4 +217,9 @@ AUDITS_ACCESS_KEYS = Workload(
     run=_audit_access_keys,
     asset_kind=AssetKind.AWS_SECRET,
     knows=("own.aws_secret_arn", "aws.backup_user"),
+)
+LOOKS_AFTER_THE_ACCOUNT = Workload(
+    run=_look_after_the_account,
+    asset_kind=AssetKind.AWS_SECRET,
+    knows=("own.aws_secret_arn",),
 )

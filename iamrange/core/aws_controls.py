@@ -9,6 +9,7 @@ from iamrange.core.decision import Effect
 _ROLE = "aws:iam/role:Role"
 _ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 _ATTACHMENT = "aws:organizations/policyAttachment:PolicyAttachment"
+_SECRET_POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"  # noqa: S105 - a type token
 
 TRUST_PINS_SUBJECT = Control(
     id="aws.trust-pins-subject",
@@ -142,6 +143,38 @@ ORG_NO_LONG_LIVED_KEYS = Control(
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI7, fw.IA_5_7),
 )
+ORG_STAY_IN_ORGANISATION = Control(
+    id="aws.org-stay-in-organisation",
+    layer=Layer.AWS,
+    summary="The organisation refuses its accounts the way out of it.",
+    without_it="No organisation policy names organizations:LeaveOrganization: whoever administers "
+    "an account can take it out from under every other guardrail.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="scp",
+        effect=Effect.DENY,
+        action="organizations:LeaveOrganization",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ATTACHMENT}),
+    maps_to=(fw.NHI6, fw.NHI8, fw.AC_3),
+)
+SECRET_RESOURCE_POLICY = Control(
+    id="aws.secret-resource-policy",
+    layer=Layer.AWS,
+    summary="The secret of an agent that handles restricted data refuses every reader but its own.",
+    without_it="The secret has no policy of its own: whoever is granted secrets reads it too.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="resource",
+        effect=Effect.DENY,
+        action="secretsmanager:GetSecretValue",
+        condition_key="aws:principalarn",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_SECRET_POLICY}),
+    maps_to=(fw.NHI2, fw.NHI5, fw.AC_3),
+)
 
 
 CONTROLS = (
@@ -154,5 +187,7 @@ CONTROLS = (
     NETWORK_PERIMETER,
     REVOKE_OLDER_SESSIONS,
     ORG_NO_LONG_LIVED_KEYS,
+    ORG_STAY_IN_ORGANISATION,
+    SECRET_RESOURCE_POLICY,
 )
 """All of them, in the order in which they are listed."""

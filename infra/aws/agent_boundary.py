@@ -1,4 +1,4 @@
-"""The permissions boundary that every agent's role carries."""
+"""The permissions boundaries that agents' roles carry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra import documents
+from infra import boundaries, documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,21 +18,34 @@ class AgentBoundaryArgs:
 
 
 class AgentBoundary(pulumi.ComponentResource):
-    """A managed policy that caps what agents can be granted; it grants nothing itself."""
+    """Managed policies that cap what agents can be granted; they grant nothing themselves.
+
+    Administrators have one of their own, so that no other agent's reaches as far.
+    """
 
     arn: pulumi.Output[str]
+    administrators_arn: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: AgentBoundaryArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Declare the policy."""
+        """Declare the policies."""
         super().__init__("iamrange:aws:AgentBoundary", name, None, opts)
-        policy = aws.iam.Policy(
+        child = pulumi.ResourceOptions(parent=self)
+        agents = aws.iam.Policy(
             name,
             name="iamrange-agent-boundary",
             description="Caps what any agent can be granted, by whomever.",
-            policy=documents.agent_boundary(args.place).to_json(),
-            opts=pulumi.ResourceOptions(parent=self),
+            policy=boundaries.agent_boundary(args.place).to_json(),
+            opts=child,
         )
-        self.arn = policy.arn
-        self.register_outputs({"arn": self.arn})
+        administrators = aws.iam.Policy(
+            "administrator-boundary",
+            name="iamrange-administrator-boundary",
+            description="Caps what an agent that administers the account can be granted.",
+            policy=boundaries.administrator_boundary(args.place).to_json(),
+            opts=child,
+        )
+        self.arn = agents.arn
+        self.administrators_arn = administrators.arn
+        self.register_outputs({"arn": self.arn, "administrators_arn": self.administrators_arn})

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from iamrange.core import aws_controls
 from infra import documents, names
-from infra.settings import Agent, Power
+from infra.settings import Agent, Classification, Power
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 SESSION_SECONDS = 3600
@@ -78,6 +78,14 @@ class AgentPrincipal(pulumi.ComponentResource):
             tags={"agent": agent.name, "project": agent.project},
             opts=child,
         )
+        restricted = agent.classification is Classification.RESTRICTED
+        if restricted and not omissions.lacks(aws_controls.SECRET_RESOURCE_POLICY):
+            aws.secretsmanager.SecretPolicy(
+                name,
+                secret_arn=secret.arn,
+                policy=role.arn.apply(lambda arn: documents.only_reader(arn).to_json()),
+                opts=child,
+            )
         self.role_arn = role.arn
         self.secret_arn = secret.arn
         self.register_outputs({"role_arn": self.role_arn, "secret_arn": self.secret_arn})
@@ -101,6 +109,8 @@ def _policy(args: AgentPrincipalArgs) -> documents.Document:
         statements.append(documents.deploy_role_policies(place, agent.name))
     if Power.MANAGE_SERVICE_KEYS in agent.powers:
         statements.append(documents.manage_service_keys(place))
+    if Power.ADMINISTER_ACCOUNT in agent.powers:
+        statements.append(documents.administer_account())
     return documents.Document(tuple(statements))
 
 

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from iamrange.core import aws_controls
-from infra import documents
+from infra import organisation_documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 
@@ -37,11 +37,12 @@ class OrganisationGuardrails(pulumi.ComponentResource):
         """Declare each policy, and its attachment unless its control is left out."""
         super().__init__("iamrange:aws:OrganisationGuardrails", name, None, opts)
         for control, document in (
-            (aws_controls.ORG_NO_LONG_LIVED_KEYS, documents.no_long_lived_keys()),
+            (aws_controls.ORG_NO_LONG_LIVED_KEYS, organisation_documents.no_long_lived_keys()),
             (
                 aws_controls.NETWORK_PERIMETER,
-                documents.network_perimeter(args.account, args.corporate_networks),
+                organisation_documents.network_perimeter(args.account, args.corporate_networks),
             ),
+            (aws_controls.ORG_STAY_IN_ORGANISATION, organisation_documents.stay_in_organisation()),
         ):
             short = control.id.removeprefix("aws.")
             policy = aws.organizations.Policy(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.clouds.aws.decide import (
+    CompiledPolicy,
     Decision,
     PolicyKind,
     PolicySet,
@@ -35,6 +36,7 @@ Declare = Any
 ACCOUNT = "100000000002"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+SECRET_POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
 POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 INCIDENT = {"log-writer": "2026-11-25T15:00:00Z"}
 ALLOW_ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
@@ -81,7 +83,10 @@ def _decide(plan: Plan, call: Call) -> Decision:
     level = (full, *(compile_policy(s, kind=PolicyKind.SCP, name="scp") for s in scps))
     boundary = None
     if role.inputs.get("permissionsBoundary"):
-        (policy,) = plan.of("aws:iam/policy:Policy").values()
+        named = role.inputs["permissionsBoundary"].rsplit("/", 1)[1]
+        (policy,) = (
+            p for p in plan.of("aws:iam/policy:Policy").values() if p.inputs["name"] == named
+        )
         boundary = compile_policy(
             policy.inputs["policy"], kind=PolicyKind.BOUNDARY, name="boundary"
         )
@@ -105,7 +110,24 @@ def _decide(plan: Plan, call: Call) -> Decision:
             **call.context,
         },
     )
-    return decide(request, PolicySet(identity=identity, boundary=boundary, scps=((full,), level)))
+    return decide(
+        request,
+        PolicySet(
+            identity=identity,
+            boundary=boundary,
+            scps=((full,), level),
+            resource=_resource_policy(plan, call.resource),
+        ),
+    )
+
+
+def _resource_policy(plan: Plan, resource: str) -> CompiledPolicy | None:
+    """Return the policy that the plan puts onto this secret itself, if it does."""
+    for policy in plan.resources:
+        if policy.type == SECRET_POLICY and policy.inputs["secretArn"] == resource:
+            text = policy.inputs["policy"]
+            return compile_policy(text, kind=PolicyKind.RESOURCE, name=policy.name)
+    return None
 
 
 def _web_identity(plan: Plan, part: str, *, subject: str, audience: str) -> Decision:
@@ -150,7 +172,7 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     "aws.trust-pins-audience": lambda plan: _web_identity(
         plan, "payments-agent", subject=f"{OURS}/payments-agent", audience="https://other.example"
     ),
-    "aws.least-privilege": _ask(Call("support-llm", GET_SECRET, _secret("payments-agent"))),
+    "aws.least-privilege": _ask(Call("support-llm", GET_SECRET, _secret("hr-assistant"))),
     "aws.permissions-boundary": _ask(
         Call("deploy-bot", GET_SECRET, f"{SECRETS}:platform/signing-key-AbCdEf", self_granted=True)
     ),
@@ -174,6 +196,12 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
         )
     ),
     "aws.org-no-long-lived-keys": _ask(Call("platform-admin", "iam:CreateAccessKey", BACKUP)),
+    "aws.org-stay-in-organisation": _ask(
+        Call("platform-admin", "organizations:LeaveOrganization", "*")
+    ),
+    "aws.secret-resource-policy": _ask(
+        Call("deploy-bot", GET_SECRET, _secret("payments-agent"), self_granted=True)
+    ),
 }
 
 WORK: Mapping[str, Callable[[Plan], Decision]] = {
@@ -192,6 +220,9 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
     "deploys a policy to its own role": _ask(Call("deploy-bot", "iam:PutRolePolicy", SELF)),
     "deploys a policy below its role": _ask(
         Call("deploy-bot", "iam:PutRolePolicy", f"{SELF}/billing")
+    ),
+    "looks after the account": _ask(
+        Call("platform-admin", "organizations:DescribeOrganization", "*")
     ),
     "audits keys": _ask(Call("platform-admin", "iam:ListAccessKeys", BACKUP)),
     "works on with a session issued after the incident": _ask(

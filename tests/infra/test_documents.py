@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.core.controls import CONTROLS
-from infra import documents, names
+from infra import boundaries, documents, names, organisation_documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 if TYPE_CHECKING:
@@ -118,25 +118,41 @@ def test_deploying_agent_writes_policies_of_its_own_role_and_below_it() -> None:
     )
 
 
-def test_boundary_covers_every_power_and_nothing_of_the_platforms() -> None:
-    boundary = documents.agent_boundary(PLACE).statements
-    capped = {action for statement in boundary for action in statement.actions}
-    granted = {
-        action
-        for statement in (
-            documents.own_secret(PLACE, "a"),
-            documents.project_records(PLACE),
-            documents.deploy_role_policies(PLACE, "a"),
-            documents.manage_service_keys(PLACE),
-        )
-        for action in statement.actions
-    }
-    assert granted < capped
-    assert {s.effect for s in boundary} == {"Allow"}
+AGENTS_POWERS = (
+    documents.own_secret(PLACE, "a"),
+    documents.project_records(PLACE),
+    documents.deploy_role_policies(PLACE, "a"),
+)
+ADMINISTRATORS_POWERS = (documents.manage_service_keys(PLACE), documents.administer_account())
+
+
+def _actions(statements: tuple[documents.Statement, ...]) -> set[str]:
+    return {action for statement in statements for action in statement.actions}
+
+
+@pytest.mark.parametrize(
+    ("document", "powers"),
+    [
+        (boundaries.agent_boundary(PLACE), AGENTS_POWERS),
+        (boundaries.administrator_boundary(PLACE), (*AGENTS_POWERS, *ADMINISTRATORS_POWERS)),
+    ],
+    ids=["agents", "administrators"],
+)
+def test_boundary_covers_every_power_and_nothing_of_the_platforms(
+    document: documents.Document, powers: tuple[documents.Statement, ...]
+) -> None:
+    capped = _actions(document.statements)
+    assert _actions(powers) < capped
+    assert {s.effect for s in document.statements} == {"Allow"}
     assert not any("*" in action for action in capped)
-    resources = [resource for statement in boundary for resource in statement.resources]
+    resources = [resource for statement in document.statements for resource in statement.resources]
     assert not any("platform" in resource or ":secret:*" in resource for resource in resources)
-    assert [s.sid for s in boundary if s.resources == ("*",)] == ["WhoAmI"]
+
+
+def test_agents_boundary_holds_no_administrators_power() -> None:
+    boundary = boundaries.agent_boundary(PLACE).statements
+    assert not _actions(boundary) & _actions(ADMINISTRATORS_POWERS)
+    assert [s.sid for s in boundary if s.resources == ("*",)] == ["SecretNames", "WhoAmI"]
 
 
 def test_revocation_denies_sessions_older_than_the_incident() -> None:
@@ -157,7 +173,7 @@ def test_backup_user_reads_one_secret() -> None:
 
 
 def test_organisation_denies_every_credential_without_an_end() -> None:
-    (statement,) = _statements(documents.no_long_lived_keys())
+    (statement,) = _statements(organisation_documents.no_long_lived_keys())
     assert statement["Effect"] == "Deny"
     assert statement["Resource"] == "*"
     assert "Condition" not in statement
@@ -165,7 +181,9 @@ def test_organisation_denies_every_credential_without_an_end() -> None:
 
 
 def test_perimeter_denies_agents_calls_from_other_networks() -> None:
-    document = documents.network_perimeter("111122223333", ("192.0.2.0/24", "2001:db8::/32"))
+    document = organisation_documents.network_perimeter(
+        "111122223333", ("192.0.2.0/24", "2001:db8::/32")
+    )
     (statement,) = _statements(document)
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {

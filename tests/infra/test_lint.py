@@ -17,6 +17,7 @@ from iamrange.core.controls import CONTROLS, SwitchedIn
 ISSUER = "https://idp.iamrange.example"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+SECRET_POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
 OIDC = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
 POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
@@ -178,6 +179,18 @@ def organisation_refuses_long_lived_keys(plan: Plan) -> Iterator[str]:
         yield "no attached policy names iam:CreateAccessKey"
 
 
+def organisation_keeps_its_accounts(plan: Plan) -> Iterator[str]:
+    if not any("organizations:LeaveOrganization" in c for c in _attached(plan).values()):
+        yield "no attached policy names organizations:LeaveOrganization"
+
+
+def restricted_secrets_have_one_reader(plan: Plan) -> Iterator[str]:
+    guarded = {r.name for r in plan.resources if r.type == SECRET_POLICY}
+    for name, role in plan.of(ROLE).items():
+        if role.inputs["tags"].get("classification") == "restricted" and name not in guarded:
+            yield name
+
+
 def incidents_end_older_sessions(plan: Plan) -> Iterator[str]:
     policies = plan.of(ROLE_POLICY)
     for name, role in plan.of(ROLE).items():
@@ -215,6 +228,8 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.network-perimeter": organisation_binds_networks,
     "aws.revoke-older-sessions": incidents_end_older_sessions,
     "aws.org-no-long-lived-keys": organisation_refuses_long_lived_keys,
+    "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
+    "aws.secret-resource-policy": restricted_secrets_have_one_reader,
     "gcp.attribute-condition": pool_provider_has_a_condition,
     "gcp.allowed-audiences": pool_takes_tokens_for_itself_only,
     "gcp.impersonation-scoped": impersonation_is_granted_on_accounts,
@@ -323,6 +338,8 @@ def test_weak_resources_are_marked_and_strong_ones_are_not(declare: Callable[...
 UNMARKED = {
     "aws.network-perimeter",
     "aws.org-no-long-lived-keys",
+    "aws.org-stay-in-organisation",
+    "aws.secret-resource-policy",
     "aws.revoke-older-sessions",
     "gcp.impersonation-scoped",
     "gcp.secret-level-iam",

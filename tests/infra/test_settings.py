@@ -43,7 +43,7 @@ def test_lab_stack_is_read(values: dict[str, Any]) -> None:
     powers = {agent.part: agent.powers for agent in settings.agents if agent.powers}
     assert powers == {
         "deploy-bot": {Power.DEPLOY_ROLE_POLICIES},
-        "platform-admin": {Power.MANAGE_SERVICE_KEYS},
+        "platform-admin": {Power.MANAGE_SERVICE_KEYS, Power.ADMINISTER_ACCOUNT},
     }
 
 

@@ -1,0 +1,67 @@
+"""What the organisation forbids in its accounts, as documents of its control policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra import documents, names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONG_LIVED = (
+    "iam:CreateAccessKey",
+    "iam:CreateServiceSpecificCredential",
+    "iam:UploadSSHPublicKey",
+    "iam:UploadSigningCertificate",
+)
+
+
+def no_long_lived_keys() -> documents.Document:
+    """Refuse, to everybody in the account, credentials that do not expire."""
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="NoLongLivedKeys", effect="Deny", actions=LONG_LIVED, resources=("*",)
+            ),
+        )
+    )
+
+
+def stay_in_organisation() -> documents.Document:
+    """Refuse, to everybody in the account, to take it out of the organisation."""
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="StayInOrganisation",
+                effect="Deny",
+                actions=("organizations:LeaveOrganization",),
+                resources=("*",),
+            ),
+        )
+    )
+
+
+def network_perimeter(account: str, networks: Sequence[str]) -> documents.Document:
+    """Refuse agents' calls that come from elsewhere than our own networks.
+
+    A call that an AWS service makes for the agent has no address of ours, and is not meant;
+    `...IfExists`, because the key is absent from some calls that agents make themselves.
+    """
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="NetworkPerimeter",
+                effect="Deny",
+                actions=("*",),
+                resources=("*",),
+                condition={
+                    "ArnLike": {
+                        "aws:PrincipalArn": f"arn:aws:iam::{account}:role{names.AGENT_PATH}*"
+                    },
+                    "NotIpAddress": {"aws:SourceIp": tuple(networks)},
+                    "BoolIfExists": {"aws:ViaAWSService": "false"},
+                },
+            ),
+        )
+    )

@@ -1,0 +1,1 @@
+"""Trust in issuers turned against the account that gave it."""
