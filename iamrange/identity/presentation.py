@@ -1,0 +1,119 @@
+"""How a client presents a token: in one Authorization header, and nowhere else.
+
+- RFC 6750 allows form and query too; RFC 9700 section 4.3.2 advises against, and we refuse both,
+  and cookies: a token in a URL is a token in a log.
+- Nothing is decoded here beyond the names of parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+from urllib.parse import unquote_plus
+
+from iamrange.identity.names import ACCESS_TOKEN_TYPE
+from iamrange.jose import Refusal, peek
+
+MAX_LENGTH: Final = 8192
+_MOST_PARAMETERS: Final = 256
+_PARAMETER: Final = "access_token"
+# RFC 9110 section 11.4: scheme, spaces, token68
+_CREDENTIALS: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*) *\Z")
+_COMPACT: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+
+class Scheme(StrEnum):
+    """The HTTP authentication schemes that carry our tokens."""
+
+    BEARER = "Bearer"
+    DPOP = "DPoP"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a protected resource, as far as its protection goes.
+
+    `url` is what the client must have meant: the resource's own origin and the path as it came.
+    `authorization`, `dpop` and `cookies` are the header values as they came, each header one.
+    `form` is the body of a form, if it is one. `certificate` is the client's, in DER, from the
+    peer that terminates TLS. `scopes` are those that the operation needs.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    authorization: tuple[str, ...] = field(repr=False)
+    dpop: tuple[str, ...] = field(default=(), repr=False)
+    query: str = field(default="", repr=False)
+    form: str = field(default="", repr=False)
+    cookies: tuple[str, ...] = field(default=(), repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    scopes: frozenset[str] = frozenset()
+    peer: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """The scheme and token of a call, where there is one, and why that is not how to present it."""
+
+    scheme: Scheme | None
+    token: str | None = field(repr=False)
+    refusal: Refusal | None = None
+
+
+def presented(call: Call) -> Presented:
+    """Return the token of a call, or why none is taken from it."""
+    if any(len(value) > MAX_LENGTH for value in call.authorization):
+        return Presented(None, None, Refusal("too-long", f"at most {MAX_LENGTH} characters"))
+    found = _in_header(call.authorization)
+    elsewhere = _elsewhere(call) if call.query or call.form or call.cookies else None
+    if elsewhere is not None:
+        return Presented(found.scheme, found.token, elsewhere)
+    return found
+
+
+def _in_header(values: tuple[str, ...]) -> Presented:
+    if not values:
+        return Presented(None, None, Refusal("no-token"))
+    if len(values) > 1:
+        return Presented(None, None, Refusal("several-authorizations"))
+    form = _CREDENTIALS.match(values[0])
+    name = form[1] if form else values[0].partition(" ")[0]
+    scheme = _SCHEMES.get(name.lower())
+    if scheme is None:
+        return Presented(None, None, Refusal("no-token", "another authentication scheme"))
+    if form is None:
+        return Presented(scheme, None, Refusal("malformed-authorization"))
+    return Presented(scheme, form[2])
+
+
+_SCHEMES: Final = {scheme.lower(): scheme for scheme in Scheme}
+
+
+def _elsewhere(call: Call) -> Refusal | None:
+    """Return where else the call holds a token, under its name or recognisable as one of ours."""
+    for where, text in (("query", call.query), ("form", call.form)):
+        parameters = text.split("&", _MOST_PARAMETERS)
+        if any(_is_token(*_pair(parameter)) for parameter in parameters):
+            return Refusal(f"token-in-{where}")
+    for cookie in call.cookies:
+        if any(_is_token(*_pair(one.strip())) for one in cookie.split(";", _MOST_PARAMETERS)):
+            return Refusal("token-in-cookie")
+    return None
+
+
+def _pair(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return unquote_plus(name), unquote_plus(value)
+
+
+def _is_token(name: str, value: str) -> bool:
+    if name.lower() == _PARAMETER:
+        return True
+    found = _COMPACT.search(value) if "eyJ" in value else None
+    seen = peek(found[0], max_length=MAX_LENGTH) if found else None
+    typ = seen.header.get("typ") if seen else None
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") == ACCESS_TOKEN_TYPE
