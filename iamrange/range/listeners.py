@@ -15,8 +15,15 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Route
 from iamrange.network.environment import client_environment
-from iamrange.network.names import AWS_PATTERN, BROKER_HOST, GCP_PATTERN, IDP_HOST
+from iamrange.network.names import (
+    ATTACKER_HOST,
+    AWS_PATTERN,
+    BROKER_HOST,
+    GCP_PATTERN,
+    IDP_HOST,
+)
 from iamrange.network.proxy import Proxy, Refused
+from iamrange.network.public_site import PublicSite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +48,7 @@ class Listeners:
             Route(GCP_PATTERN, content.gcp),
             Route(IDP_HOST, content.issuer),
             Route(BROKER_HOST, content.broker),
+            Route(ATTACKER_HOST, PublicSite()),
         ]
         self._patterns = tuple(route.pattern for route in routes)
         self.tls = Edge(routes, ca=self.authority)
@@ -71,7 +79,10 @@ class Listeners:
                 ) from error
         config = self._content.config
         self._content.fetcher.target = HttpFetcher(
-            resolve={IDP_HOST: f"https://127.0.0.1:{self.tls.port}", **config.resolve},
+            resolve={
+                **dict.fromkeys((IDP_HOST, ATTACKER_HOST), f"https://127.0.0.1:{self.tls.port}"),
+                **config.resolve,
+            },
             authorities=(self.authority.pem, *config.trust_ca),
         )
 
