@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import re
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from iamrange.clouds.aws.upstream import UpstreamDownError
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.range.config import CORPORATE, Project, WorldConfig
-from iamrange.range.content import Content
+from iamrange.range.content import Content, imported
 from iamrange.range.host import RECORDS_FILE
 from iamrange.range.listeners import Listeners
 from iamrange.range.sweep import Entry, sweep
@@ -25,10 +28,14 @@ from iamrange.range.sweep import Entry, sweep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iamrange.clouds.aws.upstream_kinds import Recognised
+
 DONE, MISUSE, BROKEN = 0, 2, 3
 DEFAULT_ACCOUNT = "100000000002"
 DEFAULT_PROJECT = "iamrange-agents=340000000001"
 GCP_ORGANIZATION = "123456789012"
+# By path: without an emulator no HTTP client for one is needed.
+_RECOGNISE = "iamrange.clouds.aws.upstream_kinds:recognise"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PROJECT = re.compile(r"(?P<id>[a-z][a-z0-9-]{4,28}[a-z0-9])=(?P<number>[1-9][0-9]{0,18})")
@@ -60,8 +67,6 @@ class CloudsOptions:
         Raises:
             CloudsMisuseError: an option is malformed.
         """
-        if self.aws_upstream is not None:
-            raise CloudsMisuseError("--aws-upstream: only the embedded store is supported so far")
         accounts = dict.fromkeys(self.accounts or (self.organization or DEFAULT_ACCOUNT,))
         if self.organization is not None:
             accounts[self.organization] = None
@@ -94,6 +99,7 @@ class CloudsOptions:
             gcp_projects=projects,
             resolve=resolve,
             trust_ca=tuple(str(Path(file).resolve()) for file in self.trust_ca),
+            aws_upstream=_upstream(self.aws_upstream) if self.aws_upstream is not None else None,
         )
 
 
@@ -106,10 +112,14 @@ def serve_clouds(options: CloudsOptions) -> int:
         return MISUSE
     entry: Entry | None = None
     try:
+        config, upstream = _with_upstream(config)
         sweep()
         entry = Entry.create(name="clouds")
         content = Content(config, entry.folder / RECORDS_FILE)
-        return asyncio.run(_serve(content, Listeners(content, entry.folder)))
+        return asyncio.run(_serve(content, Listeners(content, entry.folder), upstream))
+    except UpstreamDownError as error:
+        sys.stderr.write(f"iamrange clouds: --aws-upstream: nothing answers at {error}\n")
+        return BROKEN
     except OSError as error:
         sys.stderr.write(f"iamrange clouds: {error}\n")
         return BROKEN
@@ -118,27 +128,52 @@ def serve_clouds(options: CloudsOptions) -> int:
             entry.remove()
 
 
-async def _serve(content: Content, listeners: Listeners) -> int:
+def _with_upstream(config: WorldConfig) -> tuple[WorldConfig, Mapping[str, str] | None]:
+    """Recognise the emulator that holds AWS's resources, if there is one.
+
+    Raises:
+        UpstreamDownError: nothing answers at its URL.
+    """
+    url = config.aws_upstream
+    if url is None:
+        return config, None
+    found: Recognised = asyncio.run(imported(_RECOGNISE)(url))
+    sys.stderr.write(
+        f"iamrange clouds: AWS's resources are kept by {found.kind} {found.version} at {url}; "
+        "whoever reaches that address needs no credentials\n"
+    )
+    told = {"url": url, "kind": str(found.kind), "version": found.version}
+    return replace(config, aws_upstream_kind=str(found.kind)), told
+
+
+async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, str] | None) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         loop.add_signal_handler(number, ended.set)
     await listeners.start()
-    sys.stdout.write(json.dumps(_first_line(content, listeners)) + "\n")
+    sys.stdout.write(json.dumps(_first_line(content, listeners, upstream)) + "\n")
     sys.stdout.flush()
     await ended.wait()
     await listeners.stop()
+    await content.aws.close()
     return DONE
 
 
-def _first_line(content: Content, listeners: Listeners) -> Mapping[str, Any]:
+def _first_line(
+    content: Content, listeners: Listeners, upstream: Mapping[str, str] | None
+) -> Mapping[str, Any]:
     description = listeners.description()
     projects = {
         project.id: {"number": project.number, "access_token": content.gcp_tokens[project.id]}
         for project in content.config.gcp_projects
     }
     return {
-        "aws": {**description["aws"], "accounts": content.aws_keys},
+        "aws": {
+            **description["aws"],
+            "accounts": content.aws_keys,
+            **({"upstream": upstream} if upstream is not None else {}),
+        },
         "gcp": {**description["gcp"], "projects": projects},
         "env": description["networks"][CORPORATE]["env"],
     }
@@ -149,6 +184,25 @@ def _project(text: str) -> Project:
     if match is None:
         raise CloudsMisuseError(f"--project: expected ID=NUMBER, got {text!r}")
     return Project(id=match["id"], number=match["number"], organization=GCP_ORGANIZATION)
+
+
+def _upstream(url: str) -> str:
+    """Return an emulator's base URL; it must be on loopback, as all that the range talks to."""
+    expected = CloudsMisuseError(
+        f"--aws-upstream: expected http://HOST:PORT on loopback, got {url!r}"
+    )
+    try:
+        parts = urlsplit(url)
+        # A literal address, so that no resolver is asked and no name can be pointed elsewhere.
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        address = ipaddress.ip_address(host)
+        port = parts.port
+    except ValueError as error:
+        raise expected from error
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme != "http" or not address.is_loopback or port is None or not plain:
+        raise expected
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004 - IPv6
 
 
 def _resolve(text: str) -> tuple[str, str]:

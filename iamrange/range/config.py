@@ -67,6 +67,8 @@ class WorldConfig:
     `rogues` are the tampers that may be switched on later, by name: an import path
     `module:attribute`. `resolve` and `trust_ca` are further issuers: where a host is reached, and
     PEM files of authorities to trust for it. `aws_cloud` and `gcp_cloud` are import paths too.
+    `aws_upstream` is the URL of the emulator that holds AWS's resources, `aws_upstream_kind` what
+    it was recognised as; without it they are held in the world's own process.
     """
 
     run_id: str
@@ -83,6 +85,8 @@ class WorldConfig:
     clock_offset: float = 0.0
     aws_cloud: str = "iamrange.clouds.aws.cloud:AwsCloud"
     gcp_cloud: str = "iamrange.clouds.gcp.cloud:GcpCloud"
+    aws_upstream: str | None = None
+    aws_upstream_kind: str = "unknown"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""

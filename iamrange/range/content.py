@@ -46,6 +46,10 @@ class AwsPort(Protocol):
         """Serve one request."""
         ...
 
+    async def close(self) -> None:
+        """Close the connections that the running loop holds."""
+        ...
+
 
 class GcpPort(Protocol):
     """What a world asks of its Google cloud."""
@@ -151,6 +155,15 @@ class SwitchedFetcher:
         return await self.target.fetch(url)
 
 
+def _remote(config: WorldConfig) -> dict[str, Any]:
+    """Return the emulator that holds AWS's resources, as the cloud's own argument."""
+    if config.aws_upstream is None:
+        return {}
+    # By path, as the clouds are: a world without one needs no HTTP client for its store.
+    remote = imported("iamrange.clouds.aws.upstream_remote:RemoteUpstream")
+    return {"remote": remote(config.aws_upstream, config.aws_upstream_kind)}
+
+
 class Content:
     """A world's state and its apps."""
 
@@ -166,7 +179,9 @@ class Content:
             "records": self.records,
             "tamper": self.tamper,
         }
-        self.aws: AwsPort = imported(config.aws_cloud)(**ports, fetcher=self.fetcher)
+        self.aws: AwsPort = imported(config.aws_cloud)(
+            **ports, fetcher=self.fetcher, **_remote(config)
+        )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
         self.registry = Registry()
         self.issuer = Issuer(registry=self.registry, **ports)

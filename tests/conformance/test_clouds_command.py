@@ -274,7 +274,11 @@ MISUSES = {
     ),
     "a resolve by name": ({"resolve": ("issuer.test=http://example.com",)}, "example.com"),
     "an authority that is not there": ({"trust_ca": ("/nowhere.pem",)}, "expected a PEM file"),
-    "an upstream": ({"aws_upstream": "http://127.0.0.1:4566"}, "only the embedded store"),
+    "an upstream elsewhere": ({"aws_upstream": "http://192.0.2.1:4566"}, "on loopback, got"),
+    "an upstream by name": ({"aws_upstream": "http://example.com:4566"}, "on loopback, got"),
+    "an upstream without its port": ({"aws_upstream": "http://127.0.0.1"}, "http://HOST:PORT"),
+    "an upstream with a path": ({"aws_upstream": "http://127.0.0.1:1/x"}, "http://HOST:PORT"),
+    "an upstream over TLS": ({"aws_upstream": "https://127.0.0.1:1"}, "http://HOST:PORT"),
 }
 
 

@@ -62,9 +62,9 @@ _WAITS: Final = frozenset({("sqs", "ReceiveMessage")})
 class RemoteUpstream:
     """The services of an emulator at a URL; IAM, STS and the organisation stay with us."""
 
-    def __init__(self, url: str, kind: UpstreamKind = UpstreamKind.UNKNOWN) -> None:
-        """Take where it is, and what it is."""
-        self.kind = kind
+    def __init__(self, url: str, kind: str = UpstreamKind.UNKNOWN) -> None:
+        """Take where it is, and what it was recognised as."""
+        self.kind = UpstreamKind(kind)
         self._transport = HttpTransport(url)
         self._asker = Asker(self._transport)
         self.not_mirrored: list[str] = []
