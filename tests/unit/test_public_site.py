@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-
-import httpx
+from typing import Any
 
 from iamrange.network.public_site import PublicSite
 
 DISCOVERY = "/.well-known/openid-configuration"
 
 
-def _client() -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=PublicSite())
-    return httpx.AsyncClient(transport=transport, base_url="https://idp.attacker.example")
+def _call(site: PublicSite, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - any ASGI message
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "scheme": "https",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"idp.attacker.example")],
+        "server": ("idp.attacker.example", 443),
+    }
+    asyncio.run(site(scope, receive, send))
+    return sent[0]["status"], sent[1].get("body", b"")
 
 
 def test_what_is_published_is_shown_to_everybody() -> None:
-    async def run() -> list[int | bytes]:
-        async with _client() as client:
-            before = await client.get(DISCOVERY)
-            put = await client.put(DISCOVERY, content=b"{}")
-            after = await client.get(DISCOVERY)
-            return [before.status_code, put.status_code, after.status_code, after.content]
-
-    assert asyncio.run(run()) == [404, 204, 200, b"{}"]
+    site = PublicSite()
+    assert _call(site, "GET", DISCOVERY)[0] == 404
+    assert _call(site, "PUT", DISCOVERY, b"{}")[0] == 204
+    assert _call(site, "GET", DISCOVERY) == (200, b"{}")
 
 
 def test_site_keeps_no_more_than_it_has_room_for() -> None:
-    async def run() -> list[int]:
-        async with _client() as client:
-            longest = await client.put("/long", content=b"x" * ((1 << 16) + 1))
-            kept = {(await client.put(f"/{n}", content=b"x")).status_code for n in range(100)}
-            one_more = await client.put("/one-more", content=b"x")
-            again = await client.put("/7", content=b"y")
-            return [longest.status_code, *kept, one_more.status_code, again.status_code]
-
-    assert asyncio.run(run()) == [413, 204, 507, 204]
+    site = PublicSite()
+    assert _call(site, "PUT", "/long", b"x" * ((1 << 16) + 1))[0] == 413
+    assert {_call(site, "PUT", f"/{number}", b"x")[0] for number in range(100)} == {204}
+    assert _call(site, "PUT", "/one-more", b"x")[0] == 507
+    assert _call(site, "PUT", "/7", b"y")[0] == 204
