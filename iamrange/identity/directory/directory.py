@@ -1,0 +1,380 @@
+"""The directory of agents: one at a time. Bulk forms are in bulk.py, lists in listing.py.
+
+- A refusal is a value; exceptions mean that the database is away or was tampered with.
+- Idempotent: what is so already is no change, no version, no event.
+- `expected_version` compares and sets: of two at once, one wins and the other gets `conflict`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, Unpack
+
+from iamrange.core.clock import Clock, SystemClock
+from iamrange.identity.directory import lifecycle, tree
+from iamrange.identity.directory.anchor import Anchor, FileAnchor, MemoryAnchor
+from iamrange.identity.directory.database import Database
+from iamrange.identity.directory.encoding import registration_digest, spec_text
+from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.migrate import migrate
+from iamrange.identity.directory.model import (
+    Agent,
+    AgentFieldError,
+    AgentKey,
+    AgentSpec,
+    AgentState,
+    DirectoryRefusal,
+    agent_id,
+)
+from iamrange.identity.directory.reader import READ_HEAD, Reader
+from iamrange.identity.directory.rows import kid_octets
+from iamrange.identity.directory.signing import DirectoryKey, DirectoryPublicKey
+from iamrange.identity.directory.whole_table import verify_table
+from iamrange.identity.directory.writer import Change, Transaction, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from iamrange.identity.directory.audit import AuditSink
+    from iamrange.identity.directory.encoding import Head
+    from iamrange.identity.directory.lifecycle import AgentChanges
+
+KEY_FILE = "directory.key"
+ANCHOR_FILE = "directory.anchor"
+
+Outcome = Agent | DirectoryRefusal
+
+
+class Directory:
+    """All agents, in a database whose every row is signed for."""
+
+    def __init__(  # noqa: PLR0913 - keyword-only ports with defaults
+        self,
+        engine: sa.Engine | sa.URL | str,
+        *,
+        signer: DirectoryKey | DirectoryPublicKey,
+        clock: Clock | None = None,
+        audit: AuditSink | None = None,
+        anchor: Anchor | None = None,
+        busy: float = 10.0,
+    ) -> None:
+        """Open a database that `migrate` has made ready.
+
+        Args:
+            engine: the database's URL, or an engine of which the URL is used.
+            signer: the directory's key; with its public half this directory only reads.
+            clock: the world's clock.
+            audit: takes each event after its commit.
+            anchor: remembers the newest head outside the database; without one, only this
+                process does.
+            busy: seconds to wait for another writer.
+
+        Raises:
+            ValueError: the URL is neither a SQLite file nor PostgreSQL.
+        """
+        self.database = Database(engine, busy=busy)
+        self.clock = clock or SystemClock()
+        self.reader = Reader(self.database, signer.public, anchor or MemoryAnchor())
+        self.writer = Writer(
+            self.reader, signer if isinstance(signer, DirectoryKey) else None, self.clock, audit
+        )
+
+    @classmethod
+    def open(
+        cls,
+        url: str | sa.URL,
+        home: Path,
+        *,
+        clock: Clock | None = None,
+        audit: AuditSink | None = None,
+    ) -> Self:
+        """Open a directory, made ready; its key and anchor are files in `home`.
+
+        Raises:
+            DirectoryKeyError: the key file is no key, or others may read it.
+            SchemaError: the database was made by a newer version.
+            TamperedError: the database is older than the anchor, or not signed by this key.
+            StoreDownError: the database is away.
+        """
+        directory = cls(
+            url,
+            signer=DirectoryKey.load_or_create(home / KEY_FILE),
+            clock=clock,
+            audit=audit,
+            anchor=FileAnchor(home / ANCHOR_FILE),
+        )
+        directory.migrate()
+        return directory
+
+    def migrate(self) -> None:
+        """Make or upgrade the tables, and sign the first head.
+
+        Raises:
+            SchemaError: the database was made by a newer version.
+            TamperedError: the database is older than the anchor, or not signed by this key.
+            StoreDownError: the database is away.
+        """
+        migrate(self.database)
+        floor = self.reader.floor()
+        with self.database.statement() as connection:
+            found = connection.execute(READ_HEAD).first() is not None
+        if not found:
+            self._first_head()
+        with self.database.statement() as connection:
+            self.reader.head(connection, floor)
+
+    def close(self) -> None:
+        """Let the database's connections go."""
+        self.database.close()
+
+    def head(self) -> Head:
+        """Return the signed head, checked.
+
+        Raises:
+            TamperedError: it is gone, not the directory's, or rolled back.
+            StoreDownError: the database is away.
+        """
+        floor = self.reader.floor()
+        with self.database.statement() as connection:
+            return self.reader.head(connection, floor)
+
+    def get(self, identifier: str) -> Agent | None:
+        """Return the agent with this SPIFFE id, or this name in the default tenant.
+
+        Raises:
+            TamperedError: its row, or its absence, is not what the directory signed.
+            StoreDownError: the database is away.
+        """
+        _, entry = self.reader.lookup(identifier_of(identifier))
+        return entry.agent if entry is not None else None
+
+    by_id = get
+
+    def verify(self, *, signatures: bool = True) -> Head:
+        """Check the whole table, row by row, and return its head.
+
+        Args:
+            signatures: look at each row's own signature too, not only at what the head covers.
+
+        Raises:
+            TamperedError: names the first row that is not what the directory signed.
+            StoreDownError: the database is away.
+        """
+        return verify_table(self.reader, signatures=signatures)
+
+    def register(self, spec: AgentSpec, *, actor: str, activate: bool = False) -> Outcome:
+        """Register an agent. The same spec again is the same agent, whatever became of it.
+
+        Raises:
+            TamperedError, StoreDownError: as `get`.
+        """
+        text = spec_text(spec)
+        registration = registration_digest(text)
+        slot = tree.slot_of(spec.id)
+        with self.writer.begin() as transaction:
+            entry = transaction.read([slot]).get(slot)
+            if entry is not None:
+                return registered_already(entry.agent, registration)
+            agent = lifecycle.provision(spec, registration, transaction.now, activate=activate)
+            kids = tuple(key.kid for key in spec.keys)
+            taken = transaction.key_owners([kid_octets(kid) for kid in kids])
+            if taken:
+                return key_taken(spec.name)
+            change = Change(None, agent, "register", agent.state.value, text, kids)
+            return transaction.put([change], actor=actor)[0]
+
+    def activate(
+        self, identifier: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """Approve a registered agent."""
+        return self._command("activate", identifier, lifecycle.activate, actor, expected_version)
+
+    def quarantine(
+        self, identifier: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """Suspend an agent until it is released; its tokens are dead for good."""
+        return self._command(
+            "quarantine", identifier, lifecycle.quarantine, actor, expected_version
+        )
+
+    def release(
+        self, identifier: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """End an agent's quarantine."""
+        return self._command("release", identifier, lifecycle.release, actor, expected_version)
+
+    def retire(
+        self, identifier: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """End an agent for good; name and keys stay taken."""
+        return self._command("retire", identifier, lifecycle.retire, actor, expected_version)
+
+    def revoke(
+        self, identifier: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """Kill all tokens of an agent, and their descendants."""
+        return self._command("revoke", identifier, lifecycle.revoke, actor, expected_version)
+
+    def recertify(
+        self,
+        identifier: str,
+        *,
+        expires: float | None,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Outcome:
+        """Prolong an agent until `expires`."""
+        return self._command(
+            "recertify",
+            identifier,
+            lambda agent, now: lifecycle.recertify(agent, expires, now),
+            actor,
+            expected_version,
+            detail="never" if expires is None else f"{expires:.0f}",
+        )
+
+    def update(
+        self,
+        identifier: str,
+        *,
+        actor: str,
+        expected_version: int | None = None,
+        **changes: Unpack[AgentChanges],
+    ) -> Outcome:
+        """Change what was registered; see `lifecycle.update`."""
+        return self._command(
+            "update",
+            identifier,
+            lambda agent, now: lifecycle.update(agent, changes, now),
+            actor,
+            expected_version,
+            detail=" ".join(sorted(changes)),
+        )
+
+    def rotate(
+        self,
+        identifier: str,
+        new_jwk: Mapping[str, object],
+        *,
+        overlap: float,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Outcome:
+        """Give an agent a new key; the old one is accepted for `overlap` seconds more."""
+        try:
+            key = AgentKey.from_jwk(new_jwk)
+        except AgentFieldError as error:
+            return DirectoryRefusal("bad-key", str(error))
+        return self._command(
+            "rotate",
+            identifier,
+            lambda agent, now: lifecycle.rotate(agent, key, now, overlap=overlap),
+            actor,
+            expected_version,
+            detail=key.kid,
+            new_key=key.kid,
+        )
+
+    def withdraw(
+        self, identifier: str, kid: str, *, actor: str, expected_version: int | None = None
+    ) -> Outcome:
+        """Stop accepting one of an agent's keys at once. Of a key withdrawn before: no change."""
+
+        def step(agent: Agent, now: float) -> Outcome:
+            return lifecycle.withdraw(agent, kid, now)
+
+        outcome = self._command("withdraw", identifier, step, actor, expected_version, detail=kid)
+        if isinstance(outcome, DirectoryRefusal) and outcome.code == "no-such-key":
+            agent = self.get(identifier)
+            if agent is not None and self._was_key_of(agent, kid):
+                return agent
+        return outcome
+
+    def _command(  # noqa: PLR0913 - one command's parts
+        self,
+        action: str,
+        identifier: str,
+        step: Callable[[Agent, float], Outcome],
+        actor: str,
+        expected_version: int | None,
+        *,
+        detail: str = "",
+        new_key: str | None = None,
+    ) -> Outcome:
+        slot = tree.slot_of(identifier_of(identifier))
+        with self.writer.begin() as transaction:
+            entry = transaction.read([slot]).get(slot)
+            if entry is None:
+                return DirectoryRefusal("unknown-agent", "there is no such agent")
+            agent = entry.agent
+            if expected_version is not None and agent.version != expected_version:
+                return DirectoryRefusal(
+                    "conflict", f"expected version {expected_version}, got {agent.version}"
+                )
+            outcome = step(agent, transaction.now)
+            if outcome is agent or isinstance(outcome, DirectoryRefusal):
+                return outcome
+            new_keys: tuple[str, ...] = ()
+            if new_key is not None:
+                refusal = key_refusal(transaction, agent, new_key)
+                if refusal is not None:
+                    return refusal
+                new_keys = (new_key,)
+            change = Change(agent, outcome, action, detail, None, new_keys)
+            return transaction.put([change], actor=actor)[0]
+
+    def _was_key_of(self, agent: Agent, kid: str) -> bool:
+        try:
+            octets = kid_octets(kid)
+        except ValueError:
+            return False
+        with self.writer.begin() as transaction:
+            return transaction.key_owners([octets]).get(octets) == agent.number
+
+    def _first_head(self) -> None:
+        with self.database.writing() as connection:
+            if connection.execute(READ_HEAD).first() is not None:
+                return
+            if self.reader.floor() is not None:
+                raise TamperedError("head", "is gone: the anchor remembers one")
+            self.writer.write_head(
+                connection,
+                version=0,
+                count=0,
+                root=tree.EMPTY_ROOT,
+                now=self.clock.now(),
+                first=True,
+            )
+
+
+def identifier_of(identifier: str) -> str:
+    """Return the id that is meant by a SPIFFE id or a plain name."""
+    return identifier if identifier.startswith("spiffe://") else agent_id(identifier)
+
+
+def registered_already(agent: Agent, registration: str) -> Outcome:
+    """Answer a registration under a name that is taken."""
+    if agent.state is AgentState.RETIRED:
+        return DirectoryRefusal("retired", f"agent {agent.name!r} is retired: its name stays taken")
+    if agent.registration != registration:
+        return DirectoryRefusal(
+            "name-taken", f"agent {agent.name!r} is registered with another specification"
+        )
+    return agent
+
+
+def key_taken(name: str) -> DirectoryRefusal:
+    """Refuse a key that is or was another registration's, without saying whose."""
+    return DirectoryRefusal("key-taken", f"agent {name!r}: the key is or was registered already")
+
+
+def key_refusal(transaction: Transaction, agent: Agent, kid: str) -> DirectoryRefusal | None:
+    """Return why this key cannot become the agent's, or None."""
+    owner = transaction.key_owners([kid_octets(kid)]).get(kid_octets(kid))
+    if owner is None:
+        return None
+    if owner == agent.number:
+        return DirectoryRefusal("key-withdrawn", "this key was withdrawn and does not come back")
+    return key_taken(agent.name)

@@ -1,0 +1,160 @@
+"""Canonical bytes of entries and heads: what the directory signs, and how they are read back.
+
+- JSON with sorted members, no spaces, ASCII. A body is read only after its signature or its
+  place in the tree was checked.
+- An entry binds the whole agent with its version; a head binds count, version, time and root.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from iamrange.identity.directory.model import (
+    Agent,
+    AgentKey,
+    AgentSpec,
+    AgentState,
+    Classification,
+)
+
+ENTRY_CONTEXT = b"iamrange-directory-entry-v1\0"
+HEAD_CONTEXT = b"iamrange-directory-head-v1\0"
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the directory signs over the whole table."""
+
+    version: int
+    count: int
+    time: float
+    root: bytes
+    kid: str
+
+
+def spec_text(value: AgentSpec | Agent) -> str:
+    """Return the canonical text of what was asked for."""
+    return _encode(
+        {
+            "audiences": sorted(value.audiences),
+            "aws_role_arn": value.aws_role_arn,
+            "aws_session_policy": value.aws_session_policy,
+            "certificates": value.certificates,
+            "classification": value.classification,
+            "expires": value.expires,
+            "keys": [_key(key) for key in value.keys],
+            "may_act": sorted(value.may_act),
+            "name": value.name,
+            "owner": value.owner,
+            "project": value.project,
+            "purpose": value.purpose,
+            "resources": None if value.resources is None else sorted(value.resources),
+            "scopes": sorted(value.scopes),
+            "secret_hash": value.secret_hash,
+            "tenant": value.tenant,
+            "tls_subject": value.tls_subject,
+        }
+    )
+
+
+def registration_digest(text: str) -> str:
+    """Return the digest by which the same spec is known again."""
+    return sha256(text.encode()).hexdigest()
+
+
+def entry_body(agent: Agent, spec: str | None = None) -> bytes:
+    """Return an entry's canonical bytes; `spec` is its spec's text, if it is at hand."""
+    record = _encode(
+        {
+            "activated": agent.activated,
+            "created": agent.created,
+            "epoch": agent.epoch,
+            "number": agent.number,
+            "recertified": agent.recertified,
+            "registration": agent.registration,
+            "state": agent.state,
+            "version": agent.version,
+        }
+    )
+    return f'{{"agent":{spec or spec_text(agent)},"record":{record}}}'.encode("ascii")
+
+
+def entry_digest(body: bytes, signature: bytes) -> bytes:
+    """Return what the tree holds of an entry."""
+    return sha256(b"entry\0" + signature + body).digest()
+
+
+def read_entry(body: bytes) -> Agent:
+    """Read an entry's bytes.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are no entry.
+    """
+    value = json.loads(body)
+    agent: dict[str, Any] = value["agent"]
+    record: dict[str, Any] = value["record"]
+    resources = agent["resources"]
+    return Agent(
+        name=agent["name"],
+        tenant=agent["tenant"],
+        owner=agent["owner"],
+        purpose=agent["purpose"],
+        project=agent["project"],
+        classification=Classification(agent["classification"]),
+        scopes=frozenset(agent["scopes"]),
+        resources=None if resources is None else frozenset(resources),
+        keys=tuple(AgentKey(**key) for key in agent["keys"]),
+        certificates=tuple(agent["certificates"]),
+        tls_subject=agent["tls_subject"],
+        secret_hash=agent["secret_hash"],
+        may_act=frozenset(agent["may_act"]),
+        audiences=frozenset(agent["audiences"]),
+        aws_role_arn=agent["aws_role_arn"],
+        aws_session_policy=agent["aws_session_policy"],
+        expires=agent["expires"],
+        state=AgentState(record["state"]),
+        epoch=record["epoch"],
+        version=record["version"],
+        number=record["number"],
+        created=record["created"],
+        activated=record["activated"],
+        recertified=record["recertified"],
+        registration=record["registration"],
+    )
+
+
+def head_document(head: Head) -> bytes:
+    """Return a head's canonical bytes."""
+    return _encode(
+        {
+            "count": head.count,
+            "kid": head.kid,
+            "root": head.root.hex(),
+            "time": head.time,
+            "version": head.version,
+        }
+    ).encode("ascii")
+
+
+def read_head(document: bytes) -> Head:
+    """Read a head's bytes.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are no head.
+    """
+    value = json.loads(document)
+    return Head(
+        version=value["version"],
+        count=value["count"],
+        time=value["time"],
+        root=bytes.fromhex(value["root"]),
+        kid=value["kid"],
+    )
+
+
+def _key(key: AgentKey) -> dict[str, Any]:
+    return {"jwk": key.jwk, "kid": key.kid, "not_after": key.not_after}

@@ -1,0 +1,132 @@
+"""The check of the whole table: every row, in one snapshot, naming the first that is wrong.
+
+- What a single read cannot see is seen here: rows that nothing points to, filter columns, the
+  list of taken keys, gaps in the events.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from iamrange.identity.directory import schema, tree
+from iamrange.identity.directory.encoding import ENTRY_CONTEXT, entry_digest, read_entry
+from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.rows import entry_columns, kid_octets
+from iamrange.identity.directory.verified_tree import VerifiedTree, chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iamrange.identity.directory.encoding import Head
+    from iamrange.identity.directory.reader import Reader
+
+_BATCH = 2000
+_KEYS = sa.select(schema.agent_keys.c.kid, schema.agent_keys.c.number).where(
+    schema.agent_keys.c.kid.in_(sa.bindparam("wanted", expanding=True))
+)
+# outer: an entry that is missing shows
+_ROWS = (
+    sa.select(
+        schema.leaves.c.bucket,
+        schema.leaves.c.slot,
+        schema.leaves.c.digest,
+        schema.leaves.c.number.label("leaf_number"),
+        *schema.entries.c,
+    )
+    .join_from(
+        schema.leaves,
+        schema.entries,
+        schema.entries.c.number == schema.leaves.c.number,
+        isouter=True,
+    )
+    .order_by(schema.leaves.c.bucket, schema.leaves.c.slot)
+)
+
+
+def verify_table(reader: Reader, *, signatures: bool) -> Head:
+    """Check everything; return the head.
+
+    Raises:
+        TamperedError: names the first wrong row.
+        StoreDownError: the database is away.
+    """
+    floor = reader.floor()
+    with reader.database.reading() as connection:
+        head = reader.head(connection, floor)
+        verified = VerifiedTree(root=head.root)
+        verified.load(connection, range(tree.NODES))
+        taken: dict[str, int] = {}
+        seen = 0
+        for bucket, rows in _buckets(connection):
+            for row in rows:
+                agent = _check_entry(reader, row, signatures=signatures)
+                taken.update(dict.fromkeys((key.kid for key in agent.keys), agent.number))
+            # the entries first: they have a name, a bucket has none
+            digest = tree.bucket_digest((row.slot, row.digest) for row in rows)
+            if digest != tree.expected_bucket(bucket, verified.nodes):
+                raise TamperedError(f"bucket {bucket}", "is not what the signed head covers")
+            seen += len(rows)
+            if len(taken) >= _BATCH:
+                _check_keys(connection, taken)
+                taken = {}
+        _check_keys(connection, taken)
+        _check_counts(connection, head, seen)
+    return head
+
+
+def _buckets(connection: sa.Connection) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Give every bucket, empty ones too, with its rows."""
+    result = connection.execution_options(stream_results=True, yield_per=_BATCH).execute(_ROWS)
+    following = 0
+    for bucket, group in groupby(result, key=lambda row: int(row.bucket)):
+        if not 0 <= bucket < tree.BUCKETS:
+            raise TamperedError(f"bucket {bucket}", "there is no such bucket")
+        yield from ((empty, ()) for empty in range(following, bucket))
+        yield bucket, list(group)
+        following = bucket + 1
+    yield from ((empty, ()) for empty in range(following, tree.BUCKETS))
+
+
+def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa: ANN401 - a row
+    if row.number is None:
+        raise TamperedError(f"entry number {row.leaf_number}", "deleted")
+    name = f"entry number {row.number}"
+    try:
+        agent = read_entry(row.body)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TamperedError(name, f"unreadable: {type(error).__name__}") from None
+    name = f"entry {agent.id!r}"
+    if entry_digest(row.body, row.signature) != row.digest:
+        raise TamperedError(name, "changed, swapped or rolled back to an older version")
+    if tree.slot_of(agent.id) != row.slot or agent.number != row.number:
+        raise TamperedError(name, "swapped with another agent's")
+    if signatures and not reader.key.verifies(row.signature, ENTRY_CONTEXT + row.body):
+        raise TamperedError(name, "not signed by the directory's key")
+    for column, value in entry_columns(agent).items():
+        if getattr(row, column) != value:
+            raise TamperedError(name, f"column {column!r} is not what was signed")
+    return agent
+
+
+def _check_keys(connection: sa.Connection, taken: dict[str, int]) -> None:
+    found: dict[bytes, int] = {}
+    for wanted in chunks(kid_octets(kid) for kid in taken):
+        found.update((row.kid, row.number) for row in connection.execute(_KEYS, {"wanted": wanted}))
+    for kid, number in taken.items():
+        if found.get(kid_octets(kid)) != number:
+            raise TamperedError(f"key {kid}", "is not listed as its agent's")
+
+
+def _check_counts(connection: sa.Connection, head: Head, leaves: int) -> None:
+    counted = sa.select(sa.func.count()).select_from
+    entries = connection.execute(counted(schema.entries)).scalar_one()
+    if (leaves, entries) != (head.count, head.count):
+        raise TamperedError("table", f"expected {head.count} entries, got {entries}")
+    versions = sa.func.count(), sa.func.min(schema.events.c.version)
+    count, first = connection.execute(sa.select(*versions)).one()
+    newest = connection.execute(sa.select(sa.func.max(schema.events.c.version))).scalar()
+    if (count, newest or 0) != (head.version, head.version) or (count and first != 1):
+        raise TamperedError("events", f"expected 1 to {head.version}, got {count}")
