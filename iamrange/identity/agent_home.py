@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iamrange.identity.agent import KEY_FILE, SETTINGS_FILE, write_private
+from iamrange.identity.directory.model import DEFAULT_TENANT, agent_id
 from iamrange.identity.names import AWS_AUDIENCE
-from iamrange.identity.registry import DEFAULT_TENANT, spiffe_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
     folder = folder.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(folder / KEY_FILE, json.dumps(key.private_jwk()))
-    settings: dict[str, Any] = {"id": spiffe_id(name, tenant), "name": name}
+    settings: dict[str, Any] = {"id": agent_id(name, tenant), "name": name}
     if google is not None:
         settings["google"] = {"audience": google.token_audience, "project": google.project}
         for file, source in (

@@ -23,9 +23,17 @@ from iamrange.core.decision import (
     Tamper,
     honest,
 )
-from iamrange.identity.http import answer, new_request_id, read_object, refuse
+from iamrange.identity.http import (
+    answer,
+    down_record,
+    new_request_id,
+    read_object,
+    refuse,
+    unavailable,
+)
 from iamrange.identity.names import AWS_AUDIENCE, AWS_SESSION_ENDPOINT, BROKERED_LIFE
 from iamrange.identity.proof import ProofVerifier
+from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.sts import SessionRequest, Sts, StsRefused
 
 if TYPE_CHECKING:
@@ -33,10 +41,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
+    from iamrange.identity.directory.model import Agent, AgentSource
     from iamrange.identity.issuer import Issuer
-    from iamrange.identity.registry import Agent, Registry
 
 _POINT = "broker.aws-session"
+_ACTION = "broker:IssueAwsSession"
 _SESSION_NAME_LIMIT = 64
 
 
@@ -46,7 +55,7 @@ class Broker:
     def __init__(  # noqa: PLR0913 - keyword-only ports with defaults
         self,
         *,
-        registry: Registry,
+        agents: AgentSource,
         issuer: Issuer,
         sts: Sts,
         clock: Clock,
@@ -63,7 +72,10 @@ class Broker:
         self._run_id = run_id
         self.tamper = tamper
         self._verifier = ProofVerifier(
-            registry=registry, endpoint=AWS_SESSION_ENDPOINT, clock=real_clock or SystemClock()
+            agents=agents,
+            endpoint=AWS_SESSION_ENDPOINT,
+            clock=clock,
+            real_clock=real_clock or SystemClock(),
         )
         self._app = Starlette(routes=[Route("/aws/session", self._session, methods=["POST"])])
 
@@ -78,7 +90,11 @@ class Broker:
         asked = body.get("policy") if body else None
         if not isinstance(proof, str) or not isinstance(asked, str | dict | None):
             return refuse(400, "invalid_request", "expected JSON with a proof", request_id)
-        examined = self._verifier.examine(proof)
+        try:
+            examined = self._verifier.examine(proof)
+        except StoreDownError as error:
+            self._records(down_record(request, request_id, self._clock.now(), _POINT, _ACTION))
+            return unavailable(error, request_id)
         agent = examined.agent
         layers = self.tamper(
             _POINT,
@@ -96,7 +112,7 @@ class Broker:
                 request_id=request_id,
                 time=self._clock.now(),
                 point=_POINT,
-                action="broker:IssueAwsSession",
+                action=_ACTION,
                 resource=role_arn or "",
                 principal=examined.subject,
                 outcome=Outcome.DENY if refusing else Outcome.ALLOW,

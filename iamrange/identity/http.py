@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
+from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.jose.gate import DocumentError, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+
+    from iamrange.identity.stores.errors import StoreDownError
 
 _BODY_LIMIT = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -56,4 +59,31 @@ def refuse(status: int, error: str, description: str, request_id: str) -> JSONRe
         {"error": error, "error_description": description, "request_id": request_id},
         status_code=status,
         headers=_NO_STORE | {"X-Request-Id": request_id},
+    )
+
+
+def unavailable(error: StoreDownError, request_id: str) -> JSONResponse:
+    """Return what a client is told when a store is away: nothing is decided, and it may retry."""
+    description = f"the {error.store} cannot answer now"
+    response = refuse(503, "temporarily_unavailable", description, request_id)
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def down_record(
+    request: Request, request_id: str, now: float, point: str, action: str
+) -> DecisionRecord:
+    """Return the record of a request that could not be decided."""
+    return DecisionRecord(
+        request_id=request_id,
+        time=now,
+        point=point,
+        action=action,
+        resource="",
+        principal="",
+        outcome=Outcome.DENY,
+        reason="unreachable",
+        layers=(LayerAnswer("store", Effect.DENY, "unreachable"),),
+        source_ip=request.client.host if request.client else "",
+        user_agent=request.headers.get("user-agent", "")[:256],
     )

@@ -24,9 +24,17 @@ from iamrange.core.decision import (
     Tamper,
     honest,
 )
-from iamrange.identity.http import answer, new_request_id, read_object, refuse
+from iamrange.identity.http import (
+    answer,
+    down_record,
+    new_request_id,
+    read_object,
+    refuse,
+    unavailable,
+)
 from iamrange.identity.names import ASSERTION_ENDPOINT, ASSERTION_LIFE, ISSUER
 from iamrange.identity.proof import Examined, ProofVerifier
+from iamrange.identity.stores.errors import StoreDownError
 from iamrange.jose import SigningKey
 
 if TYPE_CHECKING:
@@ -34,10 +42,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from iamrange.identity.registry import Agent, Registry
+    from iamrange.identity.directory.model import Agent, AgentSource
 
 _KEY_SET_PATH = "/.well-known/jwks.json"
 _POINT = "idp.assertion"
+_ACTION = "idp:IssueAssertion"
 
 
 class IssuerError(Exception):
@@ -50,7 +59,7 @@ class Issuer:
     def __init__(  # noqa: PLR0913 - keyword-only ports with defaults
         self,
         *,
-        registry: Registry,
+        agents: AgentSource,
         clock: Clock,
         records: RecordSink,
         tamper: Tamper = honest,
@@ -64,7 +73,7 @@ class Issuer:
         self.tamper = tamper
         self._keys = [key or SigningKey.generate("RS256")]
         self._verifier = ProofVerifier(
-            registry=registry, endpoint=ASSERTION_ENDPOINT, clock=self._real_clock
+            agents=agents, endpoint=ASSERTION_ENDPOINT, clock=clock, real_clock=self._real_clock
         )
         self._app = Starlette(
             routes=[
@@ -124,7 +133,11 @@ class Issuer:
         proof = body.get("proof") if body else None
         if not isinstance(proof, str):
             return refuse(400, "invalid_request", "expected JSON with a proof", request_id)
-        examined = self._verifier.examine(proof)
+        try:
+            examined = self._verifier.examine(proof)
+        except StoreDownError as error:
+            self._records(down_record(request, request_id, self._clock.now(), _POINT, _ACTION))
+            return unavailable(error, request_id)
         audience = examined.unverified_claims.get("target_audience")
         wanted = audience[:512] if isinstance(audience, str) else ""
         layers = self.tamper(
@@ -155,7 +168,7 @@ class Issuer:
                 request_id=request_id,
                 time=self._clock.now(),
                 point=_POINT,
-                action="idp:IssueAssertion",
+                action=_ACTION,
                 resource=audience,
                 principal=examined.subject,
                 outcome=outcome,

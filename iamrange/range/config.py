@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from iamrange.identity.directory.model import (
+    DEFAULT_TENANT,
+    AgentKey,
+    AgentSpec,
+    Classification,
+)
 from iamrange.identity.names import AWS_AUDIENCE
-from iamrange.identity.registry import DEFAULT_TENANT, Agent, AgentState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,26 +23,51 @@ NETWORKS: Mapping[str, str] = {CORPORATE: "127.10.0.1", OUTSIDE: "127.66.0.1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRegistration:
-    """An agent as the runner registers it; the private key stays with the agent."""
+    """An agent as the runner registers it; the private key stays with the agent.
+
+    `expires` is in seconds since the epoch; `tls_subject` lets it prove itself with a service
+    certificate; `secret_hash` is that of a client secret which somebody once configured.
+    """
 
     name: str
     public_jwk: Mapping[str, Any] = field(repr=False)
     audiences: tuple[str, ...] = (AWS_AUDIENCE,)
     tenant: str = DEFAULT_TENANT
-    state: str = AgentState.ACTIVE.value
     aws_role_arn: str | None = None
     aws_session_policy: str | None = None
+    owner: str = "range@iamrange.example"
+    purpose: str = ""
+    project: str = ""
+    classification: str = Classification.INTERNAL.value
+    scopes: tuple[str, ...] = ()
+    may_act: tuple[str, ...] = ()
+    tls_subject: bool = False
+    secret_hash: str | None = field(default=None, repr=False)
+    expires: float | None = None
 
-    def agent(self) -> Agent:
-        """Return the directory's own value."""
-        return Agent(
+    def spec(self) -> AgentSpec:
+        """Return the directory's own value.
+
+        Raises:
+            AgentFieldError: a field holds what it must not.
+        """
+        public = {name: self.public_jwk.get(name) for name in ("kty", "crv", "x", "y")}
+        return AgentSpec(
             name=self.name,
-            public_jwk=dict(self.public_jwk),
-            audiences=frozenset(self.audiences),
             tenant=self.tenant,
-            state=AgentState(self.state),
+            owner=self.owner,
+            purpose=self.purpose,
+            project=self.project,
+            classification=Classification(self.classification),
+            scopes=frozenset(self.scopes),
+            keys=(AgentKey.from_jwk(public),),
+            tls_subject=self.tls_subject,
+            secret_hash=self.secret_hash,
+            may_act=frozenset(self.may_act),
+            audiences=frozenset(self.audiences),
             aws_role_arn=self.aws_role_arn,
             aws_session_policy=self.aws_session_policy,
+            expires=self.expires,
         )
 
     @classmethod
@@ -47,7 +77,10 @@ class AgentRegistration:
         Raises:
             TypeError: a member is missing or unknown.
         """
-        return cls(**{**value, "audiences": tuple(value.get("audiences", (AWS_AUDIENCE,)))})
+        lists = {
+            name: tuple(value[name]) for name in ("audiences", "scopes", "may_act") if name in value
+        }
+        return cls(**{**value, **lists})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

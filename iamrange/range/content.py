@@ -17,8 +17,8 @@ from iamrange.core.clock import OffsetClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
-from iamrange.identity.registry import Registry
 from iamrange.identity.sts import AsgiSts
+from iamrange.range.identity_plane import MemoryAgents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,11 +183,11 @@ class Content:
             **ports, fetcher=self.fetcher, **_remote(config)
         )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
-        self.registry = Registry()
-        self.issuer = Issuer(registry=self.registry, **ports)
+        self.agents = MemoryAgents(self.clock)
+        self.issuer = Issuer(agents=self.agents, **ports)
         source = config.networks.get(BROKER_NETWORK, "127.0.0.1")
         self.broker = Broker(
-            registry=self.registry,
+            agents=self.agents,
             issuer=self.issuer,
             sts=AsgiSts(self.aws, source_address=source),
             run_id=config.run_id,
@@ -214,4 +214,4 @@ class Content:
                 project.id, project.number, organization=project.organization
             )
         for registration in config.agents:
-            self.registry.register(registration.agent())
+            self.agents.register(registration)

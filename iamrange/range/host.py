@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from iamrange.clouds.fetch import FetchError
 from iamrange.identity.issuer import IssuerError
 from iamrange.identity.names import ISSUER
-from iamrange.identity.registry import AgentState, RegistryError
 from iamrange.range.config import AgentRegistration, WorldConfig
 from iamrange.range.content import Content
 from iamrange.range.lifeline import CHANNEL, die_with_parent, exit_orphaned, thread_count
@@ -33,6 +32,7 @@ from iamrange.range.listeners import Listeners
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+TRANSITIONS = ("quarantine", "release", "retire", "revoke")
 CONTROL_SOCKET = "control.sock"
 RECORDS_FILE = "records.jsonl"
 LOG_FILE = "host.log"
@@ -69,8 +69,7 @@ class Host:
             "describe": self._describe,
             "clock": self._clock,
             "register_agent": self._register_agent,
-            "quarantine_agent": self._quarantine_agent,
-            "activate_agent": self._activate_agent,
+            "change_agent": self._change_agent,
             "rotate_keys": self._rotate_keys,
             "withdraw_key": self._withdraw_key,
             "rogue": self._rogue,
@@ -118,7 +117,7 @@ class Host:
             if name == "fork":
                 return {"ok": await self._fork(**order)}
             return {"ok": self._command(name)(**order)}
-        except (CommandError, RegistryError, IssuerError, FetchError) as error:
+        except (CommandError, IssuerError, FetchError) as error:
             return {"error": str(error)}
         except (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
@@ -143,7 +142,7 @@ class Host:
             "issuer_keys": content.issuer.kids,
             "aws_keys": content.aws_keys,
             "gcp_tokens": content.gcp_tokens,
-            "agents": {agent.id: agent.state.value for agent in content.registry},
+            "agents": {agent.id: agent.state.value for agent in content.agents},
         }
 
     def _clock(self, offset: float) -> float:
@@ -151,15 +150,12 @@ class Host:
         return self._content.clock.offset
 
     def _register_agent(self, **registration: Any) -> str:  # noqa: ANN401 - an AgentRegistration's members
-        agent = AgentRegistration.from_json(registration).agent()
-        self._content.registry.register(agent)
-        return agent.id
+        return self._content.agents.register(AgentRegistration.from_json(registration)).id
 
-    def _quarantine_agent(self, name: str) -> None:
-        self._content.registry.set_state(name, AgentState.QUARANTINED)
-
-    def _activate_agent(self, name: str) -> None:
-        self._content.registry.set_state(name, AgentState.ACTIVE)
+    def _change_agent(self, name: str, transition: str) -> None:
+        if transition not in TRANSITIONS:
+            raise CommandError(f"transition {transition!r}: known are {', '.join(TRANSITIONS)}")
+        self._content.agents.change(name, transition)
 
     def _rotate_keys(self) -> str:
         return self._content.issuer.rotate()

@@ -26,6 +26,7 @@ def declare_incident(world: Deployment, victim: Part, off: frozenset[str]) -> No
     offset = INCIDENT_DELAY
     moment = datetime.fromtimestamp(time.time() + offset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     world.reconfigure(off=off, incidents={victim.value: moment})
+    world.world.change_agent(world.stage.agents[victim]["spiffe_id"], "revoke")
     world.world.set_clock(2 * offset)
     world.homes[victim] = world.enrolment.one(victim, world.world.folder / "reissued")
 
@@ -33,7 +34,7 @@ def declare_incident(world: Deployment, victim: Part, off: frozenset[str]) -> No
 def offboard(world: Deployment, victim: Part, off: frozenset[str]) -> None:
     """Retire the victim in the directory."""
     world.reconfigure(off=off)
-    world.world.control("retire_agent", name=world.stage.agents[victim]["spiffe_id"])
+    world.world.change_agent(world.stage.agents[victim]["spiffe_id"], "retire")
 
 
 def rotate_key(world: Deployment, victim: Part, off: frozenset[str]) -> None:

@@ -13,6 +13,7 @@ import secrets
 import socket
 import threading
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.decision import DecisionRecord, record_from_json
@@ -213,16 +214,11 @@ class World:
 
     def register_agent(self, registration: AgentRegistration) -> str:
         """Register an agent, or replace its registration; return its SPIFFE id."""
-        values = {
-            "name": registration.name,
-            "public_jwk": dict(registration.public_jwk),
-            "audiences": list(registration.audiences),
-            "tenant": registration.tenant,
-            "state": registration.state,
-            "aws_role_arn": registration.aws_role_arn,
-            "aws_session_policy": registration.aws_session_policy,
-        }
-        return str(self.control("register_agent", **values))
+        return str(self.control("register_agent", **asdict(registration)))
+
+    def change_agent(self, name: str, transition: str) -> None:
+        """Have an agent quarantined, released, retired, or its tokens revoked."""
+        self.control("change_agent", name=name, transition=transition)
 
     def set_rogue(self, name: str | None, arguments: Mapping[str, Any] | None = None) -> None:
         """Switch a declared rogue on, or all of them off."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -33,6 +34,13 @@ from iamrange.identity.agent_home import (
     write_agent_home,
 )
 from iamrange.identity.broker import Broker
+from iamrange.identity.directory.model import (
+    DEFAULT_TENANT,
+    Agent,
+    AgentKey,
+    AgentState,
+    agent_id,
+)
 from iamrange.identity.issuer import Issuer, IssuerError
 from iamrange.identity.names import (
     ASSERTION_ENDPOINT,
@@ -41,7 +49,7 @@ from iamrange.identity.names import (
     ISSUER,
     PROOF_TYPE,
 )
-from iamrange.identity.registry import Agent, AgentState, Registry, RegistryError
+from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.sts import AsgiSts
 from iamrange.jose import (
     GCP,
@@ -127,6 +135,23 @@ class FakeClouds:
         ).encode()
 
 
+class Agents:
+    """A directory that is a dictionary, and that can be away."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Agent] = {}
+        self.away = False
+
+    def by_id(self, agent_id: str) -> Agent | None:
+        if self.away:
+            raise StoreDownError("directory")
+        return self.entries.get(agent_id)
+
+    def change(self, name: str, **changes: Any) -> None:  # noqa: ANN401 - Agent's members
+        identifier = agent_id(name)
+        self.entries[identifier] = replace(self.entries[identifier], **changes)
+
+
 class House:
     """Issuer, broker, fake clouds and their network, in a loop of their own."""
 
@@ -134,12 +159,12 @@ class House:
         self.folder = folder
         self.clock = OffsetClock()
         self.records: list[DecisionRecord] = []
-        self.registry = Registry()
+        self.agents = Agents()
         self.clouds = FakeClouds()
         ports: dict[str, Any] = {"clock": self.clock, "records": self.records.append}
-        self.issuer = Issuer(registry=self.registry, **ports)
+        self.issuer = Issuer(agents=self.agents, **ports)
         self.broker = Broker(
-            registry=self.registry,
+            agents=self.agents,
             issuer=self.issuer,
             sts=AsgiSts(self.clouds, source_address="127.10.0.1"),
             run_id="run1",
@@ -178,14 +203,19 @@ class House:
 
     def agent(self, name: str, **registration: Any) -> SigningKey:  # noqa: ANN401 - Agent's members
         key = SigningKey.generate("ES256")
-        self.registry.register(
-            Agent(
-                name=name,
-                public_jwk=key.public_jwk(),
-                **{"audiences": frozenset({AWS_AUDIENCE, GOOGLE.token_audience}), **registration},
-            )
+        jwk = {member: key.public_jwk()[member] for member in ("kty", "crv", "x", "y")}
+        agent = Agent(
+            name=name,
+            owner="owner@iamrange.example",
+            keys=(AgentKey.from_jwk(jwk),),
+            **{
+                "audiences": frozenset({AWS_AUDIENCE, GOOGLE.token_audience}),
+                "state": AgentState.ACTIVE,
+                **registration,
+            },
         )
-        tenant = registration.get("tenant", "iamrange")
+        self.agents.entries[agent.id] = agent
+        tenant = registration.get("tenant", DEFAULT_TENANT)
         write_agent_home(
             self.folder / f"{tenant}-{name}",
             name=name,
@@ -509,15 +539,50 @@ def test_issuer_refuses_a_token_of_another_kind(house: House, typ: str) -> None:
 def test_issuer_refuses_a_quarantined_agent_until_it_is_active_again(house: House) -> None:
     house.agent("data-analyst")
     agent = AgentIdentity(house.home("data-analyst"))
-    house.registry.set_state("data-analyst", AgentState.QUARANTINED)
+    house.agents.change("data-analyst", state=AgentState.QUARANTINED)
     with pytest.raises(AgentIdentityError, match="invalid_client") as refused:
         agent.token(AWS_AUDIENCE)
     assert refused.value.request_id == house.records[-1].request_id
     assert {a.layer: a.reason for a in house.records[-1].layers if a.refuses} == {
         "registration": "quarantined"
     }
-    house.registry.set_state("data-analyst", AgentState.ACTIVE)
+    house.agents.change("data-analyst", state=AgentState.ACTIVE)
     assert agent.token(AWS_AUDIENCE)
+
+
+def test_issuer_refuses_an_agent_whose_time_is_up_by_the_worlds_clock(house: House) -> None:
+    house.agent("data-analyst", expires=time.time() + 600)
+    agent = AgentIdentity(house.home("data-analyst"))
+    assert agent.token(AWS_AUDIENCE)
+    house.clock.offset = 601.0
+    with pytest.raises(AgentIdentityError, match="invalid_client"):
+        agent.token(AWS_AUDIENCE)
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["expired-registration"]
+
+
+def test_issuer_takes_a_rotated_key_until_its_overlap_is_over(house: House) -> None:
+    house.agent("data-analyst")
+    agent = AgentIdentity(house.home("data-analyst"))
+    (key,) = house.agents.entries[agent.id].keys
+    house.agents.change("data-analyst", keys=(replace(key, not_after=time.time() + 600),))
+    assert agent.token(AWS_AUDIENCE)
+    house.clock.offset = 601.0
+    with pytest.raises(AgentIdentityError, match="invalid_client"):
+        agent.token(AWS_AUDIENCE)
+    assert [a.reason for a in house.records[-1].layers if a.refuses] == ["no-key"]
+
+
+@pytest.mark.parametrize("endpoint", [ASSERTION_ENDPOINT, AWS_SESSION_ENDPOINT])
+def test_nothing_is_issued_while_the_directory_is_away(house: House, endpoint: str) -> None:
+    house.agent("data-analyst", aws_role_arn=ROLE)
+    agent = AgentIdentity(house.home("data-analyst"))
+    house.agents.away = True
+    proof = agent.proof(endpoint, target_audience=AWS_AUDIENCE)
+    answer = house.post({"proof": proof}, endpoint)
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert house.records[-1].outcome is Outcome.DENY
+    house.agents.away = False
+    assert house.post({"proof": proof}, endpoint).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -680,28 +745,3 @@ def test_broker_passes_on_what_sts_refused(house: House) -> None:
         AgentIdentityError, match=r"AccessDenied: Not authorized \(aws request aws-1\)"
     ):
         AgentIdentity(house.home("data-analyst")).aws_session()
-
-
-def test_registry_refuses_one_key_for_two_agents() -> None:
-    registry = Registry()
-    key = SigningKey.generate("ES256").public_jwk()
-    registry.register(Agent(name="one", public_jwk=key, audiences=frozenset()))
-    with pytest.raises(RegistryError, match=r"spiffe://iamrange.example/agent/one"):
-        registry.register(Agent(name="two", public_jwk=key, audiences=frozenset()))
-
-
-@pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "a" * 41, "a_b", "ä"])
-def test_registry_refuses_a_name_that_is_no_label(name: str) -> None:
-    key = SigningKey.generate("ES256").public_jwk()
-    with pytest.raises(RegistryError, match="agent name expected"):
-        Registry().register(Agent(name=name, public_jwk=key, audiences=frozenset()))
-
-
-@pytest.mark.parametrize("kind", ["private", "rsa", "no kid"])
-def test_registry_refuses_a_key_that_is_no_public_p256_key(kind: str) -> None:
-    key = SigningKey.generate("RS256" if kind == "rsa" else "ES256")
-    jwk = key.private_jwk() if kind == "private" else key.public_jwk()
-    if kind == "no kid":
-        del jwk["kid"]
-    with pytest.raises(RegistryError, match="public P-256 JWK"):
-        Registry().register(Agent(name="a", public_jwk=jwk, audiences=frozenset()))

@@ -199,10 +199,10 @@ def test_plain_script_works_on_both_clouds_as_the_agent(world: World, tmp_path: 
 
 def test_quarantined_agent_gets_nothing_new_from_either_cloud(world: World, tmp_path: Path) -> None:
     home = agent_home(world, tmp_path / "home")
-    world.control("quarantine_agent", name="data-analyst")
+    world.change_agent("data-analyst", "quarantine")
     for script in (CALL_AWS, CALL_GOOGLE):
         assert "invalid_client" in run(world, home, script).stderr
-    world.control("activate_agent", name="data-analyst")
+    world.change_agent("data-analyst", "release")
     for script in (CALL_AWS, CALL_GOOGLE):
         done = run(world, home, script)
         assert done.returncode == 0, done.stderr

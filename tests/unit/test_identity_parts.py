@@ -4,27 +4,9 @@ import json
 
 import pytest
 
-from iamrange.identity.proof import SpentProofs
 from iamrange.identity.sts import AwsSession, StsError, StsRefused, read_answer
 from iamrange.jose import SigningKey
 from iamrange.range.config import AgentRegistration, Project, WorldConfig
-
-
-def test_spent_jti_is_refused_again_and_only_for_its_subject() -> None:
-    spent = SpentProofs()
-    assert spent.spend("a", "jti", expires=60, now=0) is None
-    assert spent.spend("a", "jti", expires=60, now=59) == "replayed"
-    assert spent.spend("b", "jti", expires=60, now=59) is None
-
-
-def test_full_store_refuses_until_proofs_have_expired() -> None:
-    spent = SpentProofs(capacity=2)
-    assert spent.spend("a", "1", expires=60, now=0) is None
-    assert spent.spend("a", "2", expires=90, now=0) is None
-    assert spent.spend("a", "3", expires=60, now=60) == "replay-store-full"
-    assert spent.spend("a", "3", expires=130, now=61) is None
-    assert spent.spend("a", "2", expires=130, now=61) == "replay-store-full"
-    assert spent.spend("a", "3", expires=130, now=91) == "replayed"
 
 
 def test_sts_answer_is_read() -> None:
