@@ -33,6 +33,7 @@ OrganisationGuardrails(
     "organisation",
     OrganisationGuardrailsArgs(
         account=stack.accounts.workloads,
+        issuers=(stack.issuer,),
         corporate_networks=stack.corporate_networks,
         omissions=omissions,
     ),

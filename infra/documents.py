@@ -21,6 +21,9 @@ RECORDS_READ = ("dynamodb:GetItem", "dynamodb:Query")
 ROLE_POLICY_WRITE = ("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy")
 ACCESS_KEY_WRITE = ("iam:CreateAccessKey", "iam:GetUser", "iam:ListAccessKeys")
 ACCOUNT_ADMINISTRATION = (
+    "iam:CreateOpenIDConnectProvider",
+    "iam:ListOpenIDConnectProviders",
+    "iam:UpdateAssumeRolePolicy",
     "organizations:DescribeOrganization",
     "organizations:LeaveOrganization",
 )
@@ -32,7 +35,7 @@ class Statement:
 
     sid: str
     effect: str = "Allow"
-    principal: Mapping[str, str] | None = None
+    principal: Mapping[str, str] | str | None = None
     actions: tuple[str, ...]
     resources: tuple[str, ...] = ()
     condition: Condition = field(default_factory=dict)
@@ -41,7 +44,8 @@ class Statement:
         """Return the statement in IAM's grammar; absent elements are left out, never empty."""
         body: dict[str, object] = {"Sid": self.sid, "Effect": self.effect}
         if self.principal is not None:
-            body["Principal"] = dict(self.principal)
+            named = self.principal
+            body["Principal"] = named if isinstance(named, str) else dict(named)
         body["Action"] = _one_or_many(self.actions)
         if self.resources:
             body["Resource"] = _one_or_many(self.resources)
@@ -151,7 +155,7 @@ def manage_service_keys(place: Place) -> Statement:
 
 
 def administer_account() -> Statement:
-    """Let an agent look after the account and its place in the organisation.
+    """Let an agent look after the account: whom it trusts, and its place in the organisation.
 
     Managed policies for administrators hold the way out of the organisation along with the rest.
     """

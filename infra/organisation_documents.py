@@ -42,6 +42,30 @@ def stay_in_organisation() -> documents.Document:
     )
 
 
+def issuer_allow_list(issuers: Sequence[str]) -> documents.Document:
+    """Refuse, on the account's roles, tokens of every other issuer than these.
+
+    A token brings condition keys under its issuer's own name and no other: where none of ours is
+    there, the issuer is not ours, whatever providers and trust policies the account has.
+    """
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="OurIssuersOnly",
+                effect="Deny",
+                principal="*",  # the only one that a resource control policy may name
+                actions=("sts:AssumeRoleWithWebIdentity",),
+                resources=("*",),
+                condition={
+                    "Null": {
+                        f"{documents.condition_prefix(issuer)}:aud": "true" for issuer in issuers
+                    }
+                },
+            ),
+        )
+    )
+
+
 def network_perimeter(account: str, networks: Sequence[str]) -> documents.Document:
     """Refuse agents' calls that come from elsewhere than our own networks.
 

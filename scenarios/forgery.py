@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from iamrange.core.scenario import Taken
 
 
-def _encode(value: bytes) -> str:
+def encode(value: bytes) -> str:
+    """Return base64url without padding (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
@@ -28,7 +29,7 @@ def _decode(part: str) -> dict[str, Any]:
 
 
 def _signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    return ".".join(_encode(json.dumps(part).encode()) for part in (header, claims))
+    return ".".join(encode(json.dumps(part).encode()) for part in (header, claims))
 
 
 def signed_by_attacker(genuine: str | None, changes: Mapping[str, Any]) -> str:
@@ -37,7 +38,7 @@ def signed_by_attacker(genuine: str | None, changes: Mapping[str, Any]) -> str:
     unsigned = _signing_input({**_decode(header), "alg": "RS256"}, {**_decode(claims), **changes})
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     signature = key.sign(unsigned.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return f"{unsigned}.{_encode(signature)}"
+    return f"{unsigned}.{encode(signature)}"
 
 
 def unsigned(genuine: str | None, changes: Mapping[str, Any]) -> str:

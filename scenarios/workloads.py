@@ -195,6 +195,7 @@ def _look_after_the_account(facts: Mapping[str, str]) -> Work:
     session = _one_session()
     own = aws_session(session)
     own.client("organizations").describe_organization()
+    own.client("iam").list_open_id_connect_providers()
     nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
     return Work(nonce, _in_memory(session))
 

@@ -159,6 +159,23 @@ ORG_STAY_IN_ORGANISATION = Control(
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI6, fw.NHI8, fw.AC_3),
 )
+ISSUER_ALLOW_LIST = Control(
+    id="aws.issuer-allow-list",
+    layer=Layer.AWS,
+    summary="The organisation lets roles be assumed with tokens of its own issuers only.",
+    without_it="No resource control policy asks for the issuer: a provider that somebody adds to "
+    "the account is as good as ours.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="rcp",
+        effect=Effect.DENY,
+        action="sts:AssumeRoleWithWebIdentity",
+        condition_key="*:aud",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ATTACHMENT}),
+    maps_to=(fw.NHI4, fw.NHI6, fw.IA_13_2),
+)
 SECRET_RESOURCE_POLICY = Control(
     id="aws.secret-resource-policy",
     layer=Layer.AWS,
@@ -189,5 +206,6 @@ CONTROLS = (
     ORG_NO_LONG_LIVED_KEYS,
     ORG_STAY_IN_ORGANISATION,
     SECRET_RESOURCE_POLICY,
+    ISSUER_ALLOW_LIST,
 )
 """All of them, in the order in which they are listed."""

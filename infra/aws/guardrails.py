@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_aws as aws
@@ -11,21 +12,31 @@ from iamrange.core import aws_controls
 from infra import organisation_documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
+if TYPE_CHECKING:
+    from iamrange.core.control import Control
+    from infra.documents import Document
+
+
+SCP = "SERVICE_CONTROL_POLICY"
+RCP = "RESOURCE_CONTROL_POLICY"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganisationGuardrailsArgs:
-    """The member account that is bound, and the networks that its agents call from."""
+    """The account that is bound, the issuers that it may trust, the networks of its agents."""
 
     account: str
+    issuers: tuple[str, ...]
     corporate_networks: tuple[str, ...]
     omissions: UnsafeOmissions = NOTHING_OMITTED
 
 
 class OrganisationGuardrails(pulumi.ComponentResource):
-    """Service control policies, attached to the account itself.
+    """Control policies, attached to the account itself.
 
     The lapse is a policy that somebody wrote and nobody attached, so the policies are always there.
-    They bind neither the management account nor the web-identity call itself.
+    None binds the management account. Service control policies do not bind the web-identity call:
+    nobody of the account makes it. The resource control policy does, being about the role.
     """
 
     def __init__(
@@ -36,20 +47,13 @@ class OrganisationGuardrails(pulumi.ComponentResource):
     ) -> None:
         """Declare each policy, and its attachment unless its control is left out."""
         super().__init__("iamrange:aws:OrganisationGuardrails", name, None, opts)
-        for control, document in (
-            (aws_controls.ORG_NO_LONG_LIVED_KEYS, organisation_documents.no_long_lived_keys()),
-            (
-                aws_controls.NETWORK_PERIMETER,
-                organisation_documents.network_perimeter(args.account, args.corporate_networks),
-            ),
-            (aws_controls.ORG_STAY_IN_ORGANISATION, organisation_documents.stay_in_organisation()),
-        ):
+        for control, kind, document in _guardrails(args):
             short = control.id.removeprefix("aws.")
             policy = aws.organizations.Policy(
                 short,
                 name=f"iamrange-{short}",
                 description=control.summary,
-                type="SERVICE_CONTROL_POLICY",
+                type=kind,
                 content=document.to_json(),
                 opts=pulumi.ResourceOptions(parent=self),
             )
@@ -61,3 +65,26 @@ class OrganisationGuardrails(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
         self.register_outputs({})
+
+
+def _guardrails(
+    args: OrganisationGuardrailsArgs,
+) -> tuple[tuple[Control, str, Document], ...]:
+    return (
+        (aws_controls.ORG_NO_LONG_LIVED_KEYS, SCP, organisation_documents.no_long_lived_keys()),
+        (
+            aws_controls.NETWORK_PERIMETER,
+            SCP,
+            organisation_documents.network_perimeter(args.account, args.corporate_networks),
+        ),
+        (
+            aws_controls.ORG_STAY_IN_ORGANISATION,
+            SCP,
+            organisation_documents.stay_in_organisation(),
+        ),
+        (
+            aws_controls.ISSUER_ALLOW_LIST,
+            RCP,
+            organisation_documents.issuer_allow_list(args.issuers),
+        ),
+    )

@@ -36,6 +36,15 @@ Declare = Any
 ACCOUNT = "100000000002"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+ALLOW_ALL_RCP = (
+    '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"*",'
+    '"Resource":"*"}}'
+)
+ORGANISATION_POLICY = "aws:organizations/policy:Policy"
+CONTROL_POLICIES = {
+    "SERVICE_CONTROL_POLICY": PolicyKind.SCP,
+    "RESOURCE_CONTROL_POLICY": PolicyKind.RCP,
+}
 SECRET_POLICY = "aws:secretsmanager/secretPolicy:SecretPolicy"
 POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 INCIDENT = {"log-writer": "2026-11-25T15:00:00Z"}
@@ -69,18 +78,7 @@ def _decide(plan: Plan, call: Call) -> Decision:
         compile_policy(text, kind=PolicyKind.IDENTITY, name=f"inline:{number}")
         for number, text in enumerate(documents)
     )
-    attached = {
-        a.inputs["policyId"]
-        for a in plan.resources
-        if a.type == "aws:organizations/policyAttachment:PolicyAttachment"
-    }
-    scps = [
-        p.inputs["content"]
-        for n, p in plan.of("aws:organizations/policy:Policy").items()
-        if f"{n}-id" in attached
-    ]
-    full = compile_policy(ALLOW_ALL, kind=PolicyKind.SCP, name="FullAWSAccess")
-    level = (full, *(compile_policy(s, kind=PolicyKind.SCP, name="scp") for s in scps))
+    level = _level(plan, PolicyKind.SCP)
     boundary = None
     if role.inputs.get("permissionsBoundary"):
         named = role.inputs["permissionsBoundary"].rsplit("/", 1)[1]
@@ -115,10 +113,27 @@ def _decide(plan: Plan, call: Call) -> Decision:
         PolicySet(
             identity=identity,
             boundary=boundary,
-            scps=((full,), level),
+            scps=level,
             resource=_resource_policy(plan, call.resource),
         ),
     )
+
+
+def _level(plan: Plan, kind: PolicyKind) -> tuple[tuple[CompiledPolicy, ...], ...]:
+    """Return the control policies of a kind over the account: root first, account last."""
+    full_text = ALLOW_ALL if kind is PolicyKind.SCP else ALLOW_ALL_RCP
+    full = compile_policy(full_text, kind=kind, name="full-access")
+    attached = {
+        a.inputs["policyId"]
+        for a in plan.resources
+        if a.type == "aws:organizations/policyAttachment:PolicyAttachment"
+    }
+    own = [
+        compile_policy(p.inputs["content"], kind=kind, name=name)
+        for name, p in plan.of(ORGANISATION_POLICY).items()
+        if f"{name}-id" in attached and CONTROL_POLICIES[p.inputs["type"]] is kind
+    ]
+    return ((full,), (full, *own))
 
 
 def _resource_policy(plan: Plan, resource: str) -> CompiledPolicy | None:
@@ -130,22 +145,26 @@ def _resource_policy(plan: Plan, resource: str) -> CompiledPolicy | None:
     return None
 
 
-def _web_identity(plan: Plan, part: str, *, subject: str, audience: str) -> Decision:
-    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.iamrange.example"
+def _web_identity(
+    plan: Plan, part: str, *, subject: str, audience: str, issuer: str = "idp.iamrange.example"
+) -> Decision:
+    """Ask with a token of an issuer; one that is not ours was made trusted first."""
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}"
     role = plan.only(ROLE, part)
-    trust = compile_policy(role.inputs["assumeRolePolicy"], kind=PolicyKind.TRUST, name="trust")
+    document = role.inputs["assumeRolePolicy"].replace("idp.iamrange.example", issuer)
+    trust = compile_policy(document, kind=PolicyKind.TRUST, name="trust")
     request = Request(
         action="sts:AssumeRoleWithWebIdentity",
         resource=f"arn:aws:iam::{ACCOUNT}:role/agents/{role.inputs['name']}",
         principal=Principal("web-identity", subject, federated=provider),
         resource_account=ACCOUNT,
         context={
-            "idp.iamrange.example:sub": subject,
-            "idp.iamrange.example:aud": audience,
+            f"{issuer}:sub": subject,
+            f"{issuer}:aud": audience,
             "aws:FederatedProvider": provider,
         },
     )
-    return decide(request, PolicySet(trust=trust))
+    return decide(request, PolicySet(trust=trust, rcps=_level(plan, PolicyKind.RCP)))
 
 
 def _secret(of: str) -> str:
@@ -198,6 +217,13 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     "aws.org-no-long-lived-keys": _ask(Call("platform-admin", "iam:CreateAccessKey", BACKUP)),
     "aws.org-stay-in-organisation": _ask(
         Call("platform-admin", "organizations:LeaveOrganization", "*")
+    ),
+    "aws.issuer-allow-list": lambda plan: _web_identity(
+        plan,
+        "hr-assistant",
+        subject=f"{OURS}/hr-assistant",
+        audience="sts.amazonaws.com",
+        issuer="idp.attacker.example",
     ),
     "aws.secret-resource-policy": _ask(
         Call("deploy-bot", GET_SECRET, _secret("payments-agent"), self_granted=True)
@@ -325,7 +351,10 @@ def test_tenants_would_share_a_subject_without_the_condition(declare: Declare) -
 def test_every_document_is_one_that_aws_would_store(declare: Declare) -> None:
     stored = 0
     for resource in declare(incidents=INCIDENT).resources:
-        for name, kind in KINDS.get(resource.type, {}).items():
+        kinds = KINDS.get(resource.type, {})
+        if resource.type == ORGANISATION_POLICY:
+            kinds = {"content": CONTROL_POLICIES[resource.inputs["type"]]}
+        for name, kind in kinds.items():
             compile_policy(resource.inputs[name], kind=kind, name=resource.name)
             assert len(json.dumps(json.loads(resource.inputs[name]))) < 5120
             stored += 1
@@ -337,5 +366,5 @@ KINDS: Mapping[str, Mapping[str, PolicyKind]] = {
     ROLE_POLICY: {"policy": PolicyKind.IDENTITY},
     "aws:iam/userPolicy:UserPolicy": {"policy": PolicyKind.IDENTITY},
     "aws:iam/policy:Policy": {"policy": PolicyKind.BOUNDARY},
-    "aws:organizations/policy:Policy": {"content": PolicyKind.SCP},
+    SECRET_POLICY: {"policy": PolicyKind.RESOURCE},
 }

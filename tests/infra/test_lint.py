@@ -184,6 +184,12 @@ def organisation_keeps_its_accounts(plan: Plan) -> Iterator[str]:
         yield "no attached policy names organizations:LeaveOrganization"
 
 
+def organisation_lists_its_issuers(plan: Plan) -> Iterator[str]:
+    """Rule 10: issuers come from an allow-list, and nobody in the account can lengthen it."""
+    if not any("sts:AssumeRoleWithWebIdentity" in c for c in _attached(plan).values()):
+        yield "no attached policy names sts:AssumeRoleWithWebIdentity"
+
+
 def restricted_secrets_have_one_reader(plan: Plan) -> Iterator[str]:
     guarded = {r.name for r in plan.resources if r.type == SECRET_POLICY}
     for name, role in plan.of(ROLE).items():
@@ -229,6 +235,7 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.revoke-older-sessions": incidents_end_older_sessions,
     "aws.org-no-long-lived-keys": organisation_refuses_long_lived_keys,
     "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
+    "aws.issuer-allow-list": organisation_lists_its_issuers,
     "aws.secret-resource-policy": restricted_secrets_have_one_reader,
     "gcp.attribute-condition": pool_provider_has_a_condition,
     "gcp.allowed-audiences": pool_takes_tokens_for_itself_only,
@@ -339,6 +346,7 @@ UNMARKED = {
     "aws.network-perimeter",
     "aws.org-no-long-lived-keys",
     "aws.org-stay-in-organisation",
+    "aws.issuer-allow-list",
     "aws.secret-resource-policy",
     "aws.revoke-older-sessions",
     "gcp.impersonation-scoped",
