@@ -41,6 +41,8 @@ _BY_LAYER: Final[Mapping[str, OAuthError]] = {
     "scope": OAuthError(400, "invalid_scope", "a scope is not one that may be granted"),
     "resource": OAuthError(400, "invalid_target", "no token is issued for this resource"),
     "exchange": OAuthError(400, "invalid_request", "the token cannot be exchanged so"),
+    "token": OAuthError(400, "invalid_request", "the token cannot be judged"),
+    "access": OAuthError(400, "invalid_request", "the token cannot be judged"),
     "limit": OAuthError(429, "temporarily_unavailable", "too many requests, try again later"),
 }
 _NONCE: Final = OAuthError(

@@ -22,13 +22,18 @@ from iamrange.identity.tokens.exchange import Exchanger
 from iamrange.identity.tokens.http import MAX_BODY, HttpRequest, HttpResponse, json_response
 from iamrange.identity.tokens.judge import Judge
 from iamrange.identity.tokens.limits import Limits
+from iamrange.identity.tokens.management import TokenManagement
 from iamrange.identity.tokens.metadata import (
+    INTROSPECT_PATH,
     KEYS_PATH,
     METADATA_PATH,
+    REGISTER_PATH,
+    REVOKE_PATH,
     TOKEN_PATH,
     metadata,
     metadata_document,
 )
+from iamrange.identity.tokens.registration import RegistrationEndpoint
 from iamrange.identity.tokens.settings import TokenSettings
 
 if TYPE_CHECKING:
@@ -71,13 +76,16 @@ class TokenService:
         trust_bundle: Callable[[], TrustBundle] | None = None,
         svid_keys: Callable[[], KeySet] | None = None,
         cloud_minter: Callable[[Agent, str], str] | None = None,
+        registrar: Callable[[Mapping[str, Any]], Agent | str] | None = None,
+        introspectors: Mapping[str, frozenset[str]] | None = None,
         real_clock: Clock | None = None,
         threads: int = 0,
     ) -> None:
         """Take the ports.
 
         `real_clock` is by what proofs and assertions are judged, which clients date themselves;
-        without it `clock` is. `threads` makes decisions in so many threads.
+        without it `clock` is. `introspectors` are the agents that may introspect the tokens of a
+        resource. `threads` makes decisions in so many threads.
 
         Raises:
             ValueError: the settings ask for a port that is missing.
@@ -85,6 +93,8 @@ class TokenService:
         chosen = settings or TokenSettings()
         if chosen.unsafe_cloud_resources and cloud_minter is None:
             raise ValueError("unsafe_cloud_resources: expected a cloud_minter")
+        if chosen.unsafe_open_registration and registrar is None:
+            raise ValueError("unsafe_open_registration: expected a registrar")
         self._keys = keys
         self._judge = Judge(clock=clock, records=records, tamper=tamper)
         clients = ClientAuthenticator(
@@ -108,12 +118,28 @@ class TokenService:
             judge=self._judge,
             cloud_minter=cloud_minter,
         )
+        management = TokenManagement(
+            clients=clients,
+            limits=limits,
+            keys=keys,
+            revocation=revocation,
+            clock=clock,
+            real_clock=real_clock or clock,
+            judge=self._judge,
+            introspectors=introspectors or {},
+        )
+        registration = RegistrationEndpoint(
+            limits=limits, settings=chosen, judge=self._judge, registrar=registrar
+        )
         document = metadata(
             resources, chosen, certificates=trust_bundle is not None, svids=svid_keys is not None
         )
         self._metadata = metadata_document(document)
         self._decisions: dict[str, Callable[[HttpRequest], HttpResponse]] = {
             TOKEN_PATH: token.answer,
+            REVOKE_PATH: management.revoke,
+            INTROSPECT_PATH: management.introspect,
+            REGISTER_PATH: registration.answer,
         }
         self._documents: dict[str, Callable[[], KeyDocument]] = {
             METADATA_PATH: lambda: self._metadata,
