@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.core.decision import Effect, LayerAnswer
 from iamrange.identity import access_token
+from iamrange.identity.remote_keys import RemoteKeys
 from iamrange.identity.stores.errors import StoreDownError
 from iamrange.jose import KeySet, Refusal, UnverifiedToken, parse, peek, verify_signature
 
@@ -64,16 +65,19 @@ class TokenExaminer:
         known = self._known.get(digest)
         if known is not None and known.keys is keys:
             return known.examined
-        examined = self._examine(token, keys)
+        examined, keys = self._examine(token, keys)
         if isinstance(keys, KeySet) and not any(layer.refuses for layer in examined.layers):
             self._remember(digest, _Remembered(keys, examined), now)
         return examined
 
-    def _examine(self, token: str, keys: KeySet | StoreDownError) -> Examined:
+    def _examine(
+        self, token: str, keys: KeySet | StoreDownError
+    ) -> tuple[Examined, KeySet | StoreDownError]:
         parsed = parse(token, access_token.PROFILE)
         readable = parsed if isinstance(parsed, UnverifiedToken) else _peeked(token)
         if readable is None:
-            return Examined((_token_layer(parsed, {}), *_UNASKED[1:]), None)
+            return Examined((_token_layer(parsed, {}), *_UNASKED[1:]), None), keys
+        keys = self._having(readable.header.get("kid"), keys)
         claims = readable.unverified_claims
         layers = (
             _token_layer(parsed, claims),
@@ -81,7 +85,16 @@ class TokenExaminer:
             _answer("issuer", access_token.issuer_refusal(claims, self._issuer), "our-issuer"),
             self._audience_layer(claims),
         )
-        return Examined(layers, access_token.as_it_stands(claims))
+        return Examined(layers, access_token.as_it_stands(claims)), keys
+
+    def _having(self, kid: object, keys: KeySet | StoreDownError) -> KeySet | StoreDownError:
+        """Give a key source that fetches the chance to find a key that is new."""
+        if not isinstance(self._keys, RemoteKeys) or not isinstance(kid, str):
+            return keys
+        try:
+            return self._keys.having(kid)
+        except StoreDownError as error:
+            return error
 
     def _audience_layer(self, claims: Mapping[str, Any]) -> LayerAnswer:
         if self._audience is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import threading
 import time
@@ -10,18 +9,13 @@ from typing import TYPE_CHECKING
 
 from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.stores.horizon import SETTLING, SettledPast
+from iamrange.identity.stores.keys import replay_key
 from iamrange.identity.stores.ports import RevocationState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _BATCH = 64
-
-
-def replay_key(scope: str, jti: str) -> bytes:
-    """Return one short key for a jti within a scope; no two pairs share it."""
-    named = f"{len(scope)}:{scope}{jti}".encode()
-    return hashlib.blake2b(named, digest_size=20).digest()
 
 
 class MemoryReplay:
