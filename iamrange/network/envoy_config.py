@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,7 @@ IDENTITY_PREFIXES = (
     "x-auth-request-",
 )
 
+_SECRET = re.compile(r"[A-Za-z0-9_-]{32,}")  # a percent sign would be one of Envoy's own commands
 _MAX_SOCKET_PATH = 107
 _TYPES = "type.googleapis.com/envoy.extensions."
 _CIPHERS = (
@@ -142,12 +144,12 @@ class EnvoyConfig:
         """Check what Envoy would accept and we would regret.
 
         Raises:
-            ValueError: no upstream, a host given twice, or no secret.
+            ValueError: no upstream, a host given twice, or a secret that is too short.
         """
         if not self.upstreams:
             raise ValueError("envoy: no upstreams")
-        if not self.secret:
-            raise ValueError("envoy: the edge's secret is empty")
+        if not _SECRET.fullmatch(self.secret):
+            raise ValueError("envoy: the edge's secret: expected 32 or more URL-safe characters")
         hosts = self.hosts
         for host in hosts:
             if hosts.count(host) > 1:
@@ -353,24 +355,16 @@ def _http(config: EnvoyConfig, folder: Path) -> Mapping[str, Any]:
 
 
 def _routes(config: EnvoyConfig) -> Mapping[str, Any]:
-    hosts: list[Mapping[str, Any]] = [
-        {
-            "name": _cluster_name(index),
-            "domains": list(upstream.hosts),
-            "routes": [
-                {
-                    "match": {"prefix": "/"},
-                    "route": {
-                        "cluster": _cluster_name(index),
-                        "timeout": _seconds(config.limits.response),
-                    },
-                }
-            ],
-        }
+    timeout = _seconds(config.limits.response)
+    hosts = [
+        _host(
+            _cluster_name(index),
+            upstream.hosts,
+            {"route": {"cluster": _cluster_name(index), "timeout": timeout}},
+        )
         for index, upstream in enumerate(config.upstreams)
     ]
-    misdirected = {"match": {"prefix": "/"}, "direct_response": {"status": 421}}
-    hosts.append({"name": "misdirected", "domains": ["*"], "routes": [misdirected]})
+    hosts.append(_host("misdirected", ("*",), {"direct_response": {"status": 421}}))
     return {
         "name": "hosts",
         "virtual_hosts": hosts,
@@ -378,6 +372,32 @@ def _routes(config: EnvoyConfig) -> Mapping[str, Any]:
             _overwrite(SECRET_HEADER, config.secret),
             # Of a peer on loopback Envoy itself would write the machine's address instead.
             _overwrite("x-forwarded-for", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        ],
+        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+    }
+
+
+def _host(name: str, domains: tuple[str, ...], action: Mapping[str, Any]) -> Mapping[str, Any]:
+    refused = {"direct_response": {"status": 405}}
+    # A tunnel's request has no end, for which the buffer would wait.
+    unbuffered = {
+        "envoy.filters.http.buffer": {
+            "@type": f"{_TYPES}filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    }
+    # It would send back what the edge adds, the secret too (RFC 9110 section 9.3.8).
+    trace = {
+        "prefix": "/",
+        "headers": [{"name": ":method", "string_match": {"exact": "TRACE"}}],
+    }
+    return {
+        "name": name,
+        "domains": list(domains),
+        "routes": [
+            {"match": {"connect_matcher": {}}, "typed_per_filter_config": unbuffered, **refused},
+            {"match": trace, **refused},
+            {"match": {"prefix": "/"}, **action},
         ],
     }
 

@@ -38,8 +38,11 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 class XfccMiddleware:
     """Puts the forwarded client certificate, and the client's address, into the ASGI scope."""
 
-    def __init__(self, app: ASGIApp, secret: str) -> None:
+    def __init__(self, app: ASGIApp, secret: str, *, only_listener: bool = False) -> None:
         """Wrap the app; `secret` is the header value that only the TLS listener knows.
+
+        With `only_listener`, what did not come through the listener is refused altogether (421):
+        for an app on a unix socket, which others of its user find too.
 
         Raises:
             ValueError: the secret is empty: anybody could be the listener.
@@ -48,6 +51,7 @@ class XfccMiddleware:
             raise ValueError("the edge's secret is empty")
         self._app = app
         self._secret = secret.encode()
+        self._only_listener = only_listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on without the listener's headers, and with what they say."""
@@ -61,15 +65,18 @@ class XfccMiddleware:
         extensions = dict(scope.get("extensions") or {})
         extensions.pop(CLIENT_CERTIFICATE, None)
         inner["extensions"] = extensions
+        if scope.get("client") is None:  # so it is on a unix socket
+            inner["client"] = ("", 0)
         if self._is_from_listener(_only(headers, SECRET_HEADER)):
-            inner["scheme"] = "https"
-            peer = _address(_only(headers, _PEER_HEADER))
-            if peer is not None:
-                inner["client"] = (peer, 0)
+            inner["scheme"] = "https" if scope["type"] == "http" else "wss"
+            inner["client"] = (_address(_only(headers, _PEER_HEADER)), 0)
             forwarded = _only(headers, FORWARDED_HEADER)
             chain = parse_forwarded(forwarded) if forwarded is not None else None
             if chain is not None:
                 extensions[CLIENT_CERTIFICATE] = chain
+        elif self._only_listener:
+            await _misdirected(scope, send)
+            return
         await self._app(inner, receive, send)
 
     def _is_from_listener(self, presented: bytes | None) -> bool:
@@ -81,12 +88,22 @@ def _only(headers: list[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
     return values[0] if len(values) == 1 else None
 
 
-def _address(value: bytes | None) -> str | None:
-    """Return the one address that the header holds: the listener trusts no hop before it."""
+def _address(value: bytes | None) -> str:
+    """Return the one address that the header holds, if any: no hop before the listener counts."""
     try:
         return str(ipaddress.ip_address((value or b"").decode("ascii")))
     except ValueError:
-        return None
+        return ""
+
+
+async def _misdirected(scope: Scope, send: Send) -> None:
+    """Refuse: this is not the connection for that request (RFC 9110 section 15.5.20)."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 421, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def parse_forwarded(header: bytes) -> tuple[bytes, ...] | None:
