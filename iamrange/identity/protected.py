@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from iamrange.core.decision import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from iamrange.jose import KeySet, Refusal
 
 POINT: Final = "rs.token"
+_ANY_LIFETIME: Final = replace(access_token.PROFILE, name="any-lifetime", max_lifetime=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class VerifierSettings:
     """Takes any token as `Bearer`, bound to a key or to nobody, without a proof."""
     unsafe_ignores_certificate: bool = False
     unsafe_ignores_replay: bool = False
+    unsafe_any_lifetime: bool = False
+    """Takes tokens of any lifetime, as a verifier does that asks for `exp` alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +129,7 @@ class TokenVerifier:
         layers = (
             _presentation_layer(shown.refusal),
             *examined.layers,
-            _time_layer(examined, now),
+            self._time_layer(examined, now),
             self._binding_layer(call, shown, examined.token, proof),
             _proof_layer(proof),
             self._revocation_layer(examined.token),
@@ -173,6 +176,13 @@ class TokenVerifier:
         except StoreDownError as error:
             return _refused("proof", "replay-unavailable", error.store)
         return None if fresh else _refused("proof", "replayed")
+
+    def _time_layer(self, examined: Examined, now: float) -> LayerAnswer:
+        if examined.token is None:
+            return _unasked("time")
+        profile = _ANY_LIFETIME if self._settings.unsafe_any_lifetime else access_token.PROFILE
+        late = check_time(examined.token.claims, now, profile)
+        return _IN_TIME if late is None else _from_refusal("time", late)
 
     def _proof(
         self, call: Call, shown: Presented, token: AccessToken | None, digest: bytes
@@ -258,13 +268,6 @@ _NO_SCOPE: Final = LayerAnswer("scope", Effect.NOT_APPLICABLE, "no-scope-needed"
 
 def _presentation_layer(refusal: Refusal | None) -> LayerAnswer:
     return _PRESENTED if refusal is None else _from_refusal("presentation", refusal)
-
-
-def _time_layer(examined: Examined, now: float) -> LayerAnswer:
-    if examined.token is None:
-        return _unasked("time")
-    late = check_time(examined.token.claims, now, access_token.PROFILE)
-    return _IN_TIME if late is None else _from_refusal("time", late)
 
 
 def _proof_layer(proof: dpop.Proof | dpop.ProofRefusal | None) -> LayerAnswer:
