@@ -18,9 +18,9 @@ from iamrange.clouds.aws.resources_remote_s3 import RemoteBuckets
 from iamrange.clouds.aws.upstream_ask import question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from iamrange.clouds.aws.upstream_ask import Asker, Question
+    from iamrange.clouds.aws.upstream_ask import Question
 
 _KEY_ID = re.compile(rb"(?:mrk-[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _MAX_PAGES = 1000
@@ -43,10 +43,6 @@ class RemoteResources(RemoteBuckets):
     Each lookup raises `UpstreamError` when the emulator's answer is neither the thing nor its
     absence.
     """
-
-    def __init__(self, asker: Asker, accounts: Callable[[], frozenset[str]]) -> None:
-        """Take whom to ask, and which accounts there are."""
-        super().__init__(asker, accounts)
 
     def secret(self, account: str, region: str, secret_id: str) -> Resource | None:
         """Find a secret by name, ARN, or ARN without its random suffix."""

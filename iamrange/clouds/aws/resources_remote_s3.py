@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.resources import Bucket, tag_map
 from iamrange.clouds.aws.upstream_ask import question
+from iamrange.clouds.aws.upstream_overlay import Incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iamrange.clouds.aws.upstream_ask import Asker, Question
+    from iamrange.clouds.aws.upstream_overlay import BucketPolicies
 
 # Buckets are read where S3 is global.
 _REGION = "us-east-1"
@@ -23,8 +25,14 @@ _MAX_PAGES = 1000
 class RemoteBuckets:
     """Looks buckets up at an emulator, from inside `waiting`."""
 
-    def __init__(self, asker: Asker, accounts: Callable[[], frozenset[str]]) -> None:
-        """Take whom to ask, and which accounts there are."""
+    def __init__(
+        self,
+        asker: Asker,
+        accounts: Callable[[], frozenset[str]],
+        policies: BucketPolicies | None = None,
+    ) -> None:
+        """Take whom to ask, which accounts there are, and the policies that are kept here."""
+        self._policies = policies
         self._asker = asker
         self._accounts = accounts
         # Where a bucket was last seen: asked first, never believed.
@@ -32,50 +40,64 @@ class RemoteBuckets:
 
     def bucket(self, name: str) -> Bucket | None:
         """Find a bucket, whoever owns it: names are global."""
-        account = self._owner(name)
-        if account is None:
+        found = self.incarnation(name)
+        if found is None:
             return None
+        account = found.account
         policy, tags, encryption, block = self._asker.ask(
             _s3("GetBucketPolicy", account, name, ("policy", None)),
             _s3("GetBucketTagging", account, name, ("tagging", None)),
             _s3("GetBucketEncryption", account, name, ("encryption", None)),
             _s3("GetPublicAccessBlock", account, name, ("publicAccessBlock", None)),
         )
+        document = str((policy or {}).get("Policy") or "") or None
+        if self._policies is not None:
+            document = self._policies.policy(name, found) or document
         blocked = (block or {}).get("PublicAccessBlockConfiguration") or {}
         return Bucket(
             arn=f"arn:aws:s3:::{name}",
             account=account,
             tags=tag_map((tags or {}).get("TagSet")),
-            policy=_document((policy or {}).get("Policy")),
+            policy=document,
             name=name,
             kms_key=_default_key(encryption),
             block_public_policy=bool(blocked.get("BlockPublicPolicy")),
             restrict_public_policy=bool(blocked.get("RestrictPublicBuckets")),
         )
 
-    def _owner(self, name: str) -> str | None:
+    def incarnation(self, name: str) -> Incarnation | None:
+        """Find out which of our accounts has a bucket of that name, and since when."""
         accounts = self._accounts()
         last = self._seen.get(name)
-        if last in accounts and self._lists(last, name):
-            return last
+        if last in accounts:
+            found = self._listed(last, name)
+            if found is not None:
+                return found
         rest = sorted(accounts - {last or ""})
         self._asker.ask(*(_listing(account, name) for account in rest))
-        owner = next((account for account in rest if self._lists(account, name)), None)
+        for account in rest:
+            found = self._listed(account, name)
+            if found is not None:
+                self._seen[name] = account
+                return found
         self._seen.pop(name, None)
-        if owner is not None:
-            self._seen[name] = owner
-        return owner
+        return None
 
-    def _lists(self, account: str, name: str) -> bool:
-        asked: Question | None = _listing(account, name)
+    def _owner(self, name: str) -> str | None:
+        found = self.incarnation(name)
+        return found.account if found is not None else None
+
+    def _listed(self, account: str, name: str) -> Incarnation | None:
+        asked = _listing(account, name)
         for _ in range(_MAX_PAGES):
-            page = self._asker.one(asked) if asked is not None else None
-            if page is None:
-                return False
-            if any(bucket["Name"] == name for bucket in page.get("Buckets") or ()):
-                return True
-            token = page.get("ContinuationToken")
-            asked = _listing(account, name, token) if token else None
+            page = self._asker.one(asked)
+            for bucket in (page or {}).get("Buckets") or ():
+                if bucket["Name"] == name:
+                    return Incarnation(account, str(bucket.get("CreationDate")))
+            token = (page or {}).get("ContinuationToken")
+            if not token:
+                return None
+            asked = _listing(account, name, token)
         raise LookupError(f"account {account}: more than {_MAX_PAGES} pages of buckets")
 
     def has_object(self, bucket: str, key: str, version: str | None) -> bool:
@@ -142,10 +164,6 @@ def _s3(
 def _listing(account: str, name: str, token: str | None = None) -> Question:
     query = (("prefix", name), *([("continuation-token", token)] if token else []))
     return question("s3", "ListBuckets", account, _REGION, Query=query)
-
-
-def _document(policy: Any) -> str | None:  # noqa: ANN401  # text, or a stream of it
-    return str(policy) if policy else None
 
 
 def _default_key(encryption: Any) -> str | None:  # noqa: ANN401  # an output

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -32,30 +33,12 @@ if TYPE_CHECKING:
     from iamrange.clouds.aws.upstream_http import Answer, HttpTransport
 
 # How the services say that something is not there.
-_ABSENT: Final = frozenset(
-    [
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "InvalidKeyId",
-        "InvalidResourceId",
-        "NoSuchBucket",
-        "NoSuchBucketPolicy",
-        "NoSuchKey",
-        "NoSuchPublicAccessBlockConfiguration",
-        "NoSuchTagSet",
-        "NoSuchTagSetError",
-        "NoSuchUpload",
-        "NoSuchVersion",
-        "NotFound",
-        "NotFoundException",
-        "ParameterNotFound",
-        "PolicyNotFoundException",
-        "QueueDoesNotExist",
-        "RepositoryNotFoundException",
-        "RepositoryPolicyNotFoundException",
-        "ResourceNotFoundException",
-        "ServerSideEncryptionConfigurationNotFoundError",
-    ]
+_ABSENT: Final = re.compile(
+    r"NoSuch\w+|\w*NotFound(?:Exception|Fault|Error)?|\w*DoesNotExist|InvalidKeyId"
+    r"|InvalidResourceId|AWS\.SimpleQueueService\.NonExistentQueue"
 )
+# Services that have no code of its own for it.
+_ABSENT_BY_OPERATION: Final = frozenset({("ecs", "DescribeTaskDefinition", "ClientException")})
 _FAMILIES: Final = ("json", "rest-json", "rest-xml", "query", "ec2")
 
 
@@ -225,6 +208,7 @@ def _read(asked: Question, answer: Answer) -> Any:  # noqa: ANN401  # any output
     if answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return output
     code = str(output.get("Error", {}).get("Code", "")).rpartition("#")[2]
-    if code in _ABSENT:
+    named = (asked.service, asked.operation, code)
+    if _ABSENT.fullmatch(code) or named in _ABSENT_BY_OPERATION:
         return None
     raise UpstreamError(f"{asked.service}.{asked.operation}: {answer.status} {code[:64]}")

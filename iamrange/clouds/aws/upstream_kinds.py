@@ -48,9 +48,9 @@ async def recognise(url: str) -> Recognised:
             version = _version(answer)
             if version is not None:
                 return Recognised(kind, version)
-        asked = Sent(method="GET", target="/moto-api/data.json", headers={})
+        asked = Sent(method="GET", target="/moto-api/config", headers={})
         answer = await transport.send(asked, Lane.CALL)
-        if answer.status == HTTPStatus.OK and answer.body[:1] == b"{":
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES and answer.body[:1] == b"{":
             return Recognised(UpstreamKind.MOTO, "")
         return Recognised(UpstreamKind.UNKNOWN, "")
     finally:

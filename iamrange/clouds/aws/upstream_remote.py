@@ -22,8 +22,10 @@ from iamrange.clouds.aws.protocol import service_model
 from iamrange.clouds.aws.resources_remote import RemoteResources
 from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
 from iamrange.clouds.aws.upstream_ask import Asker, address
+from iamrange.clouds.aws.upstream_gaps import kept_here
 from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
 from iamrange.clouds.aws.upstream_kinds import UpstreamKind
+from iamrange.clouds.aws.upstream_overlay import BucketPolicies
 from iamrange.clouds.aws.upstream_waiting import waited
 
 if TYPE_CHECKING:
@@ -67,11 +69,16 @@ class RemoteUpstream:
         self.kind = UpstreamKind(kind)
         self._transport = HttpTransport(url)
         self._asker = Asker(self._transport)
+        self._policies: BucketPolicies | None = None
+        if kept_here(self.kind, "s3:PutBucketPolicy"):
+            self._policies = BucketPolicies()
+        self._resources: RemoteResources | None = None
         self.not_mirrored: list[str] = []
 
     def resources(self, accounts: Callable[[], frozenset[str]]) -> RemoteResources:
-        """Return what planners look resources up in."""
-        return RemoteResources(self._asker, accounts)
+        """Return what planners look resources up in; one cloud has one upstream."""
+        self._resources = RemoteResources(self._asker, accounts, self._policies)
+        return self._resources
 
     def call(
         self,
@@ -89,6 +96,10 @@ class RemoteUpstream:
             UpstreamError: the answer cannot be used.
         """
         del access_key_id  # a caller's key means nothing there, and is nobody's business
+        if self._policies is not None and self._resources is not None and request.service == "s3":
+            kept = self._policies.answer(request, self._resources.incarnation)
+            if kept is not None:
+                return kept
         sent = canonical(request, overrides)
         if request.service == "s3":
             sent = _documented(request, sent)

@@ -1,21 +1,35 @@
-"""The `lab` of the AWS tables, and the run's figure: right/total by kind."""
+"""The `lab` of the AWS tables, and the run's figure: right/total by kind.
+
+`IAMRANGE_AWS_UPSTREAM=http://127.0.0.1:PORT` runs the same tables in front of the emulator there.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
+from iamrange.clouds.aws.upstream_kinds import recognise
+from iamrange.clouds.aws.upstream_remote import RemoteUpstream
 from tests.conformance.aws.lab import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.fixture(scope="session")
+def upstream() -> tuple[str, str] | None:
+    """The URL and kind of the emulator behind the authorizer; None for the embedded store."""
+    url = os.environ.get("IAMRANGE_AWS_UPSTREAM")
+    return (url, str(asyncio.run(recognise(url)).kind)) if url else None
+
+
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    running = Lab()
+def lab(upstream: tuple[str, str] | None) -> Iterator[Lab]:
+    running = Lab(remote=RemoteUpstream(*upstream) if upstream else None)
     yield running
     running.stop()
 

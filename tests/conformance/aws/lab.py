@@ -101,7 +101,8 @@ class Lab:
         self.admin = self.admins[HOME]
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.edge.stop(), self.loop).result(10)
+        for ending in (self.edge.stop(), self.cloud.close()):
+            asyncio.run_coroutine_threadsafe(ending, self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()
@@ -145,6 +146,8 @@ class Lab:
     def bucket(self, account: str = HOME) -> str:
         name = unique("bucket")
         self.admins[account].s3.create_bucket(Bucket=name)
+        # AWS, and some emulators, block public policies on new buckets; these cases write them.
+        self.admins[account].s3.delete_public_access_block(Bucket=name)
         self.admins[account].s3.put_object(Bucket=name, Key="own/key", Body=b"content")
         return name
 
