@@ -93,6 +93,7 @@ class AssetKind(StrEnum):
     AWS_SECRET = "aws-secret"  # noqa: S105  # a kind of asset
     GCP_SECRET = "gcp-secret"  # noqa: S105  # same
     AWS_RECORDS = "aws-records"
+    AWS_DATA_KEY = "aws-data-key"
     AWS_PLATFORM_SECRET = "aws-platform-secret"  # noqa: S105  # same
     AWS_BACKUP_SECRET = "aws-backup-secret"  # noqa: S105  # same
     GCP_BACKUP_SECRET = "gcp-backup-secret"  # noqa: S105  # same

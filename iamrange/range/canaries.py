@@ -41,6 +41,10 @@ def planting(
         "aws_endpoint": world.aws_endpoint,
         "aws_key": dict(world.aws_keys[landing.workloads]),
         "region": landing.region,
+        "data_keys": {
+            "table": stage.aws["data_keys_table"],
+            "key": stage.aws["data_key_arn"],
+        },
         "gcp_endpoint": world.gcp_endpoint,
         "gcp_token": world.gcp_tokens[landing.project],
         "values": sorted(
@@ -65,9 +69,16 @@ def plant(spec: Mapping[str, Any]) -> int:
     )
     vault = session.client("secretsmanager", endpoint_url=spec["aws_endpoint"])
     tables = session.client("dynamodb", endpoint_url=spec["aws_endpoint"])
+    keys = session.client("kms", endpoint_url=spec["aws_endpoint"])
     for kind, place, value in spec["values"]:
         if kind == AssetKind.AWS_RECORDS:
             tables.put_item(TableName=place, Item={"id": {"S": "latest"}, "value": {"S": value}})
+        elif kind == AssetKind.AWS_DATA_KEY:
+            wrapped = keys.encrypt(
+                KeyId=spec["data_keys"]["key"], Plaintext=value, EncryptionContext={"agent": place}
+            )["CiphertextBlob"]
+            item = {"id": {"S": place}, "wrapped": {"B": wrapped}}
+            tables.put_item(TableName=spec["data_keys"]["table"], Item=item)
         elif kind in (AssetKind.GCP_SECRET, AssetKind.GCP_BACKUP_SECRET):
             answer = requests.post(
                 f"{spec['gcp_endpoint']}/v1/{place}:addVersion",

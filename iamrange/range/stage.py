@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from iamrange.core.scenario import Scenario
 
 
+OF_AGENTS: Mapping[AssetKind, str] = {
+    AssetKind.AWS_SECRET: "own.aws_secret_arn",
+    AssetKind.GCP_SECRET: "own.gcp_secret",
+    AssetKind.AWS_RECORDS: "own.aws_table",
+    AssetKind.AWS_DATA_KEY: "own.name",
+}
+"""What each agent has one of, and the fact that says where it is."""
+
+OF_PLATFORM: Mapping[AssetKind, str] = {
+    AssetKind.AWS_PLATFORM_SECRET: "aws.platform_secret_arn",
+    AssetKind.AWS_BACKUP_SECRET: "aws.backup_secret_arn",
+    AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
+}
+"""What there is one of, and the fact that says where."""
+
+
 class StageError(Exception):
     """The stack's outputs lack something that the range needs."""
 
@@ -52,37 +68,17 @@ class Stage:
 
     def assets(self) -> tuple[Asset, ...]:
         """Return every asset on this stage, each of which gets a value of its own."""
-        of_agents = (
-            Asset(kind, part)
-            for part in self.agents
-            for kind in (AssetKind.AWS_SECRET, AssetKind.GCP_SECRET, AssetKind.AWS_RECORDS)
-        )
-        platform = (
-            Asset(AssetKind.AWS_PLATFORM_SECRET),
-            Asset(AssetKind.AWS_BACKUP_SECRET),
-            Asset(AssetKind.GCP_BACKUP_SECRET),
-        )
-        return (*of_agents, *platform)
+        of_agents = (Asset(kind, part) for part in self.agents for kind in OF_AGENTS)
+        return (*of_agents, *(Asset(kind) for kind in OF_PLATFORM))
 
     def place_of(self, asset: Asset) -> str:
-        """Return the resource that holds an asset: a secret's ARN or name, or a table's name.
+        """Return what holds an asset: a secret's ARN or name, a table's name, an item's key.
 
         Raises:
             StageError: the stack's outputs do not name it.
         """
-        if asset.of is not None:
-            fact = {
-                AssetKind.AWS_SECRET: "own.aws_secret_arn",
-                AssetKind.GCP_SECRET: "own.gcp_secret",
-                AssetKind.AWS_RECORDS: "own.aws_table",
-            }[asset.kind]
-            return self.facts([fact], victim=asset.of)[fact]
-        fact = {
-            AssetKind.AWS_PLATFORM_SECRET: "aws.platform_secret_arn",
-            AssetKind.AWS_BACKUP_SECRET: "aws.backup_secret_arn",
-            AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
-        }[asset.kind]
-        return self.facts([fact])[fact]
+        fact = OF_PLATFORM[asset.kind] if asset.of is None else OF_AGENTS[asset.kind]
+        return self.facts([fact], victim=asset.of)[fact]
 
 
 def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
