@@ -9,11 +9,13 @@ from infra import names, settings
 from infra.aws.accounts import member_provider
 from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
+from infra.aws.data_keys import DataKeys, DataKeysArgs
 from infra.aws.guardrails import OrganisationGuardrails, OrganisationGuardrailsArgs
 from infra.aws.issuer_trust import IssuerTrust, IssuerTrustArgs
 from infra.aws.platform_assets import PlatformAssets as AwsPlatformAssets
 from infra.aws.platform_assets import PlatformAssetsArgs as AwsPlatformAssetsArgs
 from infra.aws.project_records import ProjectRecords, ProjectRecordsArgs
+from infra.aws.project_worker import ProjectWorker, ProjectWorkerArgs
 from infra.documents import Place
 from infra.gcp.agent_account import AgentAccount, AgentAccountArgs
 from infra.gcp.agent_pool import AgentPool, AgentPoolArgs
@@ -74,6 +76,8 @@ records = {
     project: ProjectRecords(project, ProjectRecordsArgs(project=project), workloads)
     for project in stack.projects
 }
+workers = ProjectWorker("project", ProjectWorkerArgs(place=place, omissions=omissions), workloads)
+data_keys = DataKeys("data-keys", DataKeysArgs(place=place, omissions=omissions), workloads)
 aws_platform = AwsPlatformAssets("platform", AwsPlatformAssetsArgs(place=place), workloads)
 
 # Google Cloud: one project holds the agents
@@ -148,6 +152,10 @@ pulumi.export(
         "platform_secret_arn": aws_platform.signing_key_arn,
         "backup_secret_arn": aws_platform.backup_key_arn,
         "backup_user": aws_platform.backup_user,
+        "worker_role_arn": workers.worker_arn,
+        "records_role_arn": workers.reader_arn,
+        "data_key_arn": data_keys.key_arn,
+        "data_keys_table": data_keys.table_name,
         "workloads_account": place.account,
     },
 )

@@ -30,6 +30,8 @@ def agent_boundary(place: documents.Place) -> documents.Document:
                 actions=documents.ROLE_POLICY_WRITE,
                 resources=(f"arn:aws:iam::{place.account}:role{names.AGENT_PATH}*",),
             ),
+            *documents.wrapped_data_keys(place),
+            documents.work_for_project(place),
             documents.Statement(sid="WhoAmI", actions=("sts:GetCallerIdentity",), resources=("*",)),
         )
     )

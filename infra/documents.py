@@ -20,6 +20,9 @@ SECRET_READ = ("secretsmanager:GetSecretValue",)
 RECORDS_READ = ("dynamodb:GetItem", "dynamodb:Query")
 ROLE_POLICY_WRITE = ("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePolicy")
 ACCESS_KEY_WRITE = ("iam:CreateAccessKey", "iam:GetUser", "iam:ListAccessKeys")
+DATA_KEY_READ = ("dynamodb:GetItem",)
+DATA_KEY_OPEN = ("kms:Decrypt",)
+ASSUME_TAGGED = ("sts:AssumeRole", "sts:TagSession")
 ACCOUNT_ADMINISTRATION = (
     "iam:CreateOpenIDConnectProvider",
     "iam:ListOpenIDConnectProviders",
@@ -135,6 +138,23 @@ def project_records(place: Place) -> Statement:
     )
 
 
+def wrapped_data_keys(place: Place) -> tuple[Statement, Statement]:
+    """Let an agent fetch wrapped data keys, and ask KMS to open them.
+
+    Anybody's may be fetched; the key's own policy says which of them are opened for whom.
+    """
+    return (
+        Statement(sid="WrappedDataKeys", actions=DATA_KEY_READ, resources=(data_keys(place),)),
+        Statement(sid="OpenDataKeys", actions=DATA_KEY_OPEN, resources=(_keys(place),)),
+    )
+
+
+def work_for_project(place: Place) -> Statement:
+    """Let an agent become its project's worker, with the project as the session's tag."""
+    worker = names.shared_role_arn(place.account, names.WORKER_ROLE)
+    return Statement(sid="WorkForProject", actions=ASSUME_TAGGED, resources=(worker,))
+
+
 def deploy_role_policies(place: Place, agent: str) -> Statement:
     """Let an agent write the policies of its own role and of the roles that it deploys below it.
 
@@ -240,6 +260,15 @@ def attribute_condition(*, tenant: str, trust_domain: str) -> str:
 def every_agent_secret(place: Place) -> str:
     """Return the pattern that covers all agents' secrets: what a boundary caps them to."""
     return f"arn:aws:secretsmanager:{place.region}:{place.account}:secret:agents/*"
+
+
+def data_keys(place: Place) -> str:
+    """Return the table that holds the wrapped data keys."""
+    return f"arn:aws:dynamodb:{place.region}:{place.account}:table/{names.DATA_KEYS_TABLE}"
+
+
+def _keys(place: Place) -> str:
+    return f"arn:aws:kms:{place.region}:{place.account}:key/*"
 
 
 def tables(place: Place) -> str:

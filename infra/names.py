@@ -11,6 +11,10 @@ from hashlib import sha256
 
 AGENT_PATH = "/agents/"
 SERVICE_PATH = "/service/"
+SHARED_PATH = "/shared/"
+WORKER_ROLE = "project-worker"
+RECORDS_ROLE = "records-reader"
+DATA_KEYS_TABLE = "wrapped-data-keys"
 BACKUP_USER = "backup"
 SIGNING_KEY_SECRET = "platform/signing-key"  # noqa: S105 - the name of a secret, not its value
 BACKUP_KEY_SECRET = "platform/backup-key"  # noqa: S105 - the name of a secret, not its value
@@ -37,6 +41,11 @@ def role(agent: str) -> str:
 def role_arn(account: str, agent: str) -> str:
     """Return the ARN of the agent's IAM role."""
     return f"arn:aws:iam::{account}:role{AGENT_PATH}{role(agent)}"
+
+
+def shared_role_arn(account: str, name: str) -> str:
+    """Return the ARN of a role that agents share."""
+    return f"arn:aws:iam::{account}:role{SHARED_PATH}{name}"
 
 
 def secret(agent: str) -> str:

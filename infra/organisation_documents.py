@@ -67,7 +67,7 @@ def issuer_allow_list(issuers: Sequence[str]) -> documents.Document:
 
 
 def network_perimeter(account: str, networks: Sequence[str]) -> documents.Document:
-    """Refuse agents' calls that come from elsewhere than our own networks.
+    """Refuse calls of agents, and of roles that they share, from elsewhere than our own networks.
 
     A call that an AWS service makes for the agent has no address of ours, and is not meant;
     `...IfExists`, because the key is absent from some calls that agents make themselves.
@@ -81,7 +81,10 @@ def network_perimeter(account: str, networks: Sequence[str]) -> documents.Docume
                 resources=("*",),
                 condition={
                     "ArnLike": {
-                        "aws:PrincipalArn": f"arn:aws:iam::{account}:role{names.AGENT_PATH}*"
+                        "aws:PrincipalArn": tuple(
+                            f"arn:aws:iam::{account}:role{path}*"
+                            for path in (names.AGENT_PATH, names.SHARED_PATH)
+                        )
                     },
                     "NotIpAddress": {"aws:SourceIp": tuple(networks)},
                     "BoolIfExists": {"aws:ViaAWSService": "false"},

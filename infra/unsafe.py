@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pulumi_gcp as gcp
 
 from iamrange.core import aws_controls, gcp_controls
-from infra import documents, names
+from infra import documents, names, shared_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,18 @@ class UnsafeOmissions:
         if not self.lacks(aws_controls.ABAC_PROJECT_TAG):
             return statement
         return replace(statement, sid="UnsafeEveryProject", condition={})
+
+    def worker_trust(self, trust: documents.Document) -> documents.Document:
+        """Take session tags that the next hop may bring anew."""
+        if not self.lacks(aws_controls.TAG_SESSION):
+            return trust
+        return _without_key(trust, shared_documents.TRANSITIVE)
+
+    def data_key_policy(self, policy: documents.Document) -> documents.Document:
+        """Open every agent's data key to all of them."""
+        if not self.lacks(aws_controls.KMS_ENCRYPTION_CONTEXT):
+            return policy
+        return _without_key(policy, shared_documents.DATA_KEY_CONTEXT)
 
     def attribute_condition(self, condition: str) -> str | None:
         """Admit every tenant of the issuer."""

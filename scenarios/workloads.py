@@ -7,7 +7,7 @@ environment alone (an AWS profile, Google's application default credentials).
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.loaders
@@ -200,6 +200,48 @@ def _look_after_the_account(facts: Mapping[str, str]) -> Work:
     return Work(nonce, _in_memory(session))
 
 
+def assume_tagged(
+    session: AwsSession | None, role_arn: str, *, project: str | None, transitive: bool = False
+) -> AwsSession:
+    """Go on to another role with a session, tagged with a project or with what it inherits."""
+    tags: dict[str, Any] = {}
+    if project is not None:
+        tags["Tags"] = [{"Key": "project", "Value": project}]
+    if transitive:
+        tags["TransitiveTagKeys"] = ["project"]
+    answer = (
+        aws_session(session)
+        .client("sts")
+        .assume_role(RoleArn=role_arn, RoleSessionName="for-project", **tags)["Credentials"]
+    )
+    return AwsSession(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+
+
+def _work_for_project(facts: Mapping[str, str]) -> Work:
+    session = _one_session()
+    worker = assume_tagged(
+        session, facts["aws.worker_role_arn"], project=facts["own.project"], transitive=True
+    )
+    reader = assume_tagged(worker, facts["aws.records_role_arn"], project=None)
+    nonce = read_aws_record(aws_session(reader), facts["own.aws_table"], "latest")
+    return Work(nonce, _in_memory(session))
+
+
+def open_data_key(session: boto3.Session, table: str, agent: str) -> str:
+    """Fetch an agent's wrapped data key, and have KMS open it as that agent's."""
+    item = session.client("dynamodb").get_item(TableName=table, Key={"id": {"S": agent}})["Item"]
+    answer = session.client("kms").decrypt(
+        CiphertextBlob=item["wrapped"]["B"], EncryptionContext={"agent": agent}
+    )
+    return bytes(answer["Plaintext"]).decode()
+
+
+def _open_own_data_key(facts: Mapping[str, str]) -> Work:
+    session = _one_session()
+    nonce = open_data_key(aws_session(session), facts["aws.data_keys_table"], facts["own.name"])
+    return Work(nonce, _in_memory(session))
+
+
 READS_OWN_AWS_SECRET = Workload(
     run=_work_on_own_aws_secret, asset_kind=AssetKind.AWS_SECRET, knows=("own.aws_secret_arn",)
 )
@@ -223,4 +265,14 @@ LOOKS_AFTER_THE_ACCOUNT = Workload(
     run=_look_after_the_account,
     asset_kind=AssetKind.AWS_SECRET,
     knows=("own.aws_secret_arn",),
+)
+WORKS_FOR_PROJECT = Workload(
+    run=_work_for_project,
+    asset_kind=AssetKind.AWS_RECORDS,
+    knows=("own.project", "own.aws_table", "aws.worker_role_arn", "aws.records_role_arn"),
+)
+OPENS_OWN_DATA_KEY = Workload(
+    run=_open_own_data_key,
+    asset_kind=AssetKind.AWS_DATA_KEY,
+    knows=("own.name", "aws.data_keys_table"),
 )

@@ -176,6 +176,38 @@ ISSUER_ALLOW_LIST = Control(
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI4, fw.NHI6, fw.IA_13_2),
 )
+TAG_SESSION = Control(
+    id="aws.tag-session",
+    layer=Layer.AWS,
+    summary="A shared role takes an agent's project as a transitive tag, which no hop changes.",
+    without_it="The role's trust policy does not ask for transitive tags, so the next hop brings "
+    "whatever project it likes.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="trust",
+        effect=Effect.IMPLICIT_DENY,
+        action="sts:AssumeRole",
+        condition_key="sts:transitivetagkeys",
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI8, fw.ASI03, fw.AC_3_13),
+)
+KMS_ENCRYPTION_CONTEXT = Control(
+    id="aws.kms-encryption-context",
+    layer=Layer.AWS,
+    summary="KMS opens a data key for the agent that its encryption context names, and no other.",
+    without_it="The key's policy does not look at the encryption context, which is no secret: "
+    "who may decrypt at all opens every agent's data key.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="resource",
+        effect=Effect.IMPLICIT_DENY,
+        action="kms:Decrypt",
+        condition_key="kms:encryptioncontext:agent",
+    ),
+    touches=frozenset({"aws:kms/key:Key"}),
+    maps_to=(fw.NHI5, fw.NHI8, fw.AC_3),
+)
 SECRET_RESOURCE_POLICY = Control(
     id="aws.secret-resource-policy",
     layer=Layer.AWS,
@@ -207,5 +239,7 @@ CONTROLS = (
     ORG_STAY_IN_ORGANISATION,
     SECRET_RESOURCE_POLICY,
     ISSUER_ALLOW_LIST,
+    TAG_SESSION,
+    KMS_ENCRYPTION_CONTEXT,
 )
 """All of them, in the order in which they are listed."""

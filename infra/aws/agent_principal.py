@@ -99,11 +99,13 @@ def _trust(args: AgentPrincipalArgs, provider_arn: str) -> str:
 
 
 def _policy(args: AgentPrincipalArgs) -> documents.Document:
-    """Return what the agent may do: its own secret, its project's records, its declared powers."""
+    """Return what the agent may do: what every agent may, and its declared powers."""
     agent, place, omissions = args.agent, args.place, args.omissions
     statements = [
         omissions.own_secret(documents.own_secret(place, agent.name), place),
         omissions.project_records(documents.project_records(place)),
+        *documents.wrapped_data_keys(place),
+        documents.work_for_project(place),
     ]
     if Power.DEPLOY_ROLE_POLICIES in agent.powers:
         statements.append(documents.deploy_role_policies(place, agent.name))

@@ -119,6 +119,40 @@ def _decide(plan: Plan, call: Call) -> Decision:
     )
 
 
+def _hop(plan: Plan, part: str, **context: str | tuple[str, ...]) -> Decision:
+    """Ask for the shared worker role with a part's session, and session tags as in the context."""
+    role, worker = plan.only(ROLE, part), plan.only(ROLE, "project-worker")
+    arn = f"arn:aws:iam::{ACCOUNT}:role/agents/{role.inputs['name']}"
+    (policy,) = (p for p in plan.of(ROLE_POLICY).values() if p.name == part)
+    request = Request(
+        action="sts:AssumeRole",
+        resource=f"arn:aws:iam::{ACCOUNT}:role/shared/project-worker",
+        principal=Principal(
+            "assumed-role",
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.inputs['name']}/session",
+            role_arn=arn,
+            account=ACCOUNT,
+        ),
+        resource_account=ACCOUNT,
+        context={
+            "aws:PrincipalArn": arn,
+            **{f"aws:PrincipalTag/{key}": value for key, value in role.inputs["tags"].items()},
+            **{key.replace("__", ":").replace("_of_", "/"): v for key, v in context.items()},
+        },
+    )
+    return decide(
+        request,
+        PolicySet(
+            identity=(
+                compile_policy(policy.inputs["policy"], kind=PolicyKind.IDENTITY, name="own"),
+            ),
+            trust=compile_policy(
+                worker.inputs["assumeRolePolicy"], kind=PolicyKind.TRUST, name="trust"
+            ),
+        ),
+    )
+
+
 def _level(plan: Plan, kind: PolicyKind) -> tuple[tuple[CompiledPolicy, ...], ...]:
     """Return the control policies of a kind over the account: root first, account last."""
     full_text = ALLOW_ALL if kind is PolicyKind.SCP else ALLOW_ALL_RCP
@@ -137,7 +171,10 @@ def _level(plan: Plan, kind: PolicyKind) -> tuple[tuple[CompiledPolicy, ...], ..
 
 
 def _resource_policy(plan: Plan, resource: str) -> CompiledPolicy | None:
-    """Return the policy that the plan puts onto this secret itself, if it does."""
+    """Return the policy that the plan puts onto this secret or key itself, if it does."""
+    if resource == DATA_KEY:
+        (key,) = plan.of("aws:kms/key:Key").values()
+        return compile_policy(key.inputs["policy"], kind=PolicyKind.RESOURCE, name=key.name)
     for policy in plan.resources:
         if policy.type == SECRET_POLICY and policy.inputs["secretArn"] == resource:
             text = policy.inputs["policy"]
@@ -180,6 +217,7 @@ def _ask(call: Call) -> Callable[[Plan], Decision]:
 
 
 GET_SECRET = "secretsmanager:GetSecretValue"
+DATA_KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
 OURS = "spiffe://iamrange.example/agent"
 SELF = f"arn:aws:iam::{ACCOUNT}:role/agents/deploy-bot-role"
 BACKUP = f"arn:aws:iam::{ACCOUNT}:user/service/backup"
@@ -225,6 +263,14 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
         audience="sts.amazonaws.com",
         issuer="idp.attacker.example",
     ),
+    "aws.tag-session": lambda plan: _hop(
+        plan, "data-analyst", aws__RequestTag_of_project="analytics"
+    ),
+    "aws.kms-encryption-context": _ask(
+        Call(
+            "support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "hr-assistant"}
+        )
+    ),
     "aws.secret-resource-policy": _ask(
         Call("deploy-bot", GET_SECRET, _secret("payments-agent"), self_granted=True)
     ),
@@ -247,6 +293,15 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
     "deploys a policy below its role": _ask(
         Call("deploy-bot", "iam:PutRolePolicy", f"{SELF}/billing")
     ),
+    "becomes its project's worker": lambda plan: _hop(
+        plan,
+        "data-analyst",
+        aws__RequestTag_of_project="analytics",
+        sts__TransitiveTagKeys=("project",),
+    ),
+    "opens its own data key": _ask(
+        Call("support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "support-llm"})
+    ),
     "looks after the account": _ask(
         Call("platform-admin", "organizations:DescribeOrganization", "*")
     ),
@@ -264,11 +319,25 @@ NEVER: Mapping[str, Callable[[Plan], Decision]] = {
     "writes a neighbour's policy": _ask(
         Call("deploy-bot", "iam:PutRolePolicy", SELF.replace("deploy-bot", "hr-assistant"))
     ),
+    "becomes another project's worker": lambda plan: _hop(
+        plan,
+        "data-analyst",
+        aws__RequestTag_of_project="people",
+        sts__TransitiveTagKeys=("project",),
+    ),
+    "opens a data key of nobody's": _ask(Call("support-llm", "kms:Decrypt", DATA_KEY)),
     "writes policies without the power": _ask(Call("support-llm", "iam:PutRolePolicy", SELF)),
     "reads a secret that is no agent's credentials": _ask(
         Call("support-llm", GET_SECRET, f"{SECRETS}:agents/support-llm/credentials-old-AbCdEf")
     ),
 }
+
+
+# what a control alone stands for comes with its lapse
+EVEN_SO = (
+    ("reads a secret", "aws.least-privilege"),
+    ("opens a data key", "aws.kms-encryption-context"),
+)
 
 
 @pytest.mark.parametrize("control", ATTACKS)
@@ -300,7 +369,9 @@ def test_what_nobody_was_given_is_refused_whatever_control_is_left_out(
     declare: Declare, case: str
 ) -> None:
     for left_out in ({}, *({control: False} for control in ATTACKS)):
-        if case.startswith("reads a secret") and "aws.least-privilege" in left_out:
+        if any(
+            case.startswith(beginning) and control in left_out for beginning, control in EVEN_SO
+        ):
             continue
         assert NEVER[case](declare(controls=left_out)).outcome is Outcome.DENY, left_out
 
@@ -367,4 +438,5 @@ KINDS: Mapping[str, Mapping[str, PolicyKind]] = {
     "aws:iam/userPolicy:UserPolicy": {"policy": PolicyKind.IDENTITY},
     "aws:iam/policy:Policy": {"policy": PolicyKind.BOUNDARY},
     SECRET_POLICY: {"policy": PolicyKind.RESOURCE},
+    "aws:kms/key:Key": {"policy": PolicyKind.RESOURCE},
 }

@@ -122,6 +122,8 @@ AGENTS_POWERS = (
     documents.own_secret(PLACE, "a"),
     documents.project_records(PLACE),
     documents.deploy_role_policies(PLACE, "a"),
+    *documents.wrapped_data_keys(PLACE),
+    documents.work_for_project(PLACE),
 )
 ADMINISTRATORS_POWERS = (documents.manage_service_keys(PLACE), documents.administer_account())
 
@@ -187,7 +189,12 @@ def test_perimeter_denies_agents_calls_from_other_networks() -> None:
     (statement,) = _statements(document)
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {
-        "ArnLike": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/agents/*"},
+        "ArnLike": {
+            "aws:PrincipalArn": [
+                "arn:aws:iam::111122223333:role/agents/*",
+                "arn:aws:iam::111122223333:role/shared/*",
+            ]
+        },
         "NotIpAddress": {"aws:SourceIp": ["192.0.2.0/24", "2001:db8::/32"]},
         "BoolIfExists": {"aws:ViaAWSService": "false"},
     }

@@ -29,8 +29,13 @@ Plan = Any
 Rule = Callable[[Plan], Iterator[str]]
 
 
+def _agents(plan: Plan) -> dict[str, Any]:
+    """Return the roles of agents, by part; other roles carry no agent's tag."""
+    return {n: r for n, r in plan.of(ROLE).items() if "agent" in r.inputs.get("tags", {})}
+
+
 def _trusts(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, role in plan.of(ROLE).items():
+    for name, role in _agents(plan).items():
         for statement in role.document("assumeRolePolicy")["Statement"]:
             yield name, statement
 
@@ -114,7 +119,7 @@ def subject_fits(plan: Plan) -> Iterator[str]:
     for provider in plan.of(POOL_PROVIDER).values():
         if "extract(" not in provider.inputs["attributeMapping"]["google.subject"]:
             yield provider.name
-    for role in plan.of(ROLE).values():
+    for role in _agents(plan).values():
         if len(role.inputs["tags"]["agent"].encode()) > 126:
             yield role.name
 
@@ -134,13 +139,13 @@ def issuers_are_ours(plan: Plan) -> Iterator[str]:
 
 
 def roles_have_a_boundary(plan: Plan) -> Iterator[str]:
-    for name, role in plan.of(ROLE).items():
+    for name, role in _agents(plan).items():
         if "permissionsBoundary" not in role.inputs:
             yield name
 
 
 def _agent_statements(plan: Plan) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    agents = {name: role.inputs["tags"]["agent"] for name, role in plan.of(ROLE).items()}
+    agents = {name: role.inputs["tags"]["agent"] for name, role in _agents(plan).items()}
     for name, policy in plan.of(ROLE_POLICY).items():
         if policy.inputs["name"] == "agent":
             for statement in policy.document("policy")["Statement"]:
@@ -158,7 +163,8 @@ def agents_read_their_own_secret_only(plan: Plan) -> Iterator[str]:
 def records_are_bound_to_the_project(plan: Plan) -> Iterator[str]:
     own = {"StringEquals": {"aws:ResourceTag/project": "${aws:PrincipalTag/project}"}}
     for name, _, statement in _agent_statements(plan):
-        if "dynamodb:" in json.dumps(statement["Action"]) and statement.get("Condition") != own:
+        reads_records = "table/projects-" in json.dumps(statement["Resource"])
+        if reads_records and statement.get("Condition") != own:
             yield name
 
 
@@ -190,16 +196,34 @@ def organisation_lists_its_issuers(plan: Plan) -> Iterator[str]:
         yield "no attached policy names sts:AssumeRoleWithWebIdentity"
 
 
+def shared_roles_take_tags_for_good(plan: Plan) -> Iterator[str]:
+    """A role that anybody may tag the session of, asks for transitive tags."""
+    for name, role in plan.of(ROLE).items():
+        for statement in role.document("assumeRolePolicy")["Statement"]:
+            if "aws:RequestTag/project" not in json.dumps(statement):
+                continue
+            if "sts:TransitiveTagKeys" not in json.dumps(statement):
+                yield name
+
+
+def keys_are_opened_in_ones_own_name(plan: Plan) -> Iterator[str]:
+    for name, key in plan.of("aws:kms/key:Key").items():
+        for statement in key.document("policy")["Statement"]:
+            asks = "kms:EncryptionContext:" in json.dumps(statement.get("Condition", {}))
+            if "kms:Decrypt" in json.dumps(statement["Action"]) and not asks:
+                yield name
+
+
 def restricted_secrets_have_one_reader(plan: Plan) -> Iterator[str]:
     guarded = {r.name for r in plan.resources if r.type == SECRET_POLICY}
-    for name, role in plan.of(ROLE).items():
+    for name, role in _agents(plan).items():
         if role.inputs["tags"].get("classification") == "restricted" and name not in guarded:
             yield name
 
 
 def incidents_end_older_sessions(plan: Plan) -> Iterator[str]:
     policies = plan.of(ROLE_POLICY)
-    for name, role in plan.of(ROLE).items():
+    for name, role in _agents(plan).items():
         if "incident" in role.inputs["tags"] and f"{name}-revocation" not in policies:
             yield name
 
@@ -236,6 +260,8 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.org-no-long-lived-keys": organisation_refuses_long_lived_keys,
     "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
     "aws.issuer-allow-list": organisation_lists_its_issuers,
+    "aws.tag-session": shared_roles_take_tags_for_good,
+    "aws.kms-encryption-context": keys_are_opened_in_ones_own_name,
     "aws.secret-resource-policy": restricted_secrets_have_one_reader,
     "gcp.attribute-condition": pool_provider_has_a_condition,
     "gcp.allowed-audiences": pool_takes_tokens_for_itself_only,
@@ -321,7 +347,8 @@ def test_rule_without_a_control_fires_on_what_it_forbids(
     rule, type_, name, value = TAMPERED[case]
     plan = declare()
     assert not list(rule(plan))
-    next(iter(plan.of(type_).values())).inputs[name] = value
+    among = _agents(plan) if type_ == ROLE else plan.of(type_)
+    next(iter(among.values())).inputs[name] = value
     assert list(rule(plan))
 
 
