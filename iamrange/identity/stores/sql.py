@@ -110,6 +110,11 @@ class SqlReplay:
         with answering(_REPLAY), self._each.connect() as connection:
             return connection.execute(_SEEN, asked).first() is not None
 
+    @property
+    def engine(self) -> Engine:
+        """Return the engine, for whoever shares it."""
+        return self._engine
+
     def _prune_at_times(self, past: float) -> None:
         with self._lock:
             self._until_batch -= 1

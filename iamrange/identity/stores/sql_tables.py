@@ -60,6 +60,7 @@ FORGOTTEN: Final = Table(
     Column("store", String(32), primary_key=True),
     Column("until", Float(53), nullable=False),
 )
+TABLES: Final = tuple(table.name for table in _METADATA.sorted_tables)
 _INDEXES: Final = (
     Index("replay_used_expires", USED.c.expires),
     Index("revoked_tokens_expires", REVOKED.c.expires),
