@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from iamrange.core.clock import Clock, SystemClock
 from iamrange.identity.directory import lifecycle, tree
 from iamrange.identity.directory.anchor import Anchor, FileAnchor, MemoryAnchor
+from iamrange.identity.directory.bulk import BulkCommands
 from iamrange.identity.directory.database import Database
 from iamrange.identity.directory.encoding import registration_digest, spec_text
 from iamrange.identity.directory.errors import TamperedError
@@ -21,11 +22,16 @@ from iamrange.identity.directory.model import (
     AgentFieldError,
     AgentKey,
     AgentSpec,
-    AgentState,
     DirectoryRefusal,
-    agent_id,
+    identifier_of,
 )
 from iamrange.identity.directory.reader import READ_HEAD, Reader
+from iamrange.identity.directory.refusals import (
+    key_taken,
+    key_withdrawn,
+    registered_already,
+    unknown_agent,
+)
 from iamrange.identity.directory.rows import kid_octets
 from iamrange.identity.directory.signing import DirectoryKey, DirectoryPublicKey
 from iamrange.identity.directory.whole_table import verify_table
@@ -47,7 +53,7 @@ ANCHOR_FILE = "directory.anchor"
 Outcome = Agent | DirectoryRefusal
 
 
-class Directory:
+class Directory(BulkCommands):
     """All agents, in a database whose every row is signed for."""
 
     def __init__(  # noqa: PLR0913 - keyword-only ports with defaults
@@ -105,7 +111,11 @@ class Directory:
             audit=audit,
             anchor=FileAnchor(home / ANCHOR_FILE),
         )
-        directory.migrate()
+        try:
+            directory.migrate()
+        except BaseException:
+            directory.close()
+            raise
         return directory
 
     def migrate(self) -> None:
@@ -307,7 +317,7 @@ class Directory:
         with self.writer.begin() as transaction:
             entry = transaction.read([slot]).get(slot)
             if entry is None:
-                return DirectoryRefusal("unknown-agent", "there is no such agent")
+                return unknown_agent()
             agent = entry.agent
             if expected_version is not None and agent.version != expected_version:
                 return DirectoryRefusal(
@@ -349,32 +359,11 @@ class Directory:
             )
 
 
-def identifier_of(identifier: str) -> str:
-    """Return the id that is meant by a SPIFFE id or a plain name."""
-    return identifier if identifier.startswith("spiffe://") else agent_id(identifier)
-
-
-def registered_already(agent: Agent, registration: str) -> Outcome:
-    """Answer a registration under a name that is taken."""
-    if agent.state is AgentState.RETIRED:
-        return DirectoryRefusal("retired", f"agent {agent.name!r} is retired: its name stays taken")
-    if agent.registration != registration:
-        return DirectoryRefusal(
-            "name-taken", f"agent {agent.name!r} is registered with another specification"
-        )
-    return agent
-
-
-def key_taken(name: str) -> DirectoryRefusal:
-    """Refuse a key that is or was another registration's, without saying whose."""
-    return DirectoryRefusal("key-taken", f"agent {name!r}: the key is or was registered already")
-
-
 def key_refusal(transaction: Transaction, agent: Agent, kid: str) -> DirectoryRefusal | None:
     """Return why this key cannot become the agent's, or None."""
     owner = transaction.key_owners([kid_octets(kid)]).get(kid_octets(kid))
     if owner is None:
         return None
     if owner == agent.number:
-        return DirectoryRefusal("key-withdrawn", "this key was withdrawn and does not come back")
+        return key_withdrawn()
     return key_taken(agent.name)

@@ -32,6 +32,7 @@ __all__ = [
     "Classification",
     "DirectoryRefusal",
     "agent_id",
+    "identifier_of",
 ]
 
 
@@ -72,6 +73,11 @@ class DirectoryRefusal:
 def agent_id(name: str, tenant: str = DEFAULT_TENANT) -> str:
     """Return the SPIFFE id of an agent; each tenant is a trust domain of its own."""
     return f"spiffe://{tenant}.example/agent/{name}"
+
+
+def identifier_of(name: str) -> str:
+    """Return the id that is meant by a SPIFFE id, or by a name in the default tenant."""
+    return name if name.startswith("spiffe://") else agent_id(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ DIGEST = 32
 FAN = 64
 BUCKETS = FAN**3
 NODES = 1 + FAN + FAN**2
-_FIRST_LOW = 1 + FAN
+FIRST_LOW = 1 + FAN
 
 Pair = tuple[bytes, bytes]
 """(slot, entry digest)"""
@@ -38,7 +38,7 @@ def bucket_of(slot: bytes) -> int:
 
 def path_of(bucket: int) -> tuple[int, int, int]:
     """Return the node numbers from the root down to the bucket."""
-    return 0, 1 + (bucket >> 12), _FIRST_LOW + (bucket >> 6)
+    return 0, 1 + (bucket >> 12), FIRST_LOW + (bucket >> 6)
 
 
 def bucket_digest(pairs: Iterable[Pair]) -> bytes:
@@ -62,6 +62,8 @@ def child(children: bytes, place: int) -> bytes:
 
 def differing(first: bytes, second: bytes) -> list[int]:
     """Return the places at which two nodes' children differ."""
+    if first == second:
+        return []
     return [place for place in range(FAN) if child(first, place) != child(second, place)]
 
 
@@ -76,14 +78,14 @@ def empty_node(number: int) -> bytes:
     """Return what a node without a row stands for."""
     if number == 0:
         return EMPTY_ROOT_NODE
-    return EMPTY_MIDDLE if number < _FIRST_LOW else EMPTY_LOW
+    return EMPTY_MIDDLE if number < FIRST_LOW else EMPTY_LOW
 
 
 def parent_of(number: int) -> tuple[int, int]:
     """Return a node's parent and its place in it."""
-    if number < _FIRST_LOW:
+    if number < FIRST_LOW:
         return 0, number - 1
-    low = number - _FIRST_LOW
+    low = number - FIRST_LOW
     return 1 + (low >> 6), low & 63
 
 
@@ -91,12 +93,12 @@ def child_of(number: int, place: int) -> int | None:
     """Return the node at a place of a node, or None where buckets are."""
     if number == 0:
         return 1 + place
-    return None if number >= _FIRST_LOW else _FIRST_LOW + (number - 1) * FAN + place
+    return None if number >= FIRST_LOW else FIRST_LOW + (number - 1) * FAN + place
 
 
 def bucket_at(number: int, place: int) -> int:
     """Return the bucket at a place of one of the lowest nodes."""
-    return (number - _FIRST_LOW) * FAN + place
+    return (number - FIRST_LOW) * FAN + place
 
 
 def wrong_node(root: bytes, bucket: int, nodes: Mapping[int, bytes]) -> int | None:

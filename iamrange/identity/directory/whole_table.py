@@ -18,8 +18,6 @@ from iamrange.identity.directory.rows import entry_columns, kid_octets
 from iamrange.identity.directory.verified_tree import VerifiedTree, chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from iamrange.identity.directory.encoding import Head
     from iamrange.identity.directory.reader import Reader
 
@@ -59,35 +57,45 @@ def verify_table(reader: Reader, *, signatures: bool) -> Head:
         verified = VerifiedTree(root=head.root)
         verified.load(connection, range(tree.NODES))
         taken: dict[str, int] = {}
-        seen = 0
-        for bucket, rows in _buckets(connection):
-            for row in rows:
-                agent = _check_entry(reader, row, signatures=signatures)
-                taken.update(dict.fromkeys((key.kid for key in agent.keys), agent.number))
-            # the entries first: they have a name, a bucket has none
-            digest = tree.bucket_digest((row.slot, row.digest) for row in rows)
-            if digest != tree.expected_bucket(bucket, verified.nodes):
-                raise TamperedError(f"bucket {bucket}", "is not what the signed head covers")
-            seen += len(rows)
-            if len(taken) >= _BATCH:
-                _check_keys(connection, taken)
-                taken = {}
+        leaves = 0
+        unseen = set(range(tree.FIRST_LOW, tree.NODES))
+        with _stream(connection) as result:
+            for low, rows in groupby(result, key=lambda row: tree.path_of(row.bucket)[2]):
+                buckets: dict[int, list[tree.Pair]] = {}
+                for row in rows:
+                    # the entries first: they have a name, a bucket has none
+                    agent = _check_entry(reader, row, signatures=signatures)
+                    taken.update(dict.fromkeys((key.kid for key in agent.keys), agent.number))
+                    buckets.setdefault(row.bucket, []).append((row.slot, row.digest))
+                    leaves += 1
+                _check_low_node(verified, low, buckets)
+                unseen.discard(low)
+                if len(taken) >= _BATCH:
+                    _check_keys(connection, taken)
+                    taken = {}
+        for low in sorted(unseen):
+            _check_low_node(verified, low, {})
         _check_keys(connection, taken)
-        _check_counts(connection, head, seen)
+        _check_counts(connection, head, leaves)
     return head
 
 
-def _buckets(connection: sa.Connection) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Give every bucket, empty ones too, with its rows."""
-    result = connection.execution_options(stream_results=True, yield_per=_BATCH).execute(_ROWS)
-    following = 0
-    for bucket, group in groupby(result, key=lambda row: int(row.bucket)):
-        if not 0 <= bucket < tree.BUCKETS:
-            raise TamperedError(f"bucket {bucket}", "there is no such bucket")
-        yield from ((empty, ()) for empty in range(following, bucket))
-        yield bucket, list(group)
-        following = bucket + 1
-    yield from ((empty, ()) for empty in range(following, tree.BUCKETS))
+def _stream(connection: sa.Connection) -> sa.CursorResult[Any]:
+    options = connection.execution_options(stream_results=True, yield_per=_BATCH)
+    return options.execute(_ROWS)
+
+
+def _check_low_node(verified: VerifiedTree, low: int, buckets: dict[int, list[tree.Pair]]) -> None:
+    children = verified.nodes.get(low)
+    if children is None:
+        raise TamperedError(f"bucket {min(buckets)}", "there is no such bucket")
+    digests = {bucket: tree.bucket_digest(pairs) for bucket, pairs in buckets.items()}
+    for place in tree.differing(children, tree.EMPTY_LOW):
+        bucket = tree.bucket_at(low, place)
+        if digests.pop(bucket, None) != tree.child(children, place):
+            raise TamperedError(f"bucket {bucket}", "is not what the signed head covers")
+    if digests:
+        raise TamperedError(f"bucket {min(digests)}", "is not what the signed head covers")
 
 
 def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa: ANN401 - a row

