@@ -9,8 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from iamrange.core.clock import OffsetClock
-from iamrange.core.decision import DecisionRecord
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.identity.access_token import AccessToken, verify_access_token
 from iamrange.identity.certificates.local_authority import LocalAuthority
 from iamrange.identity.directory.model import (
@@ -30,17 +33,19 @@ from iamrange.identity.names import (
 from iamrange.identity.nonces import NonceSource
 from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
-from iamrange.identity.tokens.http import HttpRequest, HttpResponse
+from iamrange.identity.tokens.http import HttpRequest
 from iamrange.identity.tokens.keys import AuthorityKeys
 from iamrange.identity.tokens.service import TokenService
-from iamrange.identity.tokens.settings import TokenSettings
 from iamrange.jose import Refusal, SigningKey
+from iamrange.jose.gate import base64url, decode_base64url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iamrange.core.decision import LayerAnswer
+    from iamrange.core.decision import DecisionRecord, LayerAnswer
     from iamrange.identity.stores.ports import Rate, Wait
+    from iamrange.identity.tokens.http import HttpResponse
+    from iamrange.identity.tokens.settings import TokenSettings
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -112,7 +117,10 @@ class Party:
     dpop: SigningKey = field(default_factory=SigningKey.generate)
 
     def assertion(
-        self, *, header: Mapping[str, Any] | None = None, **changes: Any  # noqa: ANN401 - claims
+        self,
+        *,
+        header: Mapping[str, Any] | None = None,
+        **changes: Any,  # noqa: ANN401 - claims
     ) -> str:
         """Return a client assertion; a change of None leaves the claim out."""
         now = int(time.time())
@@ -151,17 +159,15 @@ class Party:
 
 
 def sign_exactly(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """Sign with exactly this header."""
-    from joserfc import jws  # noqa: PLC0415 - tests only
-    from joserfc.jwk import ECKey  # noqa: PLC0415 - tests only
-
-    registry = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
-    private = ECKey.import_key(key.private_jwk())
-    payload = json.dumps(dict(claims)).encode()
-    signed: str = jws.serialize_compact(
-        dict(header), payload, private, algorithms=["ES256"], registry=registry
-    )
-    return signed
+    """Sign with exactly this header, also one that no library would write."""
+    jwk = key.private_jwk()
+    number = int.from_bytes(decode_base64url(jwk["d"]), "big")
+    private = derive_private_key(number, SECP256R1())
+    parts = (base64url(json.dumps(dict(part)).encode()) for part in (header, claims))
+    signing_input = ".".join(parts)
+    r, s = decode_dss_signature(private.sign(signing_input.encode(), ECDSA(SHA256())))
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    return f"{signing_input}.{base64url(signature)}"
 
 
 def _changed(claims: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,14 +185,15 @@ class House:
         self.replay = Replay()
         self.revocation = MemoryRevocation()
         self.limiter = Limiter()
-        self.nonces = NonceSource(None, self.clock)
+        self.nonces = NonceSource(None, SystemClock())
         self.keys = AuthorityKeys(clock=self.clock)
         self.authority = LocalAuthority.create("iamrange.example", clock=self.clock)
         self.analyst = Party(ANALYST)
         self.worker = Party(WORKER)
         self.third = Party(THIRD)
         self.register(
-            self.analyst, scopes={"read:customers", "read:logs", "write:logs", "read:status"},
+            self.analyst,
+            scopes={"read:customers", "read:logs", "write:logs", "read:status"},
             may_act=frozenset({WORKER, THIRD}),
         )
         self.register(self.worker, scopes={"read:customers", "read:logs", "read:status"})
@@ -200,6 +207,7 @@ class House:
             "nonces": self.nonces,
             "resources": RESOURCES,
             "clock": self.clock,
+            "real_clock": SystemClock(),
             "records": self.records.append,
             "settings": settings,
             "trust_bundle": self.authority.trust_bundle,
@@ -226,7 +234,7 @@ class House:
         """Change an agent's entry."""
         self.agents.entries[party.id] = replace(self.agents.entries[party.id], **changes)
 
-    def request(
+    def request(  # noqa: PLR0913 - a request's parts
         self,
         party: Party | None = None,
         *,
@@ -279,11 +287,11 @@ class House:
         assert answer.status == 200, answer
         return str(answer.body["access_token"])
 
-    def exchange(self, party: Party, subject_token: str, **form: Any) -> Answer:  # noqa: ANN401 - as `request`
+    def exchange(self, party: Party, held: str, /, **form: Any) -> Answer:  # noqa: ANN401 - as `request`
         """Exchange a token."""
         asked: dict[str, Any] = {
             "grant_type": EXCHANGE,
-            "subject_token": subject_token,
+            "subject_token": held,
             "subject_token_type": ACCESS_TOKEN,
         }
         return self.post(party, **(asked | form))
@@ -325,5 +333,3 @@ class Answer:
         """Return one layer's answer."""
         assert self.record is not None
         return next(layer for layer in self.record.layers if layer.layer == name)
-
-
