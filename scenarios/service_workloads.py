@@ -17,9 +17,7 @@ def _read_records(facts: Mapping[str, str]) -> Work:
     client = oauth.client_with_key(
         own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True
     )
-    token = client.client_credentials(
-        scope=facts["own.service_scope"], resource=facts["own.service"]
-    )
+    token = client.client_credentials(resource=facts["own.service"])
     url = facts["own.service"] + oauth.RECORD
     answer = oauth.read(url, auth=token)
     return Work(
@@ -39,7 +37,7 @@ def _read_records_over_mtls(facts: Mapping[str, str]) -> Work:
     own = oauth.Own.from_home()
     token = oauth.client_with_certificate(
         own.client_id, own.issuer, own.certificate()
-    ).client_credentials(scope=facts["own.service_scope"], resource=facts["own.service"])
+    ).client_credentials(resource=facts["own.service"])
     nonce = oauth.read_record(
         facts["own.service"] + oauth.RECORD, auth=token, cert=own.certificate()
     )
@@ -49,10 +47,10 @@ def _read_records_over_mtls(facts: Mapping[str, str]) -> Work:
 READS_SERVICE_RECORDS = Workload(
     run=_read_records,
     asset_kind=AssetKind.SERVICE_RECORDS,
-    knows=("own.service", "own.service_scope"),
+    knows=("own.service",),
 )
 READS_SERVICE_RECORDS_OVER_MTLS = Workload(
     run=_read_records_over_mtls,
     asset_kind=AssetKind.SERVICE_RECORDS,
-    knows=("own.service", "own.service_scope"),
+    knows=("own.service",),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from iamrange.core import aws_controls, gcp_controls, invariants
+from iamrange.core import aws_controls, gcp_controls, identity_controls, invariants
 from iamrange.core.control import Control, Invariant, Layer, Refusal, SwitchedIn
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ __all__ = [
 ]
 
 CONTROLS: Mapping[str, Control] = {
-    control.id: control for control in (*aws_controls.CONTROLS, *gcp_controls.CONTROLS)
+    control.id: control
+    for control in (
+        *aws_controls.CONTROLS,
+        *gcp_controls.CONTROLS,
+        *identity_controls.CONTROLS,
+    )
 }
 INVARIANTS: Mapping[str, Invariant] = {
     invariant.id: invariant for invariant in invariants.INVARIANTS

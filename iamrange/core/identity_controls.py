@@ -67,7 +67,7 @@ SENDER_CONSTRAINED = _control(
     without_it="Services take an access token from whoever shows it.",
     point="rs.token",
     layer="binding",
-    reason="proof-required",
+    reason="bound-token-as-bearer",
     maps_to=(fw.NHI4, fw.ASI03, fw.SC_23),
 )
 CERTIFICATE_BOUND = _control(
@@ -76,7 +76,7 @@ CERTIFICATE_BOUND = _control(
     without_it="Services do not compare the certificate of the connection with the token's.",
     point="rs.token",
     layer="binding",
-    reason="certificate-*",
+    reason="*certificate*",
     maps_to=(fw.NHI4, fw.SC_23),
 )
 AUDIENCE_RESTRICTED = _control(
@@ -86,7 +86,7 @@ AUDIENCE_RESTRICTED = _control(
     "it was made for.",
     point="rs.token",
     layer="audience",
-    reason="audience-mismatch",
+    reason="wrong-audience",
     maps_to=(fw.NHI9, fw.IA_13_2),
 )
 SCOPE_LIMITS = _control(

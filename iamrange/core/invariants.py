@@ -60,8 +60,82 @@ def _platform_invariants(layer: Layer, point: str, cloud: str) -> tuple[Invarian
     )
 
 
+def _service_invariants() -> tuple[Invariant, ...]:
+    """Declare what our own services' verifier guarantees about access tokens and proofs."""
+    point = "rs.token"
+    signature, keys = _token_refusal(point, "signature"), _token_refusal(point, "keys")
+    algorithm = _token_refusal(point, "token", "algorithm-not-allowed")
+    header = _token_refusal(point, "token", "header-not-allowed")
+    issuer = _token_refusal(point, "issuer")
+    request = _token_refusal(point, "proof", "uri-mismatch")
+    replayed = _token_refusal(point, "proof", "replayed")
+    other_key = _token_refusal(point, "binding", "key-mismatch")
+    return tuple(
+        Invariant(
+            id=f"{Layer.IDENTITY}.{name}",
+            layer=Layer.IDENTITY,
+            summary=summary,
+            refusal=refusal,
+            rogue=rogue,
+            lacks=lacks,
+        )
+        for name, summary, refusal, rogue, lacks in (
+            (
+                "verifies-signature",
+                "A service refuses a token that the token service's key did not sign.",
+                replace(signature, reason="signature-mismatch"),
+                "UnsafeVerifierSkipsSignature",
+                (signature, keys),
+            ),
+            (
+                "allows-one-algorithm",
+                "A service takes ES256 and no other algorithm, whatever a token names.",
+                algorithm,
+                "UnsafeVerifierAsksTheTokenForItsAlgorithm",
+                (algorithm, signature, keys),
+            ),
+            (
+                "ignores-keys-in-tokens",
+                "A service verifies with the published keys, never with one in the token.",
+                header,
+                "UnsafeVerifierTakesEmbeddedKeys",
+                (header, signature, keys),
+            ),
+            (
+                "knows-its-issuer",
+                "A service takes tokens of one issuer.",
+                issuer,
+                "UnsafeVerifierTakesAnyIssuer",
+                (issuer, signature, keys),
+            ),
+            (
+                "compares-keys",
+                "A proof of possession must be by the key that the token is bound to.",
+                other_key,
+                "UnsafeVerifierComparesNoKeys",
+                (other_key,),
+            ),
+            (
+                "ties-proof-to-request",
+                "A proof of possession must name the method and the address that it comes with.",
+                request,
+                "UnsafeVerifierSkipsTheRequest",
+                (request,),
+            ),
+            (
+                "spends-proofs",
+                "A proof of possession is taken once.",
+                replayed,
+                "UnsafeVerifierForgetsProofs",
+                (replayed,),
+            ),
+        )
+    )
+
+
 INVARIANTS = (
     *_platform_invariants(Layer.AWS, "aws.web-identity", "AWS STS"),
     *_platform_invariants(Layer.GCP, "gcp.sts", "Google STS"),
+    *_service_invariants(),
 )
 """All of them, in the order in which they are listed."""

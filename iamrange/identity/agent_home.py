@@ -59,6 +59,13 @@ class GoogleTarget:
         return f"https://iam.googleapis.com/{self.provider}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OauthTarget:
+    """The token service, by its issuer identifier."""
+
+    issuer: str
+
+
 def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
     folder: Path,
     *,
@@ -67,6 +74,7 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
     tenant: str = DEFAULT_TENANT,
     aws: AwsTarget | None = None,
     google: GoogleTarget | None = None,
+    oauth: OauthTarget | None = None,
     python: str = sys.executable,
 ) -> Path:
     """Write the home of an agent and return the folder."""
@@ -81,6 +89,8 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
             (GOOGLE_FILE_CONFIG, {"file": str(folder / GOOGLE_TOKEN)}),
         ):
             write_private(folder / file, json.dumps(_google_config(google, source), indent=2))
+    if oauth is not None:
+        settings["oauth"] = {"issuer": oauth.issuer}
     if aws is not None:
         settings["aws"] = {"audience": AWS_AUDIENCE, "region": aws.region}
         write_private(folder / AWS_CONFIG, _aws_config(folder, aws, python))

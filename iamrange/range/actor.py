@@ -18,6 +18,7 @@ import botocore.exceptions
 import google.api_core.exceptions
 import google.auth.exceptions
 import requests
+from requests_oauth2client.exceptions import EndpointError
 
 from iamrange.core.scenario import AwsSession, Taken
 from iamrange.identity.agent import AgentIdentity, AgentIdentityError
@@ -94,8 +95,9 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except AgentIdentityError as error:
         return {"broke" if error.code == "unreachable" else "refused": error.code}
     except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else SERVER_ERROR
-        return _by_status(status, f"HTTP {status}", error)
+        return _from_response(error.response, None, error)
+    except EndpointError as error:
+        return _from_response(error.response, error.error, error)
     except Exception as error:  # noqa: BLE001  # the report is the process's only way to speak
         return {"broke": _place(error)}
 
@@ -106,6 +108,16 @@ def _from_aws(error: botocore.exceptions.ClientError) -> dict[str, Any]:
         metadata.get("HTTPStatusCode", SERVER_ERROR), error.response["Error"]["Code"], error
     )
     return {**report, "request_id": metadata.get("RequestId")} if "refused" in report else report
+
+
+def _from_response(
+    response: requests.Response | None, code: str | None, error: Exception
+) -> dict[str, Any]:
+    """Read a refusal of our own services, which name it by an OAuth error and a request id."""
+    status = response.status_code if response is not None else SERVER_ERROR
+    report = _by_status(status, code or f"HTTP {status}", error)
+    request_id = response.headers.get("X-Request-Id") if response is not None else None
+    return {**report, "request_id": request_id} if "refused" in report else report
 
 
 def _from_own_credentials(error: Exception) -> dict[str, Any]:

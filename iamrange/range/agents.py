@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iamrange.identity.agent_home import AwsTarget, GoogleTarget, write_agent_home
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from iamrange.core.scenario import Part
+from iamrange.identity.agent import write_private
+from iamrange.identity.agent_home import (
+    CLIENT_SECRET,
+    SVID,
+    SVID_KEY,
+    AwsTarget,
+    GoogleTarget,
+    OauthTarget,
+    write_agent_home,
+)
+from iamrange.identity.names import AUTH_ISSUER
+from iamrange.identity.tokens.secrets import hash_secret
 from iamrange.jose import SigningKey
 from iamrange.range.config import AgentRegistration
 
@@ -13,11 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from iamrange.core.scenario import Part
+    from iamrange.range.landing import Landing
     from iamrange.range.stage import Stage
     from iamrange.range.world import World
 
 SESSION_NAME_LIMIT = 64
+
+OVER_MTLS = frozenset({Part.PAYMENTS_AGENT})
+"""Those that prove themselves to our services with a service certificate."""
+
+WITH_A_SECRET = frozenset({Part.FLEET_SENSOR})
+"""Those in whose configuration somebody once put a client secret; nothing takes it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +49,7 @@ class Enrolment:
     world: World
     stage: Stage
     run_id: str
-    region: str
+    landing: Landing
 
     def all(self) -> dict[Part, Path]:
         """Enrol every agent; return their homes."""
@@ -39,27 +61,57 @@ class Enrolment:
         An agent that is enrolled again has its key replaced.
         """
         facts = self.stage.agents[part]
+        declared = self.landing.agents[part]
         key = SigningKey.generate("ES256")
-        google = self._google(facts)
-        self.world.register_agent(
+        secret = secrets.token_urlsafe(24) if part in WITH_A_SECRET else None
+        agent_id = self.world.register_agent(
             AgentRegistration(
                 name=facts["name"],
                 public_jwk=key.public_jwk(),
                 audiences=(self.stage.aws["audience"], self.stage.gcp["audience"]),
                 aws_role_arn=facts["aws_role_arn"],
+                owner=declared.owner,
+                purpose=declared.purpose,
+                project=declared.project,
+                classification=declared.classification,
+                scopes=declared.scopes,
+                expires=declared.expires,
+                tls_subject=part in OVER_MTLS,
+                secret_hash=None if secret is None else hash_secret(secret),
             )
         )
-        return write_agent_home(
+        home = write_agent_home(
             below / "agents" / part,
             name=facts["name"],
             key=key,
             aws=AwsTarget(
                 role_arn=facts["aws_role_arn"],
                 session_name=f"{facts['name']}-{self.run_id}"[:SESSION_NAME_LIMIT],
-                region=self.region,
+                region=self.landing.region,
             ),
-            google=google,
+            google=self._google(facts),
+            oauth=OauthTarget(issuer=AUTH_ISSUER),
         )
+        if secret is not None:
+            write_private(home / CLIENT_SECRET, secret)
+        if part in OVER_MTLS:
+            self._certify(agent_id, home)
+        return home
+
+    def _certify(self, agent_id: str, home: Path) -> None:
+        """Have a key of the agent's own certified, and put both into its home."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        chain = self.world.control("issue_svid", agent_id=agent_id, public_key_pem=public.decode())
+        write_private(home / SVID, str(chain))
+        write_private(home / SVID_KEY, private.decode())
 
     def namesake(self, part: Part, tenant: str) -> Path:
         """Register another tenant's agent that bears the same name; return its home.

@@ -100,6 +100,7 @@ class WorldConfig:
     `rogues` are the tampers that may be switched on later, by name: an import path
     `module:attribute`. `resolve` and `trust_ca` are further issuers: where a host is reached, and
     PEM files of authorities to trust for it. `aws_cloud` and `gcp_cloud` are import paths too.
+    `off` are the controls of the world's own services that are off from the start.
     `aws_upstream` is the URL of the emulator that holds AWS's resources, `aws_upstream_kind` what
     it was recognised as; without it they are held in the world's own process.
     """
@@ -116,6 +117,7 @@ class WorldConfig:
     resolve: Mapping[str, str] = field(default_factory=dict)
     trust_ca: tuple[str, ...] = ()
     clock_offset: float = 0.0
+    off: tuple[str, ...] = ()
     aws_cloud: str = "iamrange.clouds.aws.cloud:AwsCloud"
     gcp_cloud: str = "iamrange.clouds.gcp.cloud:GcpCloud"
     aws_upstream: str | None = None
@@ -132,7 +134,8 @@ class WorldConfig:
         Raises:
             TypeError: a member is missing or unknown.
         """
-        tuples = {name: tuple(value[name]) for name in ("aws_accounts", "aws_members", "trust_ca")}
+        lists = ("aws_accounts", "aws_members", "trust_ca", "off")
+        tuples = {name: tuple(value[name]) for name in lists}
         return cls(
             **{
                 **value,

@@ -13,12 +13,13 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
-from iamrange.core.clock import OffsetClock
+from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts
-from iamrange.range.identity_plane import MemoryAgents
+from iamrange.range.identity_services import IdentityServices
+from iamrange.range.world_directory import WorldDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,7 +184,7 @@ class Content:
             **ports, fetcher=self.fetcher, **_remote(config)
         )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
-        self.agents = MemoryAgents(self.clock)
+        self.agents = WorldDirectory(records.parent, self.clock)
         self.issuer = Issuer(agents=self.agents, **ports)
         source = config.networks.get(BROKER_NETWORK, "127.0.0.1")
         self.broker = Broker(
@@ -193,9 +194,21 @@ class Content:
             run_id=config.run_id,
             **ports,
         )
+        self.identity = IdentityServices(
+            agents=self.agents,
+            real_clock=SystemClock(),
+            cloud_minter=self.issuer.mint,
+            **ports,
+        )
+        self.identity.switch(config.off)
         self.aws_keys: dict[str, dict[str, str]] = {}
         self.gcp_tokens: dict[str, str] = {}
         self._populate()
+
+    def move_to(self, folder: Path, records: str) -> None:
+        """Go on in a fork's own folder, where a copy of the directory lies."""
+        self.records.open(folder / records)
+        self.agents.reopen(folder)
 
     def _populate(self) -> None:
         config = self.config

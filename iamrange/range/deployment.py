@@ -13,7 +13,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from iamrange.core.control import SwitchedIn
 from iamrange.core.controls import control_named
+from iamrange.core.scenario import AssetKind
 from iamrange.engine.errors import OperationError
 from iamrange.engine.run import THROWAWAY, Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
@@ -111,7 +113,10 @@ class Deployment:
             stage = stage_from_outputs(result.outputs)
             canaries = canaries_for(stage)
             _plant(tools, planting(world, landing, stage, canaries))
-            enrolment = Enrolment(world, stage, tools.run_id, landing.region)
+            for asset, value in canaries.items():
+                if asset.kind is AssetKind.SERVICE_RECORDS:
+                    world.control("plant", resource=stage.place_of(asset), value=value)
+            enrolment = Enrolment(world, stage, tools.run_id, landing)
             deployment = cls(
                 tools=tools,
                 landing=landing,
@@ -141,7 +146,7 @@ class Deployment:
     @property
     def enrolment(self) -> Enrolment:
         """How agents are enrolled here."""
-        return Enrolment(self.world, self.stage, self.tools.run_id, self.landing.region)
+        return Enrolment(self.world, self.stage, self.tools.run_id, self.landing)
 
     def fork(
         self, *, rogue: str | None = None, rogue_arguments: Mapping[str, Any] | None = None
@@ -167,13 +172,31 @@ class Deployment:
         incidents: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Run `pulumi up` in this fork, on a copy of the state, with these controls off.
+        """Switch exactly these controls off in this fork, where each is switched.
+
+        What is provisioned changes by a real `pulumi up` on a copy of the state.
 
         Raises:
             DeploymentError: it changed a resource of a type that no switched control touches.
         """
         off = frozenset(off)
         switched = off ^ self.off
+        provisioned = frozenset(
+            name for name in switched if control_named(name).switched_in is SwitchedIn.STACK
+        )
+        if switched - provisioned:
+            self.world.control("switch", off=sorted(off))
+        if provisioned or incidents is not None:
+            self._redeploy(off, provisioned, incidents, progress)
+        self.off = off
+
+    def _redeploy(
+        self,
+        off: frozenset[str],
+        provisioned: frozenset[str],
+        incidents: Mapping[str, str] | None,
+        progress: Progress | None,
+    ) -> None:
         self.engine = self.engine.copy_to(self.world.folder / STACK_FOLDER, THROWAWAY)
         self.engine.set_config({"iamrange:controls": dict.fromkeys(sorted(off), False)})
         if incidents is not None:
@@ -181,8 +204,7 @@ class Deployment:
         with served(self.tools, self.landing, self.world, self.engine):
             result = self.engine.up(progress=progress)
         if incidents is None:
-            _check_touched(switched, result.changed)
-        self.off = off
+            _check_touched(provisioned, result.changed)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from iamrange.clouds.fetch import FetchError
 from iamrange.identity.issuer import IssuerError
 from iamrange.identity.names import ISSUER
+from iamrange.identity.stores.errors import StoreDownError
 from iamrange.range.config import AgentRegistration, WorldConfig
 from iamrange.range.content import Content
 from iamrange.range.lifeline import CHANNEL, die_with_parent, exit_orphaned, thread_count
@@ -32,8 +33,10 @@ from iamrange.range.listeners import Listeners
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-TRANSITIONS = ("quarantine", "release", "retire", "revoke")
 CONTROL_SOCKET = "control.sock"
+EDGE_SOCKET = "edge.sock"
+"""No longer than the name of the control socket, whose path was measured."""
+
 RECORDS_FILE = "records.jsonl"
 LOG_FILE = "host.log"
 _LINE_LIMIT = 1 << 20
@@ -63,13 +66,16 @@ class Host:
         self._place = place
         self._folder = place.folder
         self._socket_path = place.control
-        self._listeners = Listeners(content, place.folder)
+        self._listeners = Listeners(content, place.folder, place.control.with_name(EDGE_SOCKET))
         self._pause: asyncio.Future[_Fork | None] | None = None
         self._commands: Mapping[str, Callable[..., Any]] = {
             "describe": self._describe,
             "clock": self._clock,
             "register_agent": self._register_agent,
             "change_agent": self._change_agent,
+            "issue_svid": self._issue_svid,
+            "switch": self._switch,
+            "plant": self._plant,
             "rotate_keys": self._rotate_keys,
             "withdraw_key": self._withdraw_key,
             "rogue": self._rogue,
@@ -117,7 +123,7 @@ class Host:
             if name == "fork":
                 return {"ok": await self._fork(**order)}
             return {"ok": self._command(name)(**order)}
-        except (CommandError, IssuerError, FetchError) as error:
+        except (CommandError, IssuerError, FetchError, StoreDownError) as error:
             return {"error": str(error)}
         except (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
@@ -150,12 +156,24 @@ class Host:
         return self._content.clock.offset
 
     def _register_agent(self, **registration: Any) -> str:  # noqa: ANN401 - an AgentRegistration's members
-        return self._content.agents.register(AgentRegistration.from_json(registration)).id
+        content = self._content
+        agent = content.agents.register(
+            AgentRegistration.from_json(registration),
+            withdraws=content.identity.rotation_withdraws,
+        )
+        return agent.id
 
     def _change_agent(self, name: str, transition: str) -> None:
-        if transition not in TRANSITIONS:
-            raise CommandError(f"transition {transition!r}: known are {', '.join(TRANSITIONS)}")
         self._content.agents.change(name, transition)
+
+    def _issue_svid(self, agent_id: str, public_key_pem: str) -> str:
+        return self._content.identity.issue_svid(agent_id, public_key_pem)
+
+    def _switch(self, off: list[str]) -> None:
+        self._content.identity.switch(off)
+
+    def _plant(self, resource: str, value: str) -> None:
+        self._content.identity.plant(resource, value)
 
     def _rotate_keys(self) -> str:
         return self._content.issuer.rotate()
@@ -187,6 +205,7 @@ class Host:
         place = Place(Path(folder), Path(control), new_key)
         fork = _Fork(place, rogue, rogue_arguments, write)
         try:
+            self._content.agents.copy_to(place.folder)
             self._resume(fork)
             reader = asyncio.StreamReader(limit=_LINE_LIMIT)
             loop = asyncio.get_running_loop()
@@ -284,7 +303,7 @@ def _fork_world(content: Content, fork: _Fork, parent: int, lifeline: int) -> No
         asyncio.set_event_loop(None)
         _redirect(fork.place.folder / LOG_FILE)
         _abandon_descriptors({0, 1, 2, lifeline, fork.ready})
-        content.records.open(fork.place.folder / RECORDS_FILE)
+        content.move_to(fork.place.folder, RECORDS_FILE)
         if fork.rogue is not None:
             content.tamper.switch(fork.rogue, fork.rogue_arguments)
 

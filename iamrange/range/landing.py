@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -27,6 +28,18 @@ class LandingError(Exception):
     """The stack's config does not say what the range needs to build its landing zone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredAgent:
+    """An agent as the stack's config declares it; `expires` is when its last day has ended."""
+
+    owner: str
+    purpose: str
+    project: str
+    classification: str
+    scopes: tuple[str, ...]
+    expires: float
+
+
 @dataclass(frozen=True, slots=True)
 class Landing:
     """What a stack's config says about the clouds around it."""
@@ -39,6 +52,7 @@ class Landing:
     project: str
     project_number: str
     off: frozenset[str]
+    agents: Mapping[Part, DeclaredAgent]
 
     def world_config(self, run_id: str) -> WorldConfig:
         """Return the configuration of a world with this landing zone and nothing on it."""
@@ -54,6 +68,7 @@ class Landing:
                 ),
             ),
             rogues=ROGUES,
+            off=tuple(sorted(self.off)),
         )
 
     def clouds_of(self, world: World) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def landing_of(config: Mapping[str, Any]) -> Landing:
             raise LandingError(
                 f"stack config 'iamrange:controls': {name} expected true or false, got {on!r}"
             )
-    _check_parts(config.get("iamrange:agents"))
+    agents = _declared(config.get("iamrange:agents"))
     management = _account(accounts, "management")
     members = {_account(accounts, name) for name in accounts} - {management}
     return Landing(
@@ -121,24 +136,48 @@ def landing_of(config: Mapping[str, Any]) -> Landing:
         project=_text(gcp, "iamrange:gcp", "project"),
         project_number=_text(gcp, "iamrange:gcp", "project-number"),
         off=frozenset(name for name, on in controls.items() if on is False),
+        agents=agents,
     )
 
 
-def _check_parts(agents: object) -> None:
-    """Refuse a stack that leaves a part of the range without an agent; the rest the program checks.
+def _declared(agents: object) -> dict[Part, DeclaredAgent]:
+    """Read the agents by the parts that they play. The program checks what it uses itself.
 
     Raises:
-        LandingError: a part is missing.
+        LandingError: a part of the range is left without an agent.
     """
     if not isinstance(agents, list):
         raise LandingError(f"stack config 'iamrange:agents' expected a list, got {agents!r}")
-    played = {agent.get("part") for agent in agents if isinstance(agent, dict)}
+    played = {agent.get("part"): agent for agent in agents if isinstance(agent, dict)}
     missing = [str(part) for part in Part if part not in played]
     if missing:
         raise LandingError(
             f"stack config 'iamrange:agents': expected an agent for each part, "
             f"got none for {', '.join(missing)}"
         )
+    return {part: _declared_agent(played[part]) for part in Part}
+
+
+def _declared_agent(agent: Mapping[str, Any]) -> DeclaredAgent:
+    return DeclaredAgent(
+        **{
+            name: str(agent.get(name, ""))
+            for name in ("owner", "purpose", "project", "classification")
+        },
+        scopes=tuple(str(scope) for scope in agent.get("scopes") or ()),
+        expires=_end_of_day(agent.get("expires")),
+    )
+
+
+def _end_of_day(day: object) -> float:
+    try:
+        moment = datetime.combine(date.fromisoformat(str(day)), time.max, UTC)
+    except ValueError:
+        raise LandingError(
+            "stack config 'iamrange:agents': "
+            f'expires expected a day like "2027-06-30", got {day!r}'
+        ) from None
+    return moment.timestamp()
 
 
 def _object(

@@ -29,6 +29,11 @@ class Service:
         return service_resource(self.name)
 
     @property
+    def host(self) -> str:
+        """The host name."""
+        return self.resource.removeprefix("https://")
+
+    @property
     def scopes(self) -> frozenset[str]:
         """Every scope that the service understands."""
         return frozenset({self.reads, self.writes})

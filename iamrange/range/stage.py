@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
+from iamrange.identity.names import AUTH_ISSUER
+from iamrange.range.services import SERVICE_OF, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +20,7 @@ OF_AGENTS: Mapping[AssetKind, str] = {
     AssetKind.GCP_SECRET: "own.gcp_secret",
     AssetKind.AWS_RECORDS: "own.aws_table",
     AssetKind.AWS_DATA_KEY: "own.name",
+    AssetKind.SERVICE_RECORDS: "own.service",
 }
 """What each agent has one of, and the fact that says where it is."""
 
@@ -35,7 +38,10 @@ class StageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Facts of one provisioned stack: for each part, for AWS, and for Google Cloud."""
+    """Facts of one provisioned stack: for each part, for AWS, and for Google Cloud.
+
+    What the range itself serves is no output of the stack: its facts are added here.
+    """
 
     agents: Mapping[Part, Mapping[str, str]]
     aws: Mapping[str, str]
@@ -44,12 +50,16 @@ class Stage:
     def facts(
         self, names: Iterable[str], *, victim: Part | None = None, target: Part | None = None
     ) -> dict[str, str]:
-        """Resolve dotted names (`victim.X`, `own.X`, `target.X`, `aws.X`, `gcp.X`).
+        """Resolve dotted names (`victim.X`, `own.X`, `target.X`, `aws.X`, `gcp.X`, `identity.X`).
 
         Raises:
             StageError: a name is not among the stack's outputs.
         """
-        groups: dict[str, Mapping[str, str]] = {"aws": self.aws, "gcp": self.gcp}
+        groups: dict[str, Mapping[str, str]] = {
+            "aws": self.aws,
+            "gcp": self.gcp,
+            "identity": {"issuer": AUTH_ISSUER},
+        }
         if victim is not None:
             groups["victim"] = groups["own"] = self.agents[victim]
         if target is not None:
@@ -99,7 +109,10 @@ def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
         )
     tables = outputs["aws"].get("tables", {})
     return Stage(
-        agents={Part(part): _facts_of_agent(facts, tables) for part, facts in agents.items()},
+        agents={
+            Part(part): {**_facts_of_agent(facts, tables), **_facts_of_service(Part(part))}
+            for part, facts in agents.items()
+        },
         aws={key: str(value) for key, value in outputs["aws"].items() if key != "tables"},
         gcp={key: str(value) for key, value in outputs["gcp"].items()},
     )
@@ -109,3 +122,8 @@ def _facts_of_agent(facts: Mapping[str, Any], tables: Mapping[str, Any]) -> dict
     table = tables.get(facts.get("project", ""))
     own = {key: str(value) for key, value in facts.items()}
     return own if table is None else {**own, "aws_table": str(table)}
+
+
+def _facts_of_service(part: Part) -> dict[str, str]:
+    service = SERVICES[SERVICE_OF[part]]
+    return {"service": service.resource, "service_scope": service.reads}

@@ -1,0 +1,1 @@
+"""Attacks by agents that nobody approved, or that are no longer approved."""
