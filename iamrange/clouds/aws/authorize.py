@@ -64,6 +64,7 @@ class PolicyAuthorizer:
 
     def authorize(self, check: Check, request: AwsRequest, caller: Caller) -> AwsError | None:
         """Return None when the caller may, else the AccessDenied error to answer with."""
+        caller = check.caller or caller
         asked = Request(
             action=check.action,
             resource=check.resource,
@@ -71,6 +72,7 @@ class PolicyAuthorizer:
             resource_account=check.resource_account,
             context=self._context(check, request, caller),
             aws_owned_resource=check.aws_owned,
+            unknown=check.unknown,
         )
         evaluation = evaluate(asked, self._policies(check, caller))
         layers = self._tamper(POINT, evaluation.layers)

@@ -31,7 +31,12 @@ from iamrange.clouds.aws.services.planners import planners
 from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
 from iamrange.clouds.aws.sts import StsHandler
-from iamrange.clouds.aws.upstream import EmbeddedMoto, UnsupportedError, UpstreamDownError
+from iamrange.clouds.aws.upstream import (
+    EmbeddedMoto,
+    UnsupportedError,
+    UpstreamDownError,
+    UpstreamError,
+)
 from iamrange.clouds.aws.upstream_waiting import waiting
 from iamrange.clouds.aws.write_guard import WriteGuard
 from iamrange.core.decision import DecisionRecord, Outcome, honest
@@ -55,6 +60,7 @@ Message = MutableMapping[str, Any]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +336,13 @@ class AwsCloud:
         except UnsupportedError:
             message = f"the store has no operation {request.operation}; the call was authorised"
             return AwsError(code="InvalidAction", message=message, status=HTTPStatus.BAD_REQUEST)
+        except UpstreamError as error:
+            if not isinstance(error.__cause__, _UNREADABLE):
+                raise
+            # The embedded emulator stumbles over what AWS's own checks would have refused.
+            _LOG.warning("request %s: %s", request.request_id, _where(error))
+            message = "the store cannot read this request; the call was authorised"
+            return AwsError(code="ValidationError", message=message, status=HTTPStatus.BAD_REQUEST)
         if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:
             plan.after()
         done = response.status < HTTPStatus.MULTIPLE_CHOICES

@@ -6,6 +6,7 @@
   context keys").
 - A key with several values under an operator without qualifier cannot be evaluated: AWS documents
   no answer, and asks for a qualifier.
+- Neither can a key whose value is not known here, though AWS would have it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ def _null(key: str, values: Sequence[str]) -> Test:
 
     def test(facts: Facts) -> bool | None:
         value = facts.values.get(key)
+        if value is None and facts.hides(key):
+            return None
         absent = value is None or value == ()
         if absent in wanted:
             return True
@@ -107,7 +110,7 @@ def _plain(key: str, predicate: Predicate, *, inverted: bool, missing: bool) -> 
     def test(facts: Facts) -> bool | None:
         value = facts.values.get(key)
         if value is None:
-            return missing
+            return None if facts.hides(key) else missing
         if not isinstance(value, str):
             if len(value) != 1:
                 return None if value else missing
@@ -130,7 +133,10 @@ def _qualified(
     """
 
     def test(facts: Facts) -> bool | None:
-        values = _values(facts.values.get(key))
+        value = facts.values.get(key)
+        if value is None and facts.hides(key):
+            return None
+        values = _values(value)
         if not any(values):
             return missing
         answers: Iterable[bool | None] = (predicate(facts, value) for value in values)

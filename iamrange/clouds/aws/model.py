@@ -145,7 +145,9 @@ class Check:
     policy (sts calls only). `resource_policy` and `resource_tags` are what the resource carries
     at this moment (None: it carries none, or it is not there). `via` is the service that makes
     the call for the caller (`secretsmanager` reading a key). `grants` is what a KMS key's grants
-    allow. `aws_owned`: AWS's own resource.
+    allow. `aws_owned`: AWS's own resource. `unknown` are condition keys that AWS would know and
+    this check does not (as in `Request`). `caller`, if given, is who needs the permission in the
+    caller's place: a service or a role that will act later on what the call arranges.
     """
 
     action: str
@@ -158,6 +160,8 @@ class Check:
     resource_tags: Mapping[str, str] | None = None
     via: str | None = None
     aws_owned: bool = False
+    unknown: tuple[str, ...] = ()
+    caller: Caller | None = None
 
 
 class Authorizer(Protocol):

@@ -131,18 +131,27 @@ class CompiledStatement:
 
     def applies(self, facts: Facts) -> bool | None:
         """Tell whether resource and conditions are met; None if that cannot be told."""
-        if self._resource is not None and not self._resource.matches(facts):
+        facts.blind = False
+        named = self._resource is None or self._resource.matches(facts)
+        blind = facts.blind
+        if not named and not blind:
             return False
         unknown: list[Condition] | None = None
         for condition in self._conditions:
+            facts.blind = False
             answer = condition.test(facts)
+            if facts.blind:
+                answer = None
             if answer is False:
                 return False
             if answer is None:
                 unknown = [*(unknown or ()), condition]
-        if unknown is None:
+        if unknown is None and not blind:
             return True
-        self._list(facts, unknown)
+        if blind:
+            # A variable of the Resource element stands for a value that nobody here knows.
+            facts.unevaluated.append(f"{self.label.policy}/{self.label.statement}: Resource")
+        self._list(facts, unknown or ())
         return None
 
     def _list(self, facts: Facts, unknown: Sequence[Condition]) -> None:

@@ -46,7 +46,10 @@ _SIGNING_NAMES = {
     "monitoring": "cloudwatch",
     "email": "ses",
     "elasticloadbalancing": "elbv2",
+    "elasticfilesystem": "efs",
+    "kinesisanalytics": "kinesisanalyticsv2",
     "states": "stepfunctions",
+    "timestream": "timestream-write",
     "tagging": "resourcegroupstaggingapi",
 }
 

@@ -60,6 +60,9 @@ class Request:
     the principal's own. `context` maps condition keys, in any case, to a string or to several
     (multivalued keys: always a list or tuple, also for one value).
 
+    `unknown` are keys (lower case), or beginnings of keys that end in `/` or `:`, whose values
+    nobody here knows: a condition on one cannot be evaluated, unless `context` has it.
+
     Flag, for what no policy says:
     - `aws_owned_resource`: the resource belongs to AWS (an AWS managed KMS key), RCPs do not bind.
     """
@@ -70,6 +73,7 @@ class Request:
     resource_account: str | None = None
     context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     aws_owned_resource: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def same_account(self) -> bool:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import moto.backends
 
+from iamrange.clouds.aws.service_resources import MotoServiceResources, ServiceResources
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -78,7 +80,7 @@ def tag_map(tags: Any) -> dict[str, str]:  # noqa: ANN401  # the emulator keeps 
     return found
 
 
-class Resources(Protocol):
+class Resources(ServiceResources, Protocol):
     """Looks resources up, wherever they are kept; accounts that are not there hold none."""
 
     def secret(self, account: str, region: str, secret_id: str) -> Resource | None:
@@ -158,7 +160,7 @@ class Resources(Protocol):
         ...
 
 
-class MotoResources:
+class MotoResources(MotoServiceResources):
     """Looks resources up in the emulator of this process."""
 
     def __init__(self, accounts: Callable[[], frozenset[str]]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.resources import Key, Resource, split, tag_map
 from iamrange.clouds.aws.resources_remote_s3 import RemoteBuckets
+from iamrange.clouds.aws.service_resources_remote import RemoteServiceResources
 from iamrange.clouds.aws.upstream_ask import question
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Grant:
     constraints: Mapping[str, Any]
 
 
-class RemoteResources(RemoteBuckets):
+class RemoteResources(RemoteServiceResources, RemoteBuckets):
     """Looks resources up at an emulator, from inside `waiting`.
 
     Each lookup raises `UpstreamError` when the emulator's answer is neither the thing nor its

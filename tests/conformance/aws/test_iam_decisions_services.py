@@ -217,7 +217,7 @@ def _(lab: Lab) -> Call:
 
 @case("service that is not decided", allowed=False)
 def _(lab: Lab) -> Call:
-    return lambda: lab.admin.cloudtrail.list_trails(NextToken="x")
+    return lambda: lab.admin.resourcegroupstaggingapi.get_resources()
 
 
 @pytest.mark.parametrize("title", case.table)

@@ -1,19 +1,16 @@
-"""EC2 in permissions, as far as instances and tags go; the rest is not mapped."""
+"""EC2 in permissions: instances and tags by hand, the rest by the reference."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from iamrange.clouds.aws.actions import exists, takes_resource
 from iamrange.clouds.aws.context import Context, request_tags
 from iamrange.clouds.aws.model import AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
-from iamrange.clouds.aws.resources import tag_map
-from iamrange.clouds.aws.services.iam import pass_role
-
-if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import Resources
-    from iamrange.clouds.aws.store import MotoIamStore
+from iamrange.clouds.aws.resources import Resource, split, tag_map
+from iamrange.clouds.aws.services.by_reference import ReferencePlanner
+from iamrange.clouds.aws.services.passed_roles import passed
 
 _INSTANCES = frozenset(
     [
@@ -27,6 +24,9 @@ _INSTANCES = frozenset(
         "GetPasswordData",
         "ModifyInstanceMetadataOptions",
     ]
+)
+_LAUNCHES = frozenset(
+    ["CreateFleet", "RequestSpotFleet", "RequestSpotInstances", "RunScheduledInstances"]
 )
 _BY_PREFIX = {
     "i": "instance",
@@ -45,15 +45,10 @@ _BY_PREFIX = {
 }
 
 
-class Ec2Planner:
+class Ec2Planner(ReferencePlanner):
     """What each operation of EC2 needs."""
 
-    def __init__(self, store: MotoIamStore, resources: Resources) -> None:
-        """Take where roles and tags are looked up."""
-        self._store = store
-        self._resources = resources
-
-    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         action = f"ec2:{operation}"
@@ -73,7 +68,18 @@ class Ec2Planner:
         if operation.startswith("Describe") and not takes_resource(action):
             check = Check(action=action, resource="*", resource_account=request.account)
             return Plan(checks=(check,), account=request.account)
-        return Unmapped("only instances and tags are decided", whole=True)
+        if operation in _LAUNCHES:
+            return Unmapped("what it launches cannot be told", whole=True)
+        return super().__call__(request, caller)
+
+    def find(self, request: AwsRequest, arn: str) -> Resource | None:
+        """Return a resource with its tags."""
+        parts = split(arn)
+        if parts is None or arn.endswith("/*"):
+            return None
+        _, region, account, rest = parts
+        tags = self._resources.ec2_tags(account or request.account, region, rest.partition("/")[2])
+        return Resource(arn=arn, account=account or request.account, tags=tags)
 
     def _on(self, request: AwsRequest, ids: list[str], context: Context) -> Plan | Unmapped:
         checks: list[Check] = []
@@ -127,7 +133,7 @@ class Ec2Planner:
             role = self._store.profile_role(request.account, str(named))
             if role is None:
                 return Unmapped("an instance profile that is not there, or holds no role")
-            checks.append(pass_role(request, self._store, role, "ec2.amazonaws.com"))
+            checks.append(passed(request, self._store, role, "ec2", checks[0].resource))
         return Plan(checks=tuple(checks), account=request.account)
 
 

@@ -1,7 +1,10 @@
-"""Lambda in permissions: making a function hands it a role, which is a permission of its own.
+"""Lambda in permissions: functions by hand, the rest by the reference.
 
-- Only a function's plain name, or its ARN (also in part) in the caller's account, is understood.
+- A function is named plainly or by an ARN, whole or in part, which may be another account's: its
+  policy has a say. With a qualifier it is a resource of its own.
+- Making a function hands it a role, which is a permission of its own; so is using a layer.
 - No function's code is run here.
+- https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ from iamrange.clouds.aws.actions import exists, resource_types
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
+from iamrange.clouds.aws.policy import PolicyKind
 from iamrange.clouds.aws.resources import split, tag_map
-from iamrange.clouds.aws.services.iam import pass_role
+from iamrange.clouds.aws.services.by_reference import ReferencePlanner
+from iamrange.clouds.aws.services.passed_roles import passed
+from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import Resources
-    from iamrange.clouds.aws.store import MotoIamStore
+    from collections.abc import Mapping
+    from typing import Any
 
 _ACTIONS = {
     "Invoke": "InvokeFunction",
@@ -26,73 +32,124 @@ _ACTIONS = {
     "InvokeWithResponseStream": "InvokeFunction",
 }
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_QUALIFIER = re.compile(r"(?:\$LATEST|[A-Za-z0-9_-]{1,128})\Z")
 _PASSES = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
+_MAPPINGS = frozenset({"CreateEventSourceMapping", "UpdateEventSourceMapping"})
 
 
-class LambdaPlanner:
+class LambdaPlanner(ReferencePlanner):
     """What each operation of Lambda needs."""
 
-    def __init__(self, store: MotoIamStore, resources: Resources) -> None:
-        """Take where roles and functions are looked up."""
-        self._store = store
-        self._resources = resources
-
-    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         action = f"lambda:{_ACTIONS.get(operation, operation)}"
-        if not exists(action):
-            return Unmapped("no such action", whole=True)
-        kinds = resource_types(action)
-        if not kinds and operation.startswith(("List", "GetAccount")):
-            check = Check(action=action, resource="*", resource_account=request.account)
-            return Plan(checks=(check,), account=request.account)
-        if not any(kind.startswith("function") for kind in kinds):
-            return Unmapped("only functions are decided", whole=True)
-        named = parameters.get("FunctionName") or parameters.get("Resource")
-        name = _name(request, str(named or ""))
-        if name is None:
-            return Unmapped("the function is not named plainly, or not of this account")
-        arn = f"arn:aws:lambda:{request.region}:{request.account}:function:{name}"
-        tags = self._resources.function_tags(request.account, request.region, name)
-        context: Context = {"lambda:FunctionArn": arn}
-        context |= request_tags(tag_map(parameters.get("Tags")))
-        context |= tag_keys([str(key) for key in parameters.get("TagKeys") or ()])
+        if operation in _MAPPINGS:
+            return Unmapped("the store would run the function without asking anybody", whole=True)
+        if not exists(action) or not any(k.startswith("function") for k in resource_types(action)):
+            return super().__call__(request, caller)
+        named = str(parameters.get("FunctionName") or parameters.get("Resource") or "")
+        if not parameters.get("FunctionName") and ":function:" not in named:
+            return super().__call__(request, caller)
+        found = _function(request, named)
+        if found is None or not request.account:
+            return Unmapped("the function is not named plainly, or not of this region")
+        account, name, qualifier = found
+        checks = self._checks(request, action, (account, name, qualifier))
+        if operation in _PASSES:
+            checks += self._used(request, checks[0].resource)
+        overrides: dict[str, Any] = {"FunctionName": name} if "FunctionName" in parameters else {}
+        if overrides and qualifier and not parameters.get("Qualifier"):
+            return Unmapped("a version or an alias is named by Qualifier only")
+        return Plan(
+            checks=tuple(checks),
+            account=account,
+            overrides=overrides,
+            instead=_not_run(operation),
+        )
+
+    def _checks(
+        self, request: AwsRequest, action: str, function: tuple[str, str, str]
+    ) -> list[Check]:
+        account, name, qualifier = function
+        parameters = request.parameters
+        policy = self._resources.function_policy(account, request.region, name)
+        plain = f"arn:aws:lambda:{request.region}:{account}:function:{name}"
+        arn = f"{plain}:{qualifier}" if qualifier else plain
+        tags = self._resources.function_tags(account, request.region, name)
+        context = _context(parameters)
         actions = [action]
-        if operation == "CreateFunction" and parameters.get("Tags"):
+        if request.operation == "CreateFunction" and parameters.get("Tags"):
             actions.append("lambda:TagResource")
-        checks = [
+        return [
             Check(
                 action=needed,
                 resource=arn,
-                resource_account=request.account,
+                resource_account=account,
                 context=context,
+                resource_policy=compiled(policy, PolicyKind.RESOURCE, plain) if policy else None,
                 resource_tags=tags,
             )
             for needed in actions
         ]
-        if operation in _PASSES and parameters.get("Role"):
-            role = str(parameters["Role"])
-            checks.append(pass_role(request, self._store, role, "lambda.amazonaws.com"))
-        return Plan(
-            checks=tuple(checks),
-            account=request.account,
-            overrides={"FunctionName": name} if "FunctionName" in parameters else {},
-            instead=_not_run(operation),
-        )
+
+    def _used(self, request: AwsRequest, function: str) -> list[Check]:
+        """Return the checks of the role and the layers that a function is given."""
+        parameters, checks = request.parameters, []
+        if parameters.get("Role"):
+            checks.append(passed(request, self._store, str(parameters["Role"]), "lambda", function))
+        for layer in parameters.get("Layers") or ():
+            parts = split(str(layer))
+            owner = parts[2] if parts else request.account
+            checks.append(
+                Check(action="lambda:GetLayerVersion", resource=str(layer), resource_account=owner)
+            )
+        return checks
 
 
-def _name(request: AwsRequest, named: str) -> str | None:
-    account, separator, plain = named.partition(":function:")
-    if separator and account == request.account:
-        named = plain  # the partial ARN of API_GetFunction: ACCOUNT:function:NAME
+def _context(parameters: Mapping[str, Any]) -> Context:
+    context: Context = request_tags(tag_map(parameters.get("Tags")))
+    context |= tag_keys([str(key) for key in parameters.get("TagKeys") or ()])
+    if parameters.get("Layers"):
+        context["lambda:Layer"] = tuple(str(layer) for layer in parameters["Layers"])
+    network = parameters.get("VpcConfig") or {}
+    for member in ("SubnetIds", "SecurityGroupIds"):
+        if network.get(member):
+            context[f"lambda:{member}"] = tuple(str(one) for one in network[member])
+    for member, key in (
+        ("Principal", "Principal"),
+        ("FunctionUrlAuthType", "FunctionUrlAuthType"),
+        ("AuthType", "FunctionUrlAuthType"),
+        ("CodeSigningConfigArn", "CodeSigningConfigArn"),
+    ):
+        if parameters.get(member):
+            context[f"lambda:{key}"] = str(parameters[member])
+    return context
+
+
+def _function(request: AwsRequest, named: str) -> tuple[str, str, str] | None:
+    """Return account, name and qualifier ("" for none) of a function, however it is named."""
+    account, rest = request.account, named
+    partial, separator, plain = named.partition(":function:")
     found = split(named)
     if found is not None:
-        service, region, owner, rest = found
-        if (service, region, owner) != ("lambda", request.region, request.account):
+        service, region, account, rest = found
+        if (service, region) != ("lambda", request.region) or not rest.startswith("function:"):
             return None
-        named = rest.removeprefix("function:")
-    return named if _NAME.match(named) else None
+        rest = rest.removeprefix("function:")
+    elif separator:
+        # The partial ARN of API_GetFunction: ACCOUNT:function:NAME.
+        account, rest = partial, plain
+    name, _, inside = rest.partition(":")
+    given = str(request.parameters.get("Qualifier") or "")
+    if given and inside and given != inside:
+        return None
+    qualifier = given or inside
+    if not re.fullmatch(r"\d{12}", account) or not _NAME.match(name):
+        return None
+    if qualifier and not _QUALIFIER.match(qualifier):
+        return None
+    return account, name, qualifier
 
 
 def _not_run(operation: str) -> AwsError | None:

@@ -1,4 +1,4 @@
-"""Systems Manager's parameters in permissions; its other parts are not mapped."""
+"""Systems Manager in permissions: parameters by hand, the rest by the reference."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from iamrange.clouds.aws.context import Context, request_tags, tag_keys
 from iamrange.clouds.aws.model import AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.resources import split, tag_map
+from iamrange.clouds.aws.services.by_reference import ReferencePlanner
 from iamrange.clouds.aws.services.kms import key_checks
 
 if TYPE_CHECKING:
-    from iamrange.clouds.aws.resources import Resource, Resources
+    from iamrange.clouds.aws.resources import Resource
 
 _BY_NAME = frozenset(
     [
@@ -24,17 +25,14 @@ _BY_NAME = frozenset(
     ]
 )
 _BY_NAMES = frozenset({"GetParameters", "DeleteParameters"})
+_ACTS_ELSEWHERE = frozenset({"SendCommand", "StartAutomationExecution", "StartSession"})
 _TAGS = frozenset({"AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"})
 
 
-class SsmPlanner:
+class SsmPlanner(ReferencePlanner):
     """What each operation on parameters needs."""
 
-    def __init__(self, resources: Resources) -> None:
-        """Take where parameters are looked up."""
-        self._resources = resources
-
-    def __call__(self, request: AwsRequest, _caller: Caller) -> Plan | Unmapped:
+    def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
         operation, parameters = request.operation, request.parameters
         if operation in _BY_NAME:
@@ -52,7 +50,9 @@ class SsmPlanner:
                 action="ssm:DescribeParameters", resource="*", resource_account=request.account
             )
             return Plan(checks=(check,), account=request.account)
-        return Unmapped("only parameters are decided", whole=True)
+        if operation in _ACTS_ELSEWHERE:
+            return Unmapped("it would act in the caller's place", whole=True)
+        return super().__call__(request, caller)
 
     def _plan(self, request: AwsRequest, names: list[str]) -> Plan | Unmapped:
         checks: list[Check] = []

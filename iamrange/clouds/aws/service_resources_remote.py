@@ -1,0 +1,103 @@
+"""What the planners read of other services' resources, asked of an emulator over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iamrange.clouds.aws.resources import tag_map
+from iamrange.clouds.aws.upstream_ask import question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iamrange.clouds.aws.upstream_ask import Asker
+
+# Services that tell a resource's tags themselves: operation, its parameter, and the answer's.
+_LISTS = {
+    "ecr": ("ListTagsForResource", "resourceArn", "tags"),
+    "ecs": ("ListTagsForResource", "resourceArn", "tags"),
+    "events": ("ListTagsForResource", "ResourceARN", "Tags"),
+    "logs": ("ListTagsForResource", "resourceArn", "tags"),
+    "stepfunctions": ("ListTagsForResource", "resourceArn", "tags"),
+}
+
+
+class RemoteServiceResources:
+    """The adapter over HTTP, part of `RemoteResources`."""
+
+    _asker: Asker
+    _accounts: Callable[[], frozenset[str]]
+
+    def resource_tags(
+        self, service: str, account: str, region: str, arn: str
+    ) -> Mapping[str, str] | None:
+        """Return a resource's tags; None: the emulator does not tell them."""
+        if account not in self._accounts():
+            return None
+        if service in _LISTS:
+            operation, asked_by, answer = _LISTS[service]
+            own = question(service, operation, account, region, **{asked_by: arn})
+            return tag_map((self._asker.one(own) or {}).get(answer))
+        asked = question(
+            "resourcegroupstaggingapi", "GetResources", account, region, ResourceARNList=[arn]
+        )
+        found = self._asker.one(asked)
+        listed = (found or {}).get("ResourceTagMappingList") or ()
+        return next((tag_map(one.get("Tags")) for one in listed if one["ResourceARN"] == arn), None)
+
+    def function_policy(self, account: str, region: str, name: str) -> str | None:
+        """Return a function's policy."""
+        if account not in self._accounts():
+            return None
+        found = self._asker.one(question("lambda", "GetPolicy", account, region, FunctionName=name))
+        return (found or {}).get("Policy") or None
+
+    def repository_policy(self, account: str, region: str, name: str) -> str | None:
+        """Return a container repository's policy."""
+        if account not in self._accounts():
+            return None
+        asked = question("ecr", "GetRepositoryPolicy", account, region, repositoryName=name)
+        return (self._asker.one(asked) or {}).get("policyText") or None
+
+    def bus_policy(self, account: str, region: str, name: str) -> str | None:
+        """Return an event bus's policy."""
+        if account not in self._accounts():
+            return None
+        found = self._asker.one(question("events", "DescribeEventBus", account, region, Name=name))
+        return (found or {}).get("Policy") or None
+
+    def log_policies(self, account: str, region: str) -> tuple[str, ...]:
+        """Return the policies of an account's logs."""
+        if account not in self._accounts():
+            return ()
+        found = self._asker.one(question("logs", "DescribeResourcePolicies", account, region))
+        listed = (found or {}).get("resourcePolicies") or ()
+        return tuple(str(one["policyDocument"]) for one in listed)
+
+    def task_definition(
+        self, account: str, region: str, name: str
+    ) -> tuple[str, tuple[str, ...]] | None:
+        """Return a task definition's ARN and the roles it names."""
+        if account not in self._accounts():
+            return None
+        asked = question(
+            "ecs",
+            "DescribeTaskDefinition",
+            account,
+            region,
+            taskDefinition=name.rpartition("/")[2],
+        )
+        about = (self._asker.one(asked) or {}).get("taskDefinition")
+        if about is None:
+            return None
+        roles = (about.get(one) for one in ("taskRoleArn", "executionRoleArn"))
+        return str(about["taskDefinitionArn"]), tuple(str(role) for role in roles if role)
+
+    def state_machine_role(self, account: str, region: str, arn: str) -> str | None:
+        """Return the role that a state machine runs as."""
+        if account not in self._accounts():
+            return None
+        asked = question(
+            "stepfunctions", "DescribeStateMachine", account, region, stateMachineArn=arn
+        )
+        return (self._asker.one(asked) or {}).get("roleArn") or None
