@@ -1,8 +1,7 @@
 """A running Envoy: started when it is needed, ended with its owner.
 
 - Its bootstrap document goes over a descriptor: the secret in it is in no file and no argument.
-- It dies with the process that started it, which must be single-threaded: the kernel ties it to
-  the thread that forked.
+- It dies with the process that started it, more exactly with the thread: a world has but one.
 - After a fork it belongs to the parent alone; the child starts one of its own.
 - No threads and no child watcher of asyncio's: whoever started it asks whether it lives.
 """
@@ -11,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from iamrange.network import envoy_launch
 from iamrange.network.envoy_binary import EnvoyError, EnvoyMissingError, find_envoy
 from iamrange.network.envoy_config import (
     ACCESS_LOG_FILE,
@@ -37,7 +36,7 @@ from iamrange.network.envoy_config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from iamrange.network.ca import ServerCertificate
 
@@ -57,8 +56,6 @@ __all__ = [
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 3.0
 _POLL = 0.01
-_PR_SET_PDEATHSIG = 1
-_ORPHANED = 75
 _LAST_WORDS = 300
 
 
@@ -191,7 +188,9 @@ def _spawn(
         with os.fdopen(os.dup(memory), "wb") as file:
             file.write(json.dumps(document).encode())
         command = [
-            str(program),
+            # -I -S: nothing of the environment or of site-packages is loaded.
+            *(sys.executable, "-I", "-S", envoy_launch.__file__),
+            *(str(os.getpid()), str(program)),
             *("-c", f"/dev/fd/{memory}"),
             *("--log-level", "warning"),  # below this level, headers are logged
             *("--concurrency", "1"),
@@ -207,26 +206,10 @@ def _spawn(
             env={},
             umask=0o077,
             pass_fds=(memory,),
-            # Safe: there is one thread, see above.
-            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
         )
     finally:
         os.close(memory)
         os.close(output)
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """Return what the child does before it becomes Envoy."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def prepare() -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a world ignores it, and that is inherited
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(_ORPHANED)
-
-    return prepare
 
 
 async def _wait(child: subprocess.Popen[bytes], timeout: float) -> int | None:  # noqa: ASYNC109 - the caller goes on after it
