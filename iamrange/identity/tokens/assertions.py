@@ -88,12 +88,15 @@ def read_assertion(text: str, profile: Profile) -> ReadAssertion:
     return ReadAssertion(token, subject if isinstance(subject, str) else "", text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AssertionVerifier:
     """Judges assertions; spends their jtis."""
 
-    replay: ReplayStore
-    settings: TokenSettings
+    def __init__(self, *, replay: ReplayStore, settings: TokenSettings) -> None:
+        """Take the store of used assertions."""
+        self._replay = replay
+        self.settings = settings
+        self.profile = assertion_profile(settings)
+        self.svid_profile = svid_profile(settings)
 
     def refusal(
         self, read: ReadAssertion, agent: Agent | None, client_id: str | None, now: float
@@ -103,7 +106,7 @@ class AssertionVerifier:
         Raises:
             StoreDownError: the replay store cannot answer.
         """
-        profile = assertion_profile(self.settings)
+        profile = self.profile
         token = read.token
         if isinstance(token, Refusal):
             _decoy_work(None)
@@ -128,7 +131,7 @@ class AssertionVerifier:
         end = min(
             claims["exp"] + profile.expiry_leeway, claims["iat"] + self.settings.assertion_age
         )
-        first = self.replay.insert(
+        first = self._replay.insert(
             f"assertion:{claims['sub']}", claims["jti"], expires=end + 1, now=now
         )
         return None if first else "replayed"
@@ -146,7 +149,7 @@ class AssertionVerifier:
         """
         if keys is None:
             return "method-not-allowed"
-        profile = svid_profile(self.settings)
+        profile = self.svid_profile
         token = read.token
         if isinstance(token, Refusal):
             return token.code
@@ -163,7 +166,7 @@ class AssertionVerifier:
             return "lifetime-too-long"
         digest = hashlib.sha256(token.signing_input).hexdigest()
         end = claims["exp"] + profile.expiry_leeway + 1
-        first = self.replay.insert(f"svid:{claims['sub']}", digest, expires=end, now=now)
+        first = self._replay.insert(f"svid:{claims['sub']}", digest, expires=end, now=now)
         return None if first else "replayed"
 
 

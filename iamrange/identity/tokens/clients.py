@@ -16,12 +16,7 @@ from iamrange.identity.certificates.client_chain import VerifiedClient, verify_c
 from iamrange.identity.certificates.svid import load_certificate, thumbprint
 from iamrange.identity.directory.model import AgentState
 from iamrange.identity.stores.errors import StoreDownError
-from iamrange.identity.tokens.assertions import (
-    AssertionVerifier,
-    assertion_profile,
-    read_assertion,
-    svid_profile,
-)
+from iamrange.identity.tokens.assertions import AssertionVerifier, read_assertion
 from iamrange.identity.tokens.credentials import Method, Presented
 from iamrange.identity.tokens.secrets import secret_matches
 
@@ -90,14 +85,13 @@ class ClientAuthenticator:
         return self._by_assertion(presented, now)
 
     def _by_assertion(self, presented: Presented, now: float) -> Examined:
-        settings = self.assertions.settings
         if presented.method is Method.SPIFFE_JWT:
-            read = read_assertion(presented.secret, svid_profile(settings))
+            read = read_assertion(presented.secret, self.assertions.svid_profile)
             agent = self._agent(read.unverified_subject)
             keys = self.svid_keys() if self.svid_keys is not None else None
             reason = self.assertions.svid_refusal(read, keys, presented.client_id, now)
         else:
-            read = read_assertion(presented.secret, assertion_profile(settings))
+            read = read_assertion(presented.secret, self.assertions.profile)
             agent = self._agent(read.unverified_subject)
             reason = self.assertions.refusal(read, agent, presented.client_id, now)
         answer = _answer_of(reason, presented.method.value)

@@ -83,7 +83,9 @@ def _read_fields(fields: list[bytes]) -> Form | str:
 
 
 def _decode(part: bytes) -> str:
-    return unquote_to_bytes(part.replace(b"+", b" ")).decode("utf-8")
+    if b"%" in part or b"+" in part:
+        part = unquote_to_bytes(part.replace(b"+", b" "))
+    return part.decode("utf-8")
 
 
 def _is_form(content_types: tuple[str, ...]) -> bool:

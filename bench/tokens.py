@@ -1,0 +1,327 @@
+"""Measure access tokens a second a core with `private_key_jwt` and DPoP, beside Ory Hydra.
+
+- Our service: one uvicorn process (uvloop, httptools), stores in memory, a directory of a thousand
+  agents; each request is a new assertion and a new proof. Over real HTTP on loopback.
+- The load comes from another process with requests signed beforehand; what counts is the service's
+  own processor time, over all tokens that were granted; one that it refuses fails the bench.
+- The peer does less: client_credentials with a secret as it comes, and with `private_key_jwt`;
+  no DPoP. Same machine, same run, same load generator.
+
+Run as `python -m bench.tokens [REQUESTS]`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+import uvloop
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from bench.hydra import Hydra, HydraError, running
+from bench.load import Load, load, post
+from iamrange.core.clock import SystemClock
+from iamrange.identity.directory.model import Agent, AgentKey, AgentState, agent_id
+from iamrange.identity.names import (
+    AUTH_ISSUER,
+    DEFAULT_RESOURCE,
+    DPOP_TYPE,
+    TOKEN_ENDPOINT,
+)
+from iamrange.identity.nonces import NonceSource
+from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
+from iamrange.identity.tokens.keys import AuthorityKeys
+from iamrange.identity.tokens.service import TokenService
+from iamrange.identity.tokens.settings import TokenSettings
+from iamrange.jose import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iamrange.core.decision import DecisionRecord
+    from iamrange.identity.stores.ports import Rate, Wait
+
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+AGENTS = 1_000
+SCOPES = ("read:database", "write:logs")
+REQUESTS = 12_000
+PEER_REQUESTS = 1_000
+WARM = 300
+TARGET = 1_500
+
+
+class Entries:
+    """A directory in memory."""
+
+    def __init__(self, agents: Sequence[Agent]) -> None:
+        """Index the agents."""
+        self._agents = {agent.id: agent for agent in agents}
+
+    def by_id(self, agent_id: str) -> Agent | None:
+        """Return the agent."""
+        return self._agents.get(agent_id)
+
+
+class Unlimited:
+    """Counts hits, as a limiter in memory does, and refuses none."""
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self._hits: dict[str, int] = {}
+
+    def hit(self, key: str, rate: Rate) -> Wait | None:
+        """Count."""
+        del rate
+        self._hits[key] = self._hits.get(key, 0) + 1
+        return None
+
+
+class Records:
+    """Keeps the last records, as a world does."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._last: list[DecisionRecord] = []
+
+    def __call__(self, record: DecisionRecord) -> None:
+        """Keep one."""
+        self._last.append(record)
+        if len(self._last) > 1_000:  # noqa: PLR2004 - a bound on memory
+            self._last.clear()
+
+
+def service(jwks: Sequence[dict[str, Any]]) -> TokenService:
+    """Return the service with an agent for each key."""
+    clock = SystemClock()
+    agents = [
+        Agent(
+            name=f"agent-{number}",
+            owner="bench",
+            scopes=frozenset(SCOPES),
+            keys=(AgentKey.from_jwk(jwk),),
+            state=AgentState.ACTIVE,
+        )
+        for number, jwk in enumerate(jwks)
+    ]
+    return TokenService(
+        agents=Entries(agents),
+        keys=AuthorityKeys(clock=clock),
+        replay=MemoryReplay(),
+        revocation=MemoryRevocation(),
+        limiter=Unlimited(),
+        nonces=NonceSource(None, clock),
+        resources={DEFAULT_RESOURCE: frozenset(SCOPES)},
+        clock=clock,
+        records=Records(),
+        settings=TokenSettings(),
+    )
+
+
+def serve(descriptor: int) -> None:
+    """Serve on an inherited socket, with the agents' keys from standard input."""
+    app = service(json.loads(sys.stdin.readline()))
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    uvloop.run(uvicorn.Server(config).serve(sockets=[socket.socket(fileno=descriptor)]))
+
+
+@contextmanager
+def own_service(jwks: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Run the service in a process of its own; yield its pid and port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        port = int(listener.getsockname()[1])
+        process = subprocess.Popen(  # noqa: S603 - this very file
+            [sys.executable, "-m", "bench.tokens", "--serve", str(listener.fileno())],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+        )
+        assert process.stdin is not None  # noqa: S101 - for the type
+        process.stdin.write(json.dumps(jwks).encode() + b"\n")
+        process.stdin.flush()
+        try:
+            yield process.pid, port
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def assertion(key: SigningKey, client: str, audience: str) -> str:
+    """Return a new client assertion."""
+    now = int(time.time())
+    claims = {"iss": client, "sub": client, "aud": audience, "iat": now, "exp": now + 300}
+    return key.sign(claims | {"jti": secrets.token_urlsafe(18)})
+
+
+def proof(key: SigningKey) -> str:
+    """Return a new DPoP proof for our token endpoint."""
+    public = key.public_jwk()
+    jwk = {name: public[name] for name in ("kty", "crv", "x", "y")}
+    claims = {
+        "jti": secrets.token_urlsafe(18),
+        "htm": "POST",
+        "htu": TOKEN_ENDPOINT,
+        "iat": int(time.time()),
+    }
+    signed: str = jws.serialize_compact(
+        {"typ": DPOP_TYPE, "alg": "ES256", "jwk": jwk},
+        json.dumps(claims),
+        ECKey.import_key(key.private_jwk()),
+        algorithms=["ES256"],
+    )
+    return signed
+
+
+def own_requests(keys: Sequence[SigningKey], count: int) -> list[bytes]:
+    """Sign the requests beforehand."""
+    made = []
+    for number in range(count):
+        index = number % len(keys)
+        form = urllib.parse.urlencode(
+            {
+                "grant_type": "client_credentials",
+                "scope": " ".join(SCOPES),
+                "client_assertion_type": JWT_BEARER,
+                "client_assertion": assertion(keys[index], agent_id(f"agent-{index}"), AUTH_ISSUER),
+            }
+        )
+        headers = [("DPoP", proof(keys[index]))]
+        made.append(post("/oauth/token", "auth.iamrange.example", form, headers))
+    return made
+
+
+def peer_requests(
+    peer: Hydra, *, secret: str | None, key: SigningKey, clients: Sequence[str], count: int
+) -> list[bytes]:
+    """Make the peer's requests: with the secret, or with an assertion each."""
+    made = []
+    for number in range(count):
+        client = clients[number % len(clients)]
+        form = {"grant_type": "client_credentials", "scope": " ".join(SCOPES)}
+        if secret is not None:
+            form |= {"client_id": client, "client_secret": secret}
+        else:
+            form |= {
+                "client_assertion_type": JWT_BEARER,
+                "client_assertion": assertion(key, client, peer.token_url),
+            }
+        host = f"127.0.0.1:{peer.public}"
+        made.append(post("/oauth2/token", host, urllib.parse.urlencode(form)))
+    return made
+
+
+def register_peer_clients(
+    peer: Hydra, key: SigningKey, secret: str | None, count: int
+) -> list[str]:
+    """Register clients with one secret, or with one key."""
+    made = []
+    for number in range(count):
+        client: dict[str, Any] = {
+            "client_name": f"agent-{number}",
+            "grant_types": ["client_credentials"],
+            "scope": " ".join(SCOPES),
+        }
+        if secret is not None:
+            client |= {"client_secret": secret, "token_endpoint_auth_method": "client_secret_post"}
+        else:
+            client |= {
+                "token_endpoint_auth_method": "private_key_jwt",
+                "token_endpoint_auth_signing_alg": "ES256",
+                "jwks": {"keys": [key.public_jwk()]},
+            }
+        made.append(str(peer.register(client)["client_id"]))
+    return made
+
+
+def show(name: str, result: Load) -> None:
+    """Print one row, and what was refused."""
+    print(
+        f"{name:<44} {result.per_cpu_second:>8.0f} tokens/CPU-s "
+        f"{result.per_second:>8.0f} tokens/s wall  ({result.good} tokens)",
+        flush=True,
+    )
+    if result.good != result.answers:
+        refused = result.answers - result.good
+        print(f"  {refused} of {result.answers} not granted, first: {result.first_bad[:200]!r}")
+
+
+def measure_own(count: int) -> Load:
+    """Load our own service."""
+    keys = [SigningKey.generate() for _ in range(AGENTS)]
+    with own_service([key.public_jwk() for key in keys]) as (pid, port):
+        warm = load(pid, port, own_requests(keys, WARM))
+        if warm.good != WARM:
+            raise SystemExit(f"our own service refused: {warm.first_bad!r}")
+        return load(pid, port, own_requests(keys, count))
+
+
+def measure_peer(count: int) -> dict[str, Load]:
+    """Load the peer, in both ways."""
+    results = {}
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as peer:
+        for name, secret in (("client secret", secrets.token_hex(16)), ("private_key_jwt", None)):
+            key = SigningKey.generate()
+            clients = register_peer_clients(peer, key, secret, 20)
+
+            def ask(
+                number: int,
+                secret: str | None = secret,
+                key: SigningKey = key,
+                clients: Sequence[str] = clients,
+            ) -> Load:
+                made = peer_requests(peer, secret=secret, key=key, clients=clients, count=number)
+                return load(peer.pid, peer.public, made)
+
+            ask(WARM // 10)
+            results[name] = ask(count)
+    return results
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the figures and their ratios."""
+    count = int(arguments[0]) if arguments else REQUESTS
+    own = measure_own(count)
+    show("iamrange, private_key_jwt and DPoP", own)
+    if own.good != count:
+        return 3
+    verdict = "met" if own.per_cpu_second >= TARGET else "missed"
+    print(f"target {TARGET} tokens a second a core: {verdict}")
+    try:
+        peers = measure_peer(PEER_REQUESTS)
+    except HydraError as error:
+        print(f"Ory Hydra: not measured, {error}")
+        return 0
+    for name, result in peers.items():
+        show(f"Ory Hydra, {name}, no DPoP", result)
+        ratio = own.per_cpu_second / result.per_cpu_second
+        print(f"  ratio of tokens a CPU-second: {ratio:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(int(sys.argv[2]))
+    else:
+        sys.exit(main(sys.argv[1:]))
