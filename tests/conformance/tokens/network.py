@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
+from starlette.responses import JSONResponse
 
 from iamrange.identity.nonces import NonceSource
-from iamrange.identity.presentation import Call
-from iamrange.identity.protected import Admitted, TokenVerifier, VerifierSettings
+from iamrange.identity.protected import TokenVerifier
+from iamrange.identity.protected_http import TokenGuard, admitted
 from iamrange.identity.stores.directory import DirectoryRevocation
 from iamrange.identity.stores.memory import MemoryReplay
 from iamrange.network.ca import CertificateAuthority
@@ -24,50 +24,25 @@ if TYPE_CHECKING:
     from tests.conformance.tokens.lab import House
 
 
-class Guarded:
-    """A service that tells its caller who it is taken for."""
+async def who_am_i(scope: Scope, receive: Receive, send: Send) -> None:
+    """Tell a caller who it is taken for."""
+    token = admitted(scope).token
+    body = {"sub": token.subject, "actors": token.actors, "scopes": sorted(token.scopes)}
+    await JSONResponse(body)(scope, receive, send)
 
-    def __init__(self, house: House, resource: str, *, nonce_required: bool = True) -> None:
-        self.verifier = TokenVerifier(
-            resource,
-            keys=house.keys.key_set,
-            replay=MemoryReplay(),
-            revocation=DirectoryRevocation(house.agents, house.revocation, clock=house.clock),
-            nonces=NonceSource(None, house.clock),
-            clock=house.clock,
-            records=house.records.append,
-            settings=VerifierSettings(nonce_required=nonce_required),
-        )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-
-        def values(name: bytes) -> tuple[str, ...]:
-            return tuple(value.decode("latin-1") for key, value in headers if key == name)
-
-        verdict = self.verifier.verify(
-            Call(
-                method=scope["method"],
-                url=self.verifier.resource + scope["path"],
-                authorization=values(b"authorization"),
-                dpop=values(b"dpop"),
-                query=scope["query_string"].decode("latin-1"),
-            )
-        )
-        body: dict[str, Any]
-        if isinstance(verdict, Admitted):
-            token = verdict.token
-            status = 200
-            body = {"sub": token.subject, "actors": token.actors, "scopes": sorted(token.scopes)}
-        else:
-            status, body = verdict.status, {"error": verdict.error}
-        answer = json.dumps(body).encode()
-        sent = [(name.encode(), value.encode()) for name, value in verdict.headers]
-        sent += [(b"content-type", b"application/json")]
-        sent += [(b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": sent})
-        await send({"type": "http.response.body", "body": answer})
+def guarded(house: House, resource: str) -> TokenGuard:
+    """Return a service that takes the house's tokens for this resource."""
+    verifier = TokenVerifier(
+        resource,
+        keys=house.keys.key_set,
+        replay=MemoryReplay(),
+        revocation=DirectoryRevocation(house.agents, house.revocation, clock=house.clock),
+        nonces=NonceSource(None, house.clock),
+        clock=house.clock,
+        records=house.records.append,
+    )
+    return TokenGuard(who_am_i, verifier)
 
 
 class Network:
@@ -77,10 +52,10 @@ class Network:
         ca = CertificateAuthority.create("tokens")
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_text(ca.pem)
-        guarded = {resource: Guarded(house, resource) for resource in resources}
+        services = {resource: guarded(house, resource) for resource in resources}
         routes = [
             Route("auth.iamrange.example", house.service),
-            *(Route(name.removeprefix("https://"), app) for name, app in guarded.items()),
+            *(Route(name.removeprefix("https://"), app) for name, app in services.items()),
         ]
         self._edge = Edge(routes, ca=ca)
         self._proxy: Proxy | None = None
