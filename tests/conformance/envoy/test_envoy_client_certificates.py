@@ -193,3 +193,20 @@ def test_the_service_believes_no_header_that_did_not_come_through_envoy(served: 
     )
     seen = json.loads(ran.stdout)
     assert (chain_of(seen), seen["scheme"], seen["client"]) == ((), "http", "")
+
+
+@pytest.mark.parametrize(
+    "header", ["x-forwarded-client-cert", "x-iamrange-edge", "x-forwarded-for"]
+)
+def test_a_client_cannot_have_the_edges_headers_removed_as_hop_by_hop(
+    served: Served, header: str
+) -> None:
+    """RFC 9110 section 7.6.1: what `Connection` names goes no further, if it was the client's."""
+    nominated = {"Connection": f"close, {header}"}
+    seen = served.get(certificate=served.svid(), headers=nominated).json()
+    assert (len(seen["chain"]), seen["scheme"], seen["client"]) == (1, "https", "127.10.0.1")
+
+
+def test_a_client_that_nominates_the_peers_header_is_refused(served: Served) -> None:
+    answer = served.get(headers={"Connection": "close, x-forwarded-for"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "edge", "status": 400})
