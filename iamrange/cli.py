@@ -21,6 +21,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from iamrange import cli_agents, cli_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,8 @@ app = typer.Typer(
 )
 controls_app = typer.Typer(invoke_without_command=True, help="List, show and switch controls.")
 app.add_typer(controls_app, name="controls")
+app.add_typer(cli_agents.app, name="agents")
+app.add_typer(cli_tokens.app, name="tokens")
 WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -205,12 +209,13 @@ def controls_show(name: str) -> None:
     control = control_named(name)
     out.print(Text(control.id, "bold"))
     out.print(Text(f"  {control.summary}\n  without it: {control.without_it}"))
-    out.print(Text(f"  touches: {', '.join(sorted(control.touches))}"))
+    touches = ", ".join(sorted(control.touches)) or "settings of the range's own services"
+    out.print(Text(f"  touches: {touches}"))
 
 
 @controls_app.command("off")
 def controls_off(name: str) -> None:
-    """Switch a control off on the running range, by a real `pulumi up`.
+    """Switch a control off on the running range; what is provisioned, by a real `pulumi up`.
 
     Example: iamrange controls off aws.network-perimeter
     """
@@ -281,8 +286,8 @@ def status(*, as_json: Json = False) -> None:
                 "ca_file": state["ca_file"],
                 "env": found.environment(),
                 "issuer": state["issuer"],
-                "token_endpoint": None,
-                "directory": None,
+                "token_endpoint": state["token_endpoint"],
+                "directory": state["directory"]["url"],
                 "gateway": None,
                 "aws": state["aws"],
                 "gcp": state["gcp"],
@@ -292,6 +297,8 @@ def status(*, as_json: Json = False) -> None:
         return
     out.print(Text(f"world {state['world']}, stack {state['stack']}", "bold"))
     out.print(Text(f"  issuer {state['issuer']}"))
+    out.print(Text(f"  tokens {state['token_endpoint']}"))
+    out.print(Text(f"  directory {state['directory']['url']}"))
     out.print(Text(f"  AWS {state['aws']['endpoint']}: {', '.join(state['aws']['accounts'])}"))
     out.print(Text(f"  GCP {state['gcp']['endpoint']}: {', '.join(state['gcp']['projects'])}"))
     out.print(Text(f"  agents: {', '.join(state['names'].values())}"))
@@ -431,16 +438,32 @@ def _status_of(error: Exception) -> Exit | None:
     """Return the exit status for an error that the range knows, None for any other."""
     from iamrange.core.controls import UnknownNameError
     from iamrange.engine.errors import EngineError
+    from iamrange.identity.directory.errors import DirectoryKeyError, SchemaError, TamperedError
+    from iamrange.identity.stores.errors import StoreDownError
     from iamrange.range.catalogue import CatalogueError
     from iamrange.range.deployment import DeploymentError
     from iamrange.range.landing import LandingError
     from iamrange.range.processes import ProcessError
     from iamrange.range.service import AlreadyRunningError, NotRunningError
+    from iamrange.range.service_socket import OrderRefusedError
     from iamrange.range.stage import StageError
 
     if isinstance(error, (UnknownNameError, LandingError, AlreadyRunningError, NotRunningError)):
         return Exit.MISUSE
-    broke = (EngineError, ProcessError, DeploymentError, StageError, CatalogueError, OSError)
+    if isinstance(error, TamperedError):
+        return Exit.FAILED
+    broke = (
+        EngineError,
+        ProcessError,
+        DeploymentError,
+        StageError,
+        CatalogueError,
+        OrderRefusedError,
+        StoreDownError,
+        DirectoryKeyError,
+        SchemaError,
+        OSError,
+    )
     return Exit.BROKE if isinstance(error, broke) else None
 
 

@@ -94,10 +94,8 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
     except AgentIdentityError as error:
         return {"broke" if error.code == "unreachable" else "refused": error.code}
-    except requests.HTTPError as error:
-        return _from_response(error.response, None, error)
-    except EndpointError as error:
-        return _from_response(error.response, error.error, error)
+    except (requests.HTTPError, EndpointError) as error:
+        return _from_our_services(error)
     except Exception as error:  # noqa: BLE001  # the report is the process's only way to speak
         return {"broke": _place(error)}
 
@@ -110,12 +108,12 @@ def _from_aws(error: botocore.exceptions.ClientError) -> dict[str, Any]:
     return {**report, "request_id": metadata.get("RequestId")} if "refused" in report else report
 
 
-def _from_response(
-    response: requests.Response | None, code: str | None, error: Exception
-) -> dict[str, Any]:
+def _from_our_services(error: requests.HTTPError | EndpointError) -> dict[str, Any]:
     """Read a refusal of our own services, which name it by an OAuth error and a request id."""
+    response: requests.Response | None = error.response
     status = response.status_code if response is not None else SERVER_ERROR
-    report = _by_status(status, code or f"HTTP {status}", error)
+    code = str(error.error) if isinstance(error, EndpointError) else f"HTTP {status}"
+    report = _by_status(status, code, error)
     request_id = response.headers.get("X-Request-Id") if response is not None else None
     return {**report, "request_id": request_id} if "refused" in report else report
 

@@ -25,6 +25,7 @@ from iamrange.clouds.fetch import FetchError
 from iamrange.identity.issuer import IssuerError
 from iamrange.identity.names import ISSUER
 from iamrange.identity.stores.errors import StoreDownError
+from iamrange.identity.tokens.keys import AuthorityKeysError
 from iamrange.range.config import AgentRegistration, WorldConfig
 from iamrange.range.content import Content
 from iamrange.range.lifeline import CHANNEL, die_with_parent, exit_orphaned, thread_count
@@ -76,6 +77,9 @@ class Host:
             "issue_svid": self._issue_svid,
             "switch": self._switch,
             "plant": self._plant,
+            "token_keys": self._token_keys,
+            "rotate_token_keys": self._rotate_token_keys,
+            "withdraw_token_key": self._withdraw_token_key,
             "rotate_keys": self._rotate_keys,
             "withdraw_key": self._withdraw_key,
             "rogue": self._rogue,
@@ -123,7 +127,7 @@ class Host:
             if name == "fork":
                 return {"ok": await self._fork(**order)}
             return {"ok": self._command(name)(**order)}
-        except (CommandError, IssuerError, FetchError, StoreDownError) as error:
+        except (CommandError, IssuerError, FetchError, StoreDownError, AuthorityKeysError) as error:
             return {"error": str(error)}
         except (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
@@ -174,6 +178,15 @@ class Host:
 
     def _plant(self, resource: str, value: str) -> None:
         self._content.identity.plant(resource, value)
+
+    def _token_keys(self) -> tuple[str, ...]:
+        return self._content.identity.keys.kids
+
+    def _rotate_token_keys(self) -> str:
+        return self._content.identity.keys.rotate()
+
+    def _withdraw_token_key(self, kid: str) -> None:
+        self._content.identity.keys.withdraw(kid)
 
     def _rotate_keys(self) -> str:
         return self._content.issuer.rotate()

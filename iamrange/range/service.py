@@ -20,17 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iamrange.core.control import SwitchedIn
 from iamrange.core.controls import UnknownNameError, control_named
 from iamrange.core.scenario import Part
-from iamrange.engine.run import Engine, OperationResult
+from iamrange.engine.run import Engine
 from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
+from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.range.deployment import Deployment, served
 from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
 from iamrange.range.runner import RunOptions, workshop
+from iamrange.range.service_socket import SOCKET_FILE, order, orders_taken
 from iamrange.range.sweep import ProcessMark, sweep, worlds_folder
+from iamrange.range.world_directory import FOLDER as DIRECTORY_FOLDER
+from iamrange.range.world_directory import directory_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -196,16 +201,28 @@ def stop() -> str:
     return str(found.state["world"])
 
 
-def switch(name: str, *, on: bool) -> OperationResult:
-    """Switch a control on the running range by a real `pulumi up`, in its own copy of the config.
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What switching a control changed: resources of the stack, or (none) a setting."""
+
+    changed: tuple[Step, ...]
+    seconds: float
+
+
+def switch(name: str, *, on: bool) -> Switched:
+    """Switch a control on the running range, in its own copy of the config.
+
+    What is provisioned changes by a real `pulumi up`, what the range serves itself at once.
 
     Raises:
         UnknownNameError: there is no such control.
         NotRunningError: no range is running.
         EngineError: the engine failed.
+        OrderRefusedError: the range did not take the order.
     """
     control = control_named(name)
     state = running().state
+    began = time.monotonic()
     workspace = Workspace(Path(state["state_dir"]), state["project"], state["stack"])
     providers = {"PULUMI_DEBUG_PROVIDERS": state["engine"]["PULUMI_DEBUG_PROVIDERS"]}
     engine = Engine(Path(state["cli"]), workspace, providers)
@@ -214,7 +231,17 @@ def switch(name: str, *, on: bool) -> OperationResult:
     if not on:
         controls[control.id] = False
     engine.set_config({"iamrange:controls": controls})
-    return engine.up()
+    if control.switched_in is SwitchedIn.WORLD:
+        off = sorted(name for name, is_on in controls.items() if is_on is False)
+        order(orders_socket(), "switch", off=off)
+        return Switched((), time.monotonic() - began)
+    result = engine.up()
+    return Switched(tuple(result.changed), result.seconds)
+
+
+def orders_socket() -> Path:
+    """Return the socket at which the running range takes orders."""
+    return worlds_folder().parent / SOCKET_FILE
 
 
 class _Told:
@@ -259,6 +286,7 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
+            orders_taken(base.world, orders_socket()),
             _announced(base, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True
@@ -346,6 +374,12 @@ def _state(base: Deployment, commands: Path) -> dict[str, Any]:
         "folder": str(base.world.folder),
         "ca_file": description["ca_file"],
         "issuer": description["issuer"],
+        "token_endpoint": TOKEN_ENDPOINT,
+        "directory": {
+            "url": service_resource("directory"),
+            "database": directory_url(base.world.folder),
+            "home": str(base.world.folder / DIRECTORY_FOLDER),
+        },
         # as `iamrange clouds` says it: an administrator for each account and project
         "aws": {
             "endpoint": base.world.aws_endpoint,
