@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TENANT = "iamrange"
 MAX_KEYS = rules.MAX_KEYS
-_TEXTS = (("owner", 100, 1), ("purpose", 300, 0), ("project", 100, 0))
+TEXTS = (("owner", 100, 1), ("purpose", 300, 0), ("project", 100, 0))
 
 __all__ = [
     "DEFAULT_TENANT",
@@ -223,7 +223,7 @@ def check_fields(value: AgentSpec | Agent) -> None:
     """
     rules.check_name("name", value.name)
     rules.check_name("tenant", value.tenant)
-    for name, limit, least in _TEXTS:
+    for name, limit, least in TEXTS:
         rules.check_text(name, getattr(value, name), limit, least)
     if not isinstance(value.classification, Classification):
         raise AgentFieldError("classification", "one of the four", value.classification)
@@ -232,8 +232,7 @@ def check_fields(value: AgentSpec | Agent) -> None:
         rules.check_set("resources", value.resources)
     rules.check_set("may_act", value.may_act)
     rules.check_set("audiences", value.audiences)
-    if len(value.keys) > MAX_KEYS:
-        raise AgentFieldError("keys", f"at most {MAX_KEYS}")
+    rules.check_several("keys", value.keys, AgentKey, MAX_KEYS)
     if len({key.kid for key in value.keys}) != len(value.keys):
         raise AgentFieldError("keys", "each once")
     rules.check_certificates(value.certificates)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from iamrange.identity.directory.audit import AuditEvent
     from iamrange.identity.directory.model import Agent
+
+
+_TO_BASE64 = str.maketrans("-_", "+/")
 
 
 def entry_columns(agent: Agent) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def entry_columns(agent: Agent) -> dict[str, Any]:
 
 def kid_octets(kid: str) -> bytes:
     """Return a thumbprint as its 32 octets."""
-    return urlsafe_b64decode(f"{kid}=")
+    return a2b_base64(kid.translate(_TO_BASE64) + "=")
 
 
 class RowWriter:
