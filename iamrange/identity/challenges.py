@@ -82,7 +82,10 @@ def challenges(
     told = {"error": answer.error, "error_description": answer.description}
     named = {"scope": " ".join(sorted(scopes)), "resource_metadata": metadata_url(resource)}
     headers = []
-    for one in (Scheme.DPOP, Scheme.BEARER):
+    # requests-oauth2client takes each 401 whose first challenge is DPoP for a demand for a nonce,
+    # and fails when that is the one it has used; the order means nothing (RFC 9110 section 11.6.1)
+    wants_nonce = answer.error == "use_dpop_nonce"
+    for one in (Scheme.DPOP, Scheme.BEARER) if wants_nonce else (Scheme.BEARER, Scheme.DPOP):
         parameters = {
             **(told if one is about and answer.error else {}),
             **({"algs": " ".join(ALGORITHMS)} if one is Scheme.DPOP else {}),
