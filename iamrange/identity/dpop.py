@@ -120,7 +120,8 @@ def check_proof(  # noqa: PLR0913 - a proof is for one request, token, moment an
     jwk = token.header.get("jwk")
     key = _embedded_key(jwk)
     if isinstance(key, Refusal):
-        return _refused(key, _jkt(jwk))
+        # what is no key has no thumbprint that a token could name
+        return _refused(key, _jkt(jwk) if key.code == "private-key" else None)
     jkt = thumbprint(token.header["jwk"])
     refusal = _request_refusal(
         token.unverified_claims, method=method, url=url, now=now, ath=ath, nonce_ok=nonce_ok

@@ -19,8 +19,9 @@ from iamrange.jose import Refusal, peek
 MAX_LENGTH: Final = 8192
 _MOST_PARAMETERS: Final = 256
 _PARAMETER: Final = "access_token"
-# RFC 9110 section 11.4: scheme, spaces, token68
-_CREDENTIALS: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*) *\Z")
+# RFC 9110 section 11.4: a scheme, spaces, the rest; whether that is a token is asked later
+_CREDENTIALS: Final = re.compile(r"([A-Za-z]+) +(\S.*?) *\Z", re.DOTALL)
+_ANOTHER: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
 _COMPACT: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
@@ -87,6 +88,9 @@ def _in_header(values: tuple[str, ...]) -> Presented:
         return Presented(None, None, Refusal("no-token", "another authentication scheme"))
     if form is None:
         return Presented(scheme, None, Refusal("malformed-authorization"))
+    if _ANOTHER.search(form[2]):
+        # what a proxy makes of two headers
+        return Presented(scheme, None, Refusal("several-authorizations"))
     return Presented(scheme, form[2])
 
 
