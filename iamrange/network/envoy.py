@@ -23,17 +23,14 @@ import psutil
 
 from iamrange.network import envoy_launch
 from iamrange.network.envoy_binary import EnvoyError, EnvoyMissingError, find_envoy
-from iamrange.network.envoy_config import (
+from iamrange.network.envoy_bootstrap import (
     ACCESS_LOG_FILE,
     LOG_FILE,
     TLS_FILE,
-    EnvoyConfig,
-    Limits,
-    Upstream,
     bootstrap,
-    new_secret,
     secret_document,
 )
+from iamrange.network.envoy_config import EnvoyConfig, Limits, Upstream, new_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,14 +13,13 @@ import pytest
 from iamrange.identity.certificates import forwarded
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.envoy_binary import EnvoyMissingError, find_envoy
+from iamrange.network.envoy_bootstrap import bootstrap, secret_document
 from iamrange.network.envoy_config import (
     SECRET_HEADER,
     EnvoyConfig,
     Limits,
     Upstream,
-    bootstrap,
     new_secret,
-    secret_document,
 )
 
 AUTH = "auth.iamrange.example"

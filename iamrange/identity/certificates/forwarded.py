@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -32,6 +33,9 @@ _PEER_HEADER = b"x-forwarded-for"
 
 _MAX_HEADER = 64 * 1024
 _MAX_CHAIN = 8
+# A key and its value, quoted or not, up to a separator or the end; never tried twice.
+_PAIR = re.compile(rb'([A-Za-z]++)=(?:"((?:[^"\\]++|\\.)*+)"|([^;,"=]*+))(?=[;,]|\Z)', re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -138,52 +142,21 @@ def split_elements(header: bytes) -> list[dict[bytes, bytes]] | None:
     elements: list[dict[bytes, bytes]] = []
     element: dict[bytes, bytes] = {}
     position = 0
-    while True:
-        pair = _read_pair(header, position)
-        if pair is None:
+    while (pair := _PAIR.match(header, position)) is not None:
+        key, quoted, plain = pair.groups()
+        key = key.lower()
+        if key not in element:
+            element[key] = plain if quoted is None else _ESCAPED.sub(rb"\1", quoted)
+        elif key in (b"cert", b"chain"):
             return None
-        key, value, position = pair
-        if key in element:
-            if key in (b"cert", b"chain"):
-                return None
-        else:
-            element[key] = value
-        ending = header[position : position + 1]
+        ending = header[pair.end() : pair.end() + 1]
         if ending != b";":
             elements.append(element)
             element = {}
         if not ending:
             return elements
-        position += 1
-
-
-def _read_pair(header: bytes, start: int) -> tuple[bytes, bytes, int] | None:
-    """Read `key=value` and return where it ends: at a separator, or the header's end."""
-    equals = header.find(b"=", start)
-    key = header[start:equals].lower()
-    if equals < 0 or not key.isalpha():
-        return None
-    position = equals + 1
-    if header[position : position + 1] != b'"':
-        end = position
-        while end < len(header) and header[end] not in b';,"=':
-            end += 1
-        if header[end : end + 1] in (b'"', b"="):
-            return None
-        return key, header[position:end], end
-    value = bytearray()
-    position += 1
-    while position < len(header) and header[position] != ord('"'):
-        if header[position] == ord("\\"):
-            position += 1
-            if position == len(header):
-                return None
-        value.append(header[position])
-        position += 1
-    end = position + 1
-    if position >= len(header) or header[end : end + 1] not in (b"", b";", b","):
-        return None
-    return key, bytes(value), end
+        position = pair.end() + 1
+    return None
 
 
 def _certificates(value: bytes | None) -> tuple[bytes, ...] | None:

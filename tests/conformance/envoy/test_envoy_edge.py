@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.network.envoy import Limits
-from iamrange.network.envoy_config import IDENTITY_HEADERS, IDENTITY_PREFIXES
+from iamrange.network.envoy_bootstrap import IDENTITY_HEADERS, IDENTITY_PREFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

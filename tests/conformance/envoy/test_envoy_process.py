@@ -29,7 +29,7 @@ from iamrange.network.envoy import (
     Upstream,
     validate,
 )
-from iamrange.network.envoy_config import TLS_FILE
+from iamrange.network.envoy_bootstrap import TLS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
