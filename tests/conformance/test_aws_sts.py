@@ -19,6 +19,7 @@ from iamrange.clouds.aws.cloud import AwsCloud
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.core.clock import FixedClock
 from iamrange.network.edge import Edge, Route
+from tests.conformance.aws.lab import one_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -171,7 +172,7 @@ def test_forged_session_is_refused(account: Account, cut: str) -> None:
         ("root", False, False),
         ("root", True, True),
         ("account", True, True),
-        ("nobody", True, False),
+        ("other", True, False),
     ],
 )
 def test_trust_and_identity_policy_together_decide(
@@ -181,7 +182,7 @@ def test_trust_and_identity_policy_together_decide(
         "user": account.user,
         "root": f"arn:aws:iam::{account.id}:root",
         "account": account.id,
-        "nobody": account.user.replace("caller", "nobody"),
+        "other": account.iam.create_user(UserName="other")["User"]["Arn"],
     }[principal]
     role = account.role("role", allow(ASSUME, Principal={"AWS": trusted}))
     if identity:
@@ -345,36 +346,53 @@ def test_session_policies_narrow_and_never_widen(account: Account) -> None:
     assert refused(widened.list_users)[0] == "AccessDenied"
 
 
-def device(account: Account) -> str:
-    made = account.iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")
-    serial = str(made["VirtualMFADevice"]["SerialNumber"])
+def device(account: Account) -> tuple[str, str]:
+    """Enable a virtual device; return its serial and its next code."""
+    made = account.iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
+    serial, now = str(made["SerialNumber"]), account.world.clock.now()
+    before, this, following = (
+        one_time(made["Base32StringSeed"], now + seconds) for seconds in (-30, 0, 30)
+    )
+    with pytest.raises(ClientError, match="InvalidAuthenticationCode"):
+        account.iam.enable_mfa_device(
+            UserName="caller",
+            SerialNumber=serial,
+            AuthenticationCode1=this,
+            AuthenticationCode2=before,
+        )
     account.iam.enable_mfa_device(
         UserName="caller",
         SerialNumber=serial,
-        AuthenticationCode1="123456",
-        AuthenticationCode2="654321",
+        AuthenticationCode1=before,
+        AuthenticationCode2=this,
     )
-    return serial
+    return serial, following
 
 
 MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
 
 
 def test_mfa_of_a_registered_device_counts_and_only_that(account: Account) -> None:
-    serial, role = device(account), account.trusting(Condition=MFA)
+    (serial, code), role = device(account), account.trusting(Condition=MFA)
     assert refused(lambda: account.assume(role))[0] == "AccessDenied"
     other = serial.replace("phone", "other")
     wrong: dict[str, Any] = {"SerialNumber": other, "TokenCode": "123456"}
     assert refused(lambda: account.assume(role, **wrong))[0] == "AccessDenied"
-    assert account.assume(role, SerialNumber=serial, TokenCode="123456")
+    bad = str((int(code) + 1) % 1_000_000).zfill(6)
+    assert refused(lambda: account.assume(role, SerialNumber=serial, TokenCode=bad))[0] == (
+        "AccessDenied"
+    )
+    assert account.assume(role, SerialNumber=serial, TokenCode=code)
+    again = refused(lambda: account.assume(role, SerialNumber=serial, TokenCode=code))
+    assert again[0] == "AccessDenied"
 
 
 def test_session_token_carries_mfa_and_the_users_own_rights(account: Account) -> None:
-    serial = device(account)
+    serial, code = device(account)
     account.may(allow("iam:GetUser", Resource="*", Condition=MFA))
     plain = account.world.client("iam", keys_of(account.sts().get_session_token()))
     assert refused(lambda: plain.get_user(UserName="caller"))[0] == "InvalidClientTokenId"
-    answer = account.sts().get_session_token(SerialNumber=serial, TokenCode="123456")
+    answer = account.sts().get_session_token(SerialNumber=serial, TokenCode=code)
     assert account.world.client("iam", keys_of(answer)).get_user(UserName="caller")
     again = refused(account.sts(keys_of(answer)).get_session_token)
     assert again[0] == "AccessDenied"

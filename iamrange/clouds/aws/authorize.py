@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from iamrange.clouds.aws.context import request_context, resource_context, via_service
 from iamrange.clouds.aws.decide import PolicySet, combine, evaluate
 from iamrange.clouds.aws.explain import explanation, refusal_message
+from iamrange.clouds.aws.named_principals import NamedPrincipals
 from iamrange.clouds.aws.request import Request
 from iamrange.clouds.aws.responses import refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
@@ -57,6 +58,7 @@ class PolicyAuthorizer:
         self._allow_unmapped = unmapped == "allow"
         self._explain = explain
         self.unmapped: set[str] = set()
+        self.principals = NamedPrincipals(store)
         self._store = store
         self._organization = organization
         self._records = records
@@ -155,11 +157,14 @@ class PolicyAuthorizer:
         principal, session = caller.principal, caller.session
         arn = principal.role_arn or principal.user_arn or principal.arn
         account = caller.account
+        resource = check.resource_policy
         return PolicySet(
             identity=self._store.identity_policies(arn),
             boundary=self._store.boundary(arn),
             session=session.session_policies if session else None,
-            resource=check.resource_policy,
+            resource=resource,
+            somebody_else=resource is not None
+            and self.principals.somebody_else(resource.name, principal),
             grants=check.grants,
             scps=self._organization.scps(account) if account else (),
             rcps=(

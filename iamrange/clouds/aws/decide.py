@@ -83,6 +83,7 @@ class PolicySet:
     - `resource`: the policy of the secret, bucket, key, table, topic; None if it has none.
     - `trust`: the trust policy of the role, on sts calls only.
     - `grants`: what a KMS key's grants allow; None when it has none.
+    - `somebody_else`: the resource's policy means an earlier bearer of the principal's name.
     """
 
     identity: tuple[CompiledPolicy, ...] = ()
@@ -93,6 +94,7 @@ class PolicySet:
     rcps: tuple[tuple[CompiledPolicy, ...], ...] = ()
     trust: CompiledPolicy | None = None
     grants: CompiledPolicy | None = None
+    somebody_else: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,10 @@ def _on_resource(facts: Facts, policies: PolicySet) -> LayerAnswer:
     """
     answer = _NO_RESOURCE
     if policies.resource is not None:
-        answer = granted_on_resource("resource", policies.resource, facts)
+        meant = _unnamed(facts) if policies.somebody_else else facts
+        answer = granted_on_resource("resource", policies.resource, meant)
+        if meant is not facts:
+            facts.unevaluated += meant.unevaluated
     if policies.grants is None or answer.effect is Effect.DENY:
         return answer
     grant = granted_on_resource("resource", policies.grants, facts)
@@ -190,6 +195,18 @@ def _on_resource(facts: Facts, policies: PolicySet) -> LayerAnswer:
     if grant.reason == ACCOUNT:
         return answer if answer.effect is Effect.ALLOW else grant
     return replace(grant, reason=GRANT)
+
+
+def _unnamed(facts: Facts) -> Facts:
+    """Return the facts as for a principal whose ARN nobody has named."""
+    principal, new = facts.principal, "(made anew)"
+    named = replace(
+        principal,
+        arn=f"{principal.arn}{new}",
+        role_arn=principal.role_arn and f"{principal.role_arn}{new}",
+        user_arn=principal.user_arn and f"{principal.user_arn}{new}",
+    )
+    return Facts(replace(facts.request, principal=named), bounded=facts.bounded)
 
 
 def _of_the_principal(

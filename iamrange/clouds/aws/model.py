@@ -260,12 +260,28 @@ class OrganizationLevels(Protocol):
 class IamStore(Protocol):
     """What the deciders read of IAM, afresh at each request."""
 
+    def accounts(self) -> frozenset[str]:
+        """Return every account of this cloud."""
+        ...
+
+    def unique_id(self, arn: str) -> str | None:
+        """Return the unique id of the user or role of that exact ARN; None if it is not there."""
+        ...
+
     def access_key(self, access_key_id: str) -> AccessKeyRecord | None:
         """Return the long-term key, active or not."""
         ...
 
     def user(self, account: str, name: str) -> UserRecord | None:
         """Return the user."""
+        ...
+
+    def mfa_seed(self, serial: str) -> str | None:
+        """Return the seed (base32) of a virtual MFA device; None of any other device."""
+        ...
+
+    def use_mfa_step(self, serial: str, step: int) -> bool:
+        """Use up a device's code of a time step; tell whether it was still unused."""
         ...
 
     def role(self, account: str, name: str) -> RoleRecord | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def principals_named(document: str) -> frozenset[str]:
-    """Return every AWS principal that a stored trust policy names."""
+    """Return every AWS principal that a stored policy names."""
     return frozenset(
         member
         for element in _elements(json.loads(document))
@@ -36,9 +36,10 @@ def with_ids(document: str, gone: Mapping[str, str]) -> str:
 def _elements(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON value
     statements = value.get("Statement") if isinstance(value, dict) else None
     for statement in _listed(statements):
-        element = statement.get("Principal") if isinstance(statement, dict) else None
-        if isinstance(element, dict):
-            yield element
+        for name in ("Principal", "NotPrincipal"):
+            element = statement.get(name) if isinstance(statement, dict) else None
+            if isinstance(element, dict):
+                yield element
 
 
 def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # any JSON value

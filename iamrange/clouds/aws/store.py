@@ -69,6 +69,7 @@ class MotoIamStore:
     def __init__(self) -> None:
         """Start with no account."""
         self._accounts: set[str] = set()
+        self._mfa_steps: dict[str, int] = {}
 
     def add_account(self, account: str) -> None:
         """Make an account known: keys and roles are looked up in known accounts only."""
@@ -153,6 +154,20 @@ class MotoIamStore:
             mfa_serials=frozenset(user.mfa_devices),
         )
 
+    def mfa_seed(self, serial: str) -> str | None:
+        """Return the seed (base32) of a virtual MFA device; None of any other device."""
+        account = serial.split(":")[4] if serial.count(":") >= 5 else ""  # noqa: PLR2004 - an ARN's fields
+        backend = self._backend(account)
+        device = backend.virtual_mfa_devices.get(serial) if backend else None
+        return str(device.base32_string_seed) if device is not None else None
+
+    def use_mfa_step(self, serial: str, step: int) -> bool:
+        """Use up a device's code of a time step; tell whether it was still unused."""
+        if step <= self._mfa_steps.get(serial, 0):
+            return False
+        self._mfa_steps[serial] = step
+        return True
+
     def role(self, account: str, name: str) -> RoleRecord | None:
         """Return the role; `name` is without its path."""
         backend = self._backend(account)
@@ -167,15 +182,18 @@ class MotoIamStore:
         for role in backend.roles.values() if backend else ():
             if role.name == name:
                 named = principals_named(role.assume_role_policy_document)
-                role.trusted_ids = {arn: self._id(arn) for arn in named if self._id(arn)}
+                role.trusted_ids = {
+                    arn: self.unique_id(arn) for arn in named if self.unique_id(arn)
+                }
 
     def _trust(self, role: Any) -> str:  # noqa: ANN401  # the emulator publishes no types
         document = str(role.assume_role_policy_document)
         kept: dict[str, str] = getattr(role, "trusted_ids", {})
-        gone = {arn: ident for arn, ident in kept.items() if self._id(arn) != ident}
+        gone = {arn: ident for arn, ident in kept.items() if self.unique_id(arn) != ident}
         return with_ids(document, gone) if gone else document
 
-    def _id(self, arn: str) -> str | None:
+    def unique_id(self, arn: str) -> str | None:
+        """Return the unique id of the user or role of that exact ARN; None if it is not there."""
         _, entity = self._entity(arn)
         return str(entity.id) if entity is not None else None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iamrange.clouds.aws.constraints import violation
 from iamrange.clouds.aws.documents import SIZE_LIMITS, load, policy_size
 from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, IamStore
+from iamrange.clouds.aws.named_principals import NamedPrincipals
 from iamrange.clouds.aws.oidc_provider_rules import client_ids_fault, thumbprints_fault, url_fault
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind, compile_policy
 from iamrange.clouds.aws.shared_issuers import shared_issuer_fault
@@ -92,9 +93,24 @@ class WriteGuard:
             return
         yield _finding("limits", "parameter-out-of-bounds", violation(request))
         if document is not None:
-            yield from _document_findings(str(asked[document.parameter]), document)
+            text = str(asked[document.parameter])
+            yield from _document_findings(text, document)
+            if document.kind is PolicyKind.TRUST:
+                yield _finding("principals", "invalid-principal", self._principal_fault(text))
         if rules is not None:
             yield from rules(request)
+
+    def _principal_fault(self, text: str) -> AwsError | None:
+        """Judge whether whom a trust policy names is there; no document is the parser's to refuse.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_policies.html
+        """
+        try:
+            load(text)
+        except MalformedPolicy:
+            return None
+        nobody = NamedPrincipals(self.store).fault(text)
+        return _malformed(f'Invalid principal in policy: "AWS":"{nobody}"') if nobody else None
 
     def _provider_rules(self) -> Mapping[str, Callable[[AwsRequest], Iterator[_Finding]]]:
         return {

@@ -217,7 +217,8 @@ def _(lab: Lab) -> Call:
 
 @case("service that is not decided", allowed=False)
 def _(lab: Lab) -> Call:
-    return lambda: lab.admin.resourcegroupstaggingapi.get_resources()
+    call: Call = lab.admin.resourcegroupstaggingapi.get_resources
+    return call
 
 
 @pytest.mark.parametrize("title", case.table)

@@ -27,6 +27,7 @@ from tests.conformance.aws.lab import (
     cond,
     deny,
     document,
+    one_time,
     reads,
     session_keys,
     trusts,
@@ -134,14 +135,15 @@ def mfa_session(lab: Lab, *, code: bool) -> Call:
     who = lab.user(allow(READ, **cond("Bool", "aws:MultiFactorAuthPresent", "true")))
     iam = lab.admin.iam
     device = iam.create_virtual_mfa_device(VirtualMFADeviceName=who.name)["VirtualMFADevice"]
-    serial = device["SerialNumber"]
+    serial, seed = device["SerialNumber"], device["Base32StringSeed"]
     iam.enable_mfa_device(
         UserName=who.name,
         SerialNumber=serial,
-        AuthenticationCode1="123456",
-        AuthenticationCode2="654321",
+        AuthenticationCode1=one_time(seed, lab.clock.now() - 30),
+        AuthenticationCode2=one_time(seed, lab.clock.now()),
     )
-    more = {"SerialNumber": serial, "TokenCode": "123456"} if code else {}
+    more = {"SerialNumber": serial, "TokenCode": one_time(seed, lab.clock.now() + 30)}
+    more = more if code else {}
     got = who.sts.get_session_token(**more)["Credentials"]
     return reads(Principal(lab, session_keys(got)), secret)
 

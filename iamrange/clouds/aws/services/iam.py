@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.actions import exists
 from iamrange.clouds.aws.context import Context, request_tags, tag_keys
+from iamrange.clouds.aws.mfa import enabling_fault
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.resources import tag_map
@@ -112,7 +113,9 @@ class IamPlanner:
             checks=(check, *self._more(request, subject)),
             account=request.account,
             overrides=overrides,
-            instead=_bad_name(request.parameters) or self._bad_boundary(request),
+            instead=_bad_name(request.parameters)
+            or self._bad_boundary(request)
+            or self._bad_codes(request),
             guard=partial(self._guard.check, request, caller),
             local=self._local(request, caller),
             after=self._after(request),
@@ -184,6 +187,14 @@ class IamPlanner:
             return None
         message = f"Scope ARN: {arn} does not exist or is not attachable."
         return AwsError(code="NoSuchEntity", message=message, status=404)
+
+    def _bad_codes(self, request: AwsRequest) -> AwsError | None:
+        if request.operation not in ("EnableMFADevice", "ResyncMFADevice"):
+            return None
+        fault = enabling_fault(request, self._store)
+        return (
+            AwsError(code="InvalidAuthenticationCode", message=fault, status=403) if fault else None
+        )
 
     def _local(
         self, request: AwsRequest, caller: Caller
