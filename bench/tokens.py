@@ -1,7 +1,8 @@
 """Measure access tokens a second a core with `private_key_jwt` and DPoP, beside Ory Hydra.
 
-- Our service: one uvicorn process (uvloop, httptools), stores in memory, a directory of a thousand
-  agents; each request is a new assertion and a new proof. Over real HTTP on loopback.
+- Our service: one uvicorn process (uvloop, httptools), replay store and rates in memory, a
+  directory of a thousand agents on disk; each request is a new assertion and a new proof, over
+  real HTTP on loopback.
 - The load comes from another process with requests signed beforehand; what counts is the service's
   own processor time, over all tokens that were granted; one that it refuses fails the bench.
 - The peer does less: client_credentials with a secret as it comes, and with `private_key_jwt`;
@@ -32,7 +33,9 @@ from joserfc.jwk import ECKey
 from bench.hydra import Hydra, HydraError, running
 from bench.load import Load, load, post
 from iamrange.core.clock import SystemClock
-from iamrange.identity.directory.model import Agent, AgentKey, AgentState, agent_id
+from iamrange.identity.directory.directory import Directory
+from iamrange.identity.directory.model import AgentKey, AgentSpec, agent_id
+from iamrange.identity.directory.view import DirectoryView
 from iamrange.identity.names import (
     AUTH_ISSUER,
     DEFAULT_RESOURCE,
@@ -40,7 +43,9 @@ from iamrange.identity.names import (
     TOKEN_ENDPOINT,
 )
 from iamrange.identity.nonces import NonceSource
+from iamrange.identity.stores.limits import LocalLimiter
 from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
+from iamrange.identity.stores.ports import Rate
 from iamrange.identity.tokens.keys import AuthorityKeys
 from iamrange.identity.tokens.service import TokenService
 from iamrange.identity.tokens.settings import TokenSettings
@@ -50,7 +55,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from iamrange.core.decision import DecisionRecord
-    from iamrange.identity.stores.ports import Rate, Wait
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 AGENTS = 1_000
@@ -59,32 +63,7 @@ REQUESTS = 12_000
 PEER_REQUESTS = 1_000
 WARM = 300
 TARGET = 1_500
-
-
-class Entries:
-    """A directory in memory."""
-
-    def __init__(self, agents: Sequence[Agent]) -> None:
-        """Index the agents."""
-        self._agents = {agent.id: agent for agent in agents}
-
-    def by_id(self, agent_id: str) -> Agent | None:
-        """Return the agent."""
-        return self._agents.get(agent_id)
-
-
-class Unlimited:
-    """Counts hits, as a limiter in memory does, and refuses none."""
-
-    def __init__(self) -> None:
-        """Start at nothing."""
-        self._hits: dict[str, int] = {}
-
-    def hit(self, key: str, rate: Rate) -> Wait | None:
-        """Count."""
-        del rate
-        self._hits[key] = self._hits.get(key, 0) + 1
-        return None
+GENEROUS = Rate(amount=10_000_000, seconds=60)
 
 
 class Records:
@@ -101,36 +80,41 @@ class Records:
             self._last.clear()
 
 
-def service(jwks: Sequence[dict[str, Any]]) -> TokenService:
-    """Return the service with an agent for each key."""
+def service(jwks: Sequence[dict[str, Any]], folder: Path) -> TokenService:
+    """Return the service with an agent for each key, in a directory on disk."""
     clock = SystemClock()
-    agents = [
-        Agent(
+    directory = Directory.open(f"sqlite:///{folder}/directory.sqlite", folder, clock=clock)
+    specs = [
+        AgentSpec(
             name=f"agent-{number}",
             owner="bench",
             scopes=frozenset(SCOPES),
             keys=(AgentKey.from_jwk(jwk),),
-            state=AgentState.ACTIVE,
         )
         for number, jwk in enumerate(jwks)
     ]
+    directory.register_many(specs, actor="bench", activate=True)
     return TokenService(
-        agents=Entries(agents),
+        agents=DirectoryView(directory),
         keys=AuthorityKeys(clock=clock),
         replay=MemoryReplay(),
         revocation=MemoryRevocation(),
-        limiter=Unlimited(),
+        limiter=LocalLimiter(),
         nonces=NonceSource(None, clock),
         resources={DEFAULT_RESOURCE: frozenset(SCOPES)},
         clock=clock,
         records=Records(),
-        settings=TokenSettings(),
+        settings=TokenSettings(peer_rate=GENEROUS, agent_rate=GENEROUS, global_rate=GENEROUS),
     )
 
 
 def serve(descriptor: int) -> None:
     """Serve on an inherited socket, with the agents' keys from standard input."""
-    app = service(json.loads(sys.stdin.readline()))
+    with tempfile.TemporaryDirectory() as folder:
+        _serve(descriptor, service(json.loads(sys.stdin.readline()), Path(folder)))
+
+
+def _serve(descriptor: int, app: TokenService) -> None:
     config = uvicorn.Config(
         app,
         interface="asgi3",

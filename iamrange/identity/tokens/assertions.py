@@ -23,6 +23,7 @@ from iamrange.jose import (
     Refusal,
     SigningKey,
     UnverifiedToken,
+    VerifiedClaims,
     check_time,
     parse,
     parse_key_set,
@@ -99,9 +100,9 @@ class AssertionVerifier:
         self.svid_profile = svid_profile(settings)
 
     def refusal(
-        self, read: ReadAssertion, agent: Agent | None, client_id: str | None, now: float
+        self, read: ReadAssertion, keys: KeySet, client_id: str | None, now: float
     ) -> str | None:
-        """Return why a `private_key_jwt` assertion does not authenticate the agent, or None.
+        """Return why a `private_key_jwt` assertion is not by one of the agent's keys, or None.
 
         Raises:
             StoreDownError: the replay store cannot answer.
@@ -111,8 +112,7 @@ class AssertionVerifier:
         if isinstance(token, Refusal):
             _decoy_work(None)
             return token.code
-        keys = agent_keys(agent, now) if agent is not None else KeySet(())
-        claims = verify_signature(token, keys, profile)
+        claims = _signed(token, keys, profile)
         if isinstance(claims, Refusal):
             if claims.code == "unknown-key":
                 _decoy_work(token)
@@ -184,6 +184,18 @@ def _claims_refusal(
     if client_id is not None and client_id != claims["sub"]:
         return "client-id-mismatch"
     return None
+
+
+def _signed(token: UnverifiedToken, keys: KeySet, profile: Profile) -> VerifiedClaims | Refusal:
+    """Try each key of the agent where the assertion names none: they are few, and all its own."""
+    if "kid" in token.header:
+        return verify_signature(token, keys, profile)
+    seen: VerifiedClaims | Refusal = Refusal("unknown-key")
+    for key in keys.keys:
+        seen = verify_signature(token, KeySet((key,)), profile)
+        if not isinstance(seen, Refusal):
+            break
+    return seen
 
 
 def agent_keys(agent: Agent, now: float) -> KeySet:

@@ -16,16 +16,17 @@ from iamrange.identity.certificates.client_chain import VerifiedClient, verify_c
 from iamrange.identity.certificates.svid import load_certificate, thumbprint
 from iamrange.identity.directory.model import AgentState
 from iamrange.identity.stores.errors import StoreDownError
-from iamrange.identity.tokens.assertions import AssertionVerifier, read_assertion
+from iamrange.identity.tokens.assertions import AssertionVerifier, agent_keys, read_assertion
 from iamrange.identity.tokens.credentials import Method, Presented
 from iamrange.identity.tokens.secrets import secret_matches
+from iamrange.jose import KeySet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from iamrange.core.clock import Clock
     from iamrange.identity.certificates.port import TrustBundle
     from iamrange.identity.directory.model import Agent, AgentSource
-    from iamrange.jose import KeySet
 
 STORE_DOWN: Final = "store-down"
 
@@ -49,19 +50,22 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAuthenticator:
-    """Examines credentials against the directory."""
+    """Examines credentials against the directory.
+
+    `clock` ages what is registered; `real_clock` judges what clients and TLS date themselves.
+    """
 
     agents: AgentSource
     assertions: AssertionVerifier
+    clock: Clock
+    real_clock: Clock
     trust_bundle: Callable[[], TrustBundle] | None = None
     svid_keys: Callable[[], KeySet] | None = None
 
-    def examine(
-        self, presented: Presented, certificates: tuple[bytes, ...], now: float
-    ) -> Examined:
+    def examine(self, presented: Presented, certificates: tuple[bytes, ...]) -> Examined:
         """Judge the credential, and who stands behind it."""
         try:
-            return self._examine(presented, certificates, now)
+            return self._examine(presented, certificates)
         except StoreDownError as error:
             down = LayerAnswer("client", Effect.DENY, STORE_DOWN, detail=error.store)
             return Examined(
@@ -71,44 +75,43 @@ class ClientAuthenticator:
                 method=presented.method.value,
             )
 
-    def _examine(
-        self, presented: Presented, certificates: tuple[bytes, ...], now: float
-    ) -> Examined:
+    def _examine(self, presented: Presented, certificates: tuple[bytes, ...]) -> Examined:
         if presented.method is Method.NONE or presented.fault is not None:
             agent = self._agent(presented.client_id or "")
             refused = LayerAnswer("client", Effect.DENY, "no-client-authentication")
-            return self._answer(presented, refused, agent, presented.client_id or "", now)
+            return self._answer(presented, refused, agent, presented.client_id or "")
         if presented.method is Method.CERTIFICATE:
-            return self._by_certificate(presented, certificates, now)
+            return self._by_certificate(presented, certificates)
         if presented.method in (Method.SECRET_BASIC, Method.SECRET_POST):
-            return self._by_secret(presented, now)
-        return self._by_assertion(presented, now)
+            return self._by_secret(presented)
+        return self._by_assertion(presented)
 
-    def _by_assertion(self, presented: Presented, now: float) -> Examined:
+    def _by_assertion(self, presented: Presented) -> Examined:
+        now = self.real_clock.now()
         if presented.method is Method.SPIFFE_JWT:
             read = read_assertion(presented.secret, self.assertions.svid_profile)
             agent = self._agent(read.unverified_subject)
-            keys = self.svid_keys() if self.svid_keys is not None else None
-            reason = self.assertions.svid_refusal(read, keys, presented.client_id, now)
+            trusted = self.svid_keys() if self.svid_keys is not None else None
+            reason = self.assertions.svid_refusal(read, trusted, presented.client_id, now)
         else:
             read = read_assertion(presented.secret, self.assertions.profile)
             agent = self._agent(read.unverified_subject)
-            reason = self.assertions.refusal(read, agent, presented.client_id, now)
+            keys = agent_keys(agent, self.clock.now()) if agent is not None else KeySet(())
+            reason = self.assertions.refusal(read, keys, presented.client_id, now)
         answer = _answer_of(reason, presented.method.value)
-        return self._answer(presented, answer, agent, read.unverified_subject, now)
+        return self._answer(presented, answer, agent, read.unverified_subject)
 
-    def _by_secret(self, presented: Presented, now: float) -> Examined:
+    def _by_secret(self, presented: Presented) -> Examined:
         agent = self._agent(presented.client_id or "")
         reason: str | None = "method-not-allowed"
         if self.assertions.settings.unsafe_accepts_client_secret:
             stored = agent.secret_hash if agent is not None else None
             reason = None if secret_matches(stored, presented.secret) else "wrong-secret"
         answer = _answer_of(reason, presented.method.value)
-        return self._answer(presented, answer, agent, presented.client_id or "", now)
+        return self._answer(presented, answer, agent, presented.client_id or "")
 
-    def _by_certificate(
-        self, presented: Presented, certificates: tuple[bytes, ...], now: float
-    ) -> Examined:
+    def _by_certificate(self, presented: Presented, certificates: tuple[bytes, ...]) -> Examined:
+        now = self.real_clock.now()
         claimed = presented.client_id or ""
         method = Method.CERTIFICATE.value
         chain = self._chain_refusal(certificates, claimed, now)
@@ -121,7 +124,7 @@ class ClientAuthenticator:
         elif thumbprint(certificates[0]) in agent.certificates:
             method = "self_signed_tls_client_auth"
             reason = _validity_refusal(certificates[0], now)
-        return self._answer(presented, _answer_of(reason, method), agent, claimed, now, method)
+        return self._answer(presented, _answer_of(reason, method), agent, claimed, method)
 
     def _chain_refusal(
         self, certificates: tuple[bytes, ...], claimed: str, now: float
@@ -136,18 +139,17 @@ class ClientAuthenticator:
     def _agent(self, agent_id: str) -> Agent | None:
         return self.agents.by_id(agent_id) if agent_id else None
 
-    def _answer(  # noqa: PLR0913, PLR0917 - one argument a part of the answer
+    def _answer(
         self,
         presented: Presented,
         client: LayerAnswer,
         agent: Agent | None,
         claimed: str,
-        now: float,
         method: str | None = None,
     ) -> Examined:
         return Examined(
             client=client,
-            registration=registration_of(agent, now),
+            registration=registration_of(agent, self.clock.now()),
             agent=agent,
             claimed=claimed[:256],
             method=method or presented.method.value,

@@ -89,7 +89,7 @@ class TokenEndpoint:
     limits: Limits
     keys: AuthorityKeys
     nonces: NonceSource
-    resources: Mapping[str, frozenset[str]]
+    resources: Mapping[str, frozenset[str] | None]
     settings: TokenSettings
     clock: Clock
     real_clock: Clock
@@ -122,7 +122,7 @@ class TokenEndpoint:
         grant = form.one("grant_type") or ""
         shape = _request_layer(form, presented, grant)
         now, real_now = self.clock.now(), self.real_clock.now()
-        examined = self.clients.examine(presented, request.certificates, real_now)
+        examined = self.clients.examine(presented, request.certificates)
         known = examined.authenticated
         bound = self.binder.examine(
             request, real_now, spend=known is not None and not shape.refuses

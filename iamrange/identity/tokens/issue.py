@@ -56,6 +56,10 @@ def first_claims(  # noqa: PLR0913 - one argument a claim
 ) -> dict[str, Any]:
     """Return the claims of a token that an agent gets for itself."""
     issued = int(now)
+    expires = issued + lifetime
+    if agent.expires is not None:
+        # no token outlives its agent
+        expires = max(issued + 1, min(expires, int(agent.expires)))
     claims: dict[str, Any] = {
         "iss": AUTH_ISSUER,
         "sub": agent.id,
@@ -64,7 +68,7 @@ def first_claims(  # noqa: PLR0913 - one argument a claim
         "scope": " ".join(sorted(scopes)),
         "iat": issued,
         "nbf": issued,
-        "exp": issued + lifetime,
+        "exp": expires,
         "jti": new_token_id(),
         "epochs": {agent.id: agent.epoch},
         "agent": agent_claim(agent),

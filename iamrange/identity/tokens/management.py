@@ -58,7 +58,6 @@ class TokenManagement:
     keys: AuthorityKeys
     revocation: RevocationStore
     clock: Clock
-    real_clock: Clock
     judge: Judge
     introspectors: Mapping[str, frozenset[str]]
 
@@ -151,7 +150,7 @@ class TokenManagement:
             return _Seen(layers=(limit, LayerAnswer("request", effect, reason), *rest))
         presented = presented_by(form, request)
         shape = _request_layer(form, presented.fault)
-        examined = self.clients.examine(presented, request.certificates, self.real_clock.now())
+        examined = self.clients.examine(presented, request.certificates)
         caller = examined.authenticated
         limit = self.limits.of_agent(caller.id if caller is not None else None)
         layers = (limit, shape, examined.client, examined.registration)

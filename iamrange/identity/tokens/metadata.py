@@ -29,7 +29,7 @@ _ALGORITHMS: Final = ("ES256",)
 
 
 def metadata(
-    resources: Mapping[str, frozenset[str]],
+    resources: Mapping[str, frozenset[str] | None],
     settings: TokenSettings,
     *,
     certificates: bool,
@@ -43,7 +43,7 @@ def metadata(
         methods.append(Method.SPIFFE_JWT.value)
     if settings.unsafe_accepts_client_secret:
         methods += [Method.SECRET_BASIC.value, Method.SECRET_POST.value]
-    scopes = sorted(frozenset[str]().union(*resources.values()))
+    scopes = sorted(frozenset[str]().union(*(known for known in resources.values() if known)))
     document = {
         "issuer": AUTH_ISSUER,
         "token_endpoint": TOKEN_ENDPOINT,

@@ -68,7 +68,7 @@ class TokenService:
         revocation: RevocationStore,
         limiter: Limiter,
         nonces: NonceSource,
-        resources: Mapping[str, frozenset[str]],
+        resources: Mapping[str, frozenset[str] | None],
         clock: Clock,
         records: RecordSink,
         tamper: Tamper = honest,
@@ -81,7 +81,7 @@ class TokenService:
         real_clock: Clock | None = None,
         threads: int = 0,
     ) -> None:
-        """Take the ports.
+        """Take the ports; `resources` are URIs and the scopes that each understands, None: all.
 
         `real_clock` is by what proofs and assertions are judged, which clients date themselves;
         without it `clock` is. `introspectors` are the agents that may introspect the tokens of a
@@ -100,6 +100,8 @@ class TokenService:
         clients = ClientAuthenticator(
             agents=agents,
             assertions=AssertionVerifier(replay=replay, settings=chosen),
+            clock=clock,
+            real_clock=real_clock or clock,
             trust_bundle=trust_bundle,
             svid_keys=svid_keys,
         )
@@ -124,7 +126,6 @@ class TokenService:
             keys=keys,
             revocation=revocation,
             clock=clock,
-            real_clock=real_clock or clock,
             judge=self._judge,
             introspectors=introspectors or {},
         )

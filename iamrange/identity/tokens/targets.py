@@ -75,7 +75,7 @@ def resource_answer(
     target: Target,
     resource: str,
     agent: Agent | None,
-    resources: Mapping[str, frozenset[str]],
+    resources: Mapping[str, frozenset[str] | None],
     settings: TokenSettings,
 ) -> LayerAnswer:
     """Return whether the agent may have a token for the resource that the target comes to."""
@@ -90,7 +90,7 @@ def resource_answer(
 
 
 def _target_refusal(
-    name: str, agent: Agent | None, resources: Mapping[str, frozenset[str]]
+    name: str, agent: Agent | None, resources: Mapping[str, frozenset[str] | None]
 ) -> str | None:
     if name not in resources:
         return "cloud-resource" if is_cloud(name) else "unknown-resource"
