@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import json
+import random
 import socket
 import ssl
 import subprocess
@@ -208,6 +210,46 @@ def test_the_service_away_is_503_and_back_is_200_without_a_restart(served: Serve
     served.envoy.check()
 
 
+RUDE = {
+    "closes-at-once": (b"", 503),
+    "answers-no-http": (b"hello there\r\n\r\n", 502),
+    "answers-half-a-head": (b"HTTP/1.1 200 OK\r\ncontent-le", 502),
+    "answers-two-lengths": (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        502,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RUDE)
+def test_a_service_that_breaks_off_is_an_error_and_asked_once(served: Served, case: str) -> None:
+    """A request that was tried again by the edge could issue two tokens."""
+    said, expected = RUDE[case]
+    asked: list[bytes] = []
+
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(said)
+        writer.close()
+
+    async def listen() -> asyncio.Server:
+        return await asyncio.start_unix_server(rude, served.folder / "api.sock")
+
+    async def close(server: asyncio.Server) -> None:
+        server.close()
+        await server.wait_closed()
+
+    served.run(served.services[API].stop())
+    server = served.run(listen())
+    try:
+        status, _ = served.exchange(request("POST / HTTP/1.1", "Content-Length: 0", host=API))
+    finally:
+        served.run(close(server))
+        served.replace_service(API)
+    assert (status, len(asked)) == (expected, 1)
+    assert served.exchange(request("GET / HTTP/1.1", host=API))[0] == 200
+
+
 def test_two_hundred_connections_are_served_at_once(served: Served) -> None:
     connections = [served.connect() for _ in range(200)]
     try:
@@ -265,6 +307,20 @@ def test_many_clients_at_once_are_all_answered(served: Served) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(64))) == {200}
+
+
+def test_noise_below_tls_and_within_it_leaves_the_edge_standing(served: Served) -> None:
+    noise = random.Random(5)  # noqa: S311 - the same noise each time
+    for size in (1, 5, 100, 5000):
+        data = noise.randbytes(size)
+        with socket.create_connection(("127.0.0.1", served.envoy.port), timeout=10) as raw:
+            raw.sendall(data)
+        with served.connect() as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + data)
+        with served.connect() as connection:
+            connection.sendall(data)
+    served.envoy.check()
+    assert served.get().status_code == 200
 
 
 def test_neither_log_holds_a_token_a_query_or_the_secret(served: Served) -> None:
