@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_LOG: Final = logging.getLogger(__name__)
 _CACHED: Final = "public, max-age=60, must-revalidate"
 """A withdrawn key is forgotten by every cache within a minute."""
 
@@ -176,7 +178,7 @@ class TokenService:
         if decide is not None:
             if request.method != "POST":
                 return _not_allowed("POST")
-            return decide(request)
+            return _closed(decide, request)
         document = self._documents.get(request.path)
         if document is None:
             return json_response(404, {"error": "not_found"})
@@ -189,6 +191,20 @@ class TokenService:
             return self.answer(request)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self.answer, request)
+
+
+def _closed(decide: Callable[[HttpRequest], HttpResponse], request: HttpRequest) -> HttpResponse:
+    """Decide; whatever breaks in there refuses."""
+    try:
+        return decide(request)
+    except Exception as error:  # noqa: BLE001 - a token service that breaks must not answer 500
+        # the type alone: a message could hold what the client sent
+        _LOG.error("decision at %s broke: %s", request.path, type(error).__name__)
+        body = {
+            "error": "temporarily_unavailable",
+            "error_description": "the service cannot decide now, try again",
+        }
+        return json_response(503, body, (("retry-after", "1"),))
 
 
 def _not_allowed(allowed: str) -> HttpResponse:

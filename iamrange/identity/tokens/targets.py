@@ -28,7 +28,8 @@ _MAX_SCOPE_TEXT: Final = 4096
 _MAX_URI: Final = 1024
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}\Z")
 _CLOUD_NAME: Final = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[a-z0-9-]+\.)*(?:amazonaws\.com|googleapis\.com)(?:[:/.].*)?\Z",
+    r"(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[a-z0-9-]+\.)*"
+    r"(?:amazonaws\.com(?:\.cn)?|googleapis\.com)\.?(?:[:/].*)?\Z",
     re.IGNORECASE,
 )
 
