@@ -18,6 +18,7 @@ from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, 
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts
+from iamrange.range.functions import SwitchedFunctions
 from iamrange.range.identity_services import IdentityServices
 from iamrange.range.world_directory import WorldDirectory
 
@@ -175,13 +176,14 @@ class Content:
         self.records = RecordFile(records)
         self.tamper = SwitchedTamper(config.rogues)
         self.fetcher = SwitchedFetcher()
+        self.functions = SwitchedFunctions()
         ports: dict[str, Any] = {
             "clock": self.clock,
             "records": self.records,
             "tamper": self.tamper,
         }
         self.aws: AwsPort = imported(config.aws_cloud)(
-            **ports, fetcher=self.fetcher, **_remote(config)
+            **ports, fetcher=self.fetcher, functions=self.functions, **_remote(config)
         )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
         self.agents = WorldDirectory(records.parent, self.clock)

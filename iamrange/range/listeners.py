@@ -27,6 +27,8 @@ from iamrange.network.names import (
 )
 from iamrange.network.proxy import Proxy, Refused, Target
 from iamrange.network.public_site import PublicSite
+from iamrange.range.config import CORPORATE
+from iamrange.range.functions import FunctionProcesses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +117,9 @@ class Listeners:
             },
             authorities=(self.authority.pem, *config.trust_ca),
         )
+        if CORPORATE in self.networks:
+            environment = client_environment(self.networks[CORPORATE].url, str(self.ca_file))
+            self._content.functions.target = FunctionProcesses(self.ca_file.parent, environment)
 
     def _record_refusal(self, refused: Refused) -> None:
         """Record what a network did not let out; the names that exist are no decision."""

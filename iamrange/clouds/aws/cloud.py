@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from iamrange.clouds.aws.authenticate import Authenticator
 from iamrange.clouds.aws.authorize import PolicyAuthorizer, Unmappable
+from iamrange.clouds.aws.functions import EmbeddedFunctions, FunctionInvoker
 from iamrange.clouds.aws.issuer_keys import IssuerKeys
 from iamrange.clouds.aws.judge import Judge
 from iamrange.clouds.aws.model import AwsError, AwsRequest, AwsResponse, HttpRequest
@@ -44,6 +45,7 @@ from iamrange.core.decision import DecisionRecord, Outcome, honest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from iamrange.clouds.aws.functions import FunctionRunner
     from iamrange.clouds.aws.model import Caller, Handler
     from iamrange.clouds.aws.resources import Resources
     from iamrange.clouds.aws.upstream import Upstream
@@ -85,6 +87,7 @@ class AwsCloud:
         remote: RemoteUpstream | None = None,
         unmapped: Unmappable = "deny",
         explain: bool = False,
+        functions: FunctionRunner | None = None,
     ) -> None:
         """Assemble the cloud around an upstream (default: moto in this process).
 
@@ -93,7 +96,8 @@ class AwsCloud:
 
         `unmapped="allow"` lets operations pass that no rule puts into permissions; each is listed
         in `unmapped_operations` and in its record. `explain` puts policy, statement and condition
-        into the messages of refusals; the records have them always.
+        into the messages of refusals; the records have them always. `functions` runs the code of
+        Lambda functions; without it no code is run.
         """
         self._clock = clock
         self._records = records
@@ -133,6 +137,15 @@ class AwsCloud:
             ),
             "organizations": OrganizationsHandler(self._organizations, self._make_member),
         }
+        self._functions: FunctionInvoker | None = None
+        if functions is not None and remote is None:
+            self._functions = FunctionInvoker(
+                functions=EmbeddedFunctions(accounts),
+                store=self._store,
+                authorizer=self._authorizer,
+                sessions=sessions,
+                runner=functions,
+            )
         judge = Judge(records=records, tamper=tamper)
         guard = WriteGuard(store=self._store, judge=judge)
         self._planners = planners(self._store, self._resources, self._organizations, guard, issuers)
@@ -277,6 +290,8 @@ class AwsCloud:
             refused = self._authorizer.authorize(check, request, caller)
             if refused is not None:
                 return refused
+        if plan.runs is not None and self._functions is not None:
+            return plan
         limit = plan.instead or (plan.guard() if plan.guard is not None else None)
         return limit or plan
 
@@ -290,6 +305,8 @@ class AwsCloud:
         handler = self._handlers.get(request.service)
         if handler is not None:
             return _written(request, await handler.handle(request, caller))
+        if plan.runs is not None and self._functions is not None:
+            return await self._functions.invoke(request, plan.account, plan.runs)
         if plan.local is not None:
             return _written(request, plan.local())
         if plan.parts is not None:

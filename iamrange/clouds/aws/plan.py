@@ -26,14 +26,17 @@ class Plan:
     `prepare` is awaited before the call is carried out, for overrides that the world must tell.
     `instead` is answered once the checks have passed, in place of the upstream's answer: a limit
     of the service, or a resource that is not there; `guard` is asked for one then, for what writes
-    a record of its own. `local` carries the call out in place of
-    the upstream, which lacks the operation; `after` completes what the upstream did, when it did.
+    a record of its own. `runs` names the Lambda function that the call has run, where the cloud has
+    something to run it with: then nothing is answered `instead`. `local` carries the call out in
+    place of the upstream, which lacks the operation; `after` completes what the upstream did, when
+    it did.
     """
 
     checks: tuple[Check, ...]
     account: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     instead: AwsError | None = None
+    runs: str | None = None
     guard: Callable[[], AwsError | None] | None = None
     local: Callable[[], AwsResponse | AwsError] | None = None
     after: Callable[[], None] | None = None

@@ -3,7 +3,7 @@
 - A function is named plainly or by an ARN, whole or in part, which may be another account's: its
   policy has a say. With a qualifier it is a resource of its own.
 - Making a function hands it a role, which is a permission of its own; so is using a layer.
-- No function's code is run here.
+- No function's code is run here; a cloud that was given a runner has it run (`functions`).
 - https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
 """
 
@@ -66,6 +66,7 @@ class LambdaPlanner(ReferencePlanner):
             account=account,
             overrides=overrides,
             instead=_not_run(operation),
+            runs=name if operation == "Invoke" else None,
         )
 
     def _checks(
