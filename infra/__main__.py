@@ -152,6 +152,7 @@ pulumi.export(
         "platform_secret_arn": aws_platform.signing_key_arn,
         "backup_secret_arn": aws_platform.backup_key_arn,
         "backup_user": aws_platform.backup_user,
+        "release_role_arn": aws_platform.release_role_arn,
         "worker_role_arn": workers.worker_arn,
         "records_role_arn": workers.reader_arn,
         "data_key_arn": data_keys.key_arn,

@@ -30,6 +30,12 @@ def agent_boundary(place: documents.Place) -> documents.Document:
                 actions=documents.ROLE_POLICY_WRITE,
                 resources=(f"arn:aws:iam::{place.account}:role{names.AGENT_PATH}*",),
             ),
+            documents.Statement(
+                sid="Functions",
+                actions=documents.FUNCTION_DEPLOY,
+                resources=(f"arn:aws:lambda:{place.region}:{place.account}:function:*",),
+            ),
+            documents.pass_role(f"arn:aws:iam::{place.account}:role{names.FUNCTION_PATH}*"),
             *documents.wrapped_data_keys(place),
             documents.work_for_project(place),
             documents.Statement(sid="WhoAmI", actions=("sts:GetCallerIdentity",), resources=("*",)),

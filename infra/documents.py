@@ -15,6 +15,7 @@ from infra import names
 
 Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
+LAMBDA = "lambda.amazonaws.com"
 PROJECT_TAG = "aws:ResourceTag/project"
 SECRET_READ = ("secretsmanager:GetSecretValue",)
 RECORDS_READ = ("dynamodb:GetItem", "dynamodb:Query")
@@ -22,6 +23,13 @@ ROLE_POLICY_WRITE = ("iam:DeleteRolePolicy", "iam:GetRolePolicy", "iam:PutRolePo
 ACCESS_KEY_WRITE = ("iam:CreateAccessKey", "iam:GetUser", "iam:ListAccessKeys")
 DATA_KEY_READ = ("dynamodb:GetItem",)
 DATA_KEY_OPEN = ("kms:Decrypt",)
+FUNCTION_DEPLOY = (
+    "lambda:CreateFunction",
+    "lambda:DeleteFunction",
+    "lambda:GetFunction",
+    "lambda:InvokeFunction",
+    "lambda:UpdateFunctionCode",
+)
 ASSUME_TAGGED = ("sts:AssumeRole", "sts:TagSession")
 ACCOUNT_ADMINISTRATION = (
     "iam:CreateOpenIDConnectProvider",
@@ -164,6 +172,38 @@ def deploy_role_policies(place: Place, agent: str) -> Statement:
     own = names.role_arn(place.account, agent)
     return Statement(
         sid="DeployRolePolicies", actions=ROLE_POLICY_WRITE, resources=(own, f"{own}/*")
+    )
+
+
+def deploy_functions(place: Place, agent: str) -> Statement:
+    """Let an agent deploy and call its function."""
+    arn = f"arn:aws:lambda:{place.region}:{place.account}:function:{names.function(agent)}"
+    return Statement(sid="DeployFunctions", actions=FUNCTION_DEPLOY, resources=(arn,))
+
+
+def pass_function_role(place: Place, agent: str) -> Statement:
+    """Let an agent hand its function one role, made for that.
+
+    Whoever deploys the code of a function has every power of the role that the function runs with.
+    """
+    arn = f"arn:aws:iam::{place.account}:role{names.FUNCTION_PATH}{names.function(agent)}"
+    return pass_role(arn)
+
+
+def pass_role(arn: str) -> Statement:
+    """Let the holder hand a role, or what the pattern covers, to Lambda."""
+    return Statement(
+        sid="PassFunctionRole",
+        actions=("iam:PassRole",),
+        resources=(arn,),
+        condition={"StringEquals": {"iam:PassedToService": LAMBDA}},
+    )
+
+
+def service_trust(service: str) -> Document:
+    """Let a service assume the role."""
+    return Document(
+        (Statement(sid="OneService", principal={"Service": service}, actions=("sts:AssumeRole",)),)
     )
 
 

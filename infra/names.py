@@ -12,6 +12,9 @@ from hashlib import sha256
 AGENT_PATH = "/agents/"
 SERVICE_PATH = "/service/"
 SHARED_PATH = "/shared/"
+FUNCTION_PATH = "/functions/"
+PLATFORM_PATH = "/platform/"
+RELEASE_ROLE = "release"
 WORKER_ROLE = "project-worker"
 RECORDS_ROLE = "records-reader"
 DATA_KEYS_TABLE = "wrapped-data-keys"
@@ -46,6 +49,11 @@ def role_arn(account: str, agent: str) -> str:
 def shared_role_arn(account: str, name: str) -> str:
     """Return the ARN of a role that agents share."""
     return f"arn:aws:iam::{account}:role{SHARED_PATH}{name}"
+
+
+def function(agent: str) -> str:
+    """Return the name of the function that an agent deploys, and of its role."""
+    return f"{agent}-function"
 
 
 def secret(agent: str) -> str:

@@ -44,6 +44,7 @@ class Power(StrEnum):
     """What an agent may do beyond reading its own secret and its project's records."""
 
     DEPLOY_ROLE_POLICIES = "deploy-role-policies"
+    DEPLOY_FUNCTIONS = "deploy-functions"
     MANAGE_SERVICE_KEYS = "manage-service-keys"
     ADMINISTER_ACCOUNT = "administer-account"
 

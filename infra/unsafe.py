@@ -82,6 +82,15 @@ class UnsafeOmissions:
         every = documents.every_agent_secret(place)
         return replace(statement, sid="UnsafeEverySecret", resources=(every,))
 
+    def pass_function_role(
+        self, statement: documents.Statement, place: documents.Place
+    ) -> documents.Statement:
+        """Let the agent hand any role of the account to its function."""
+        if not self.lacks(aws_controls.PASSROLE_SCOPED):
+            return statement
+        every = f"arn:aws:iam::{place.account}:role/*"
+        return replace(statement, sid="UnsafePassAnyRole", resources=(every,))
+
     def project_records(self, statement: documents.Statement) -> documents.Statement:
         """Let the agent read the records of every project."""
         if not self.lacks(aws_controls.ABAC_PROJECT_TAG):

@@ -6,7 +6,9 @@ environment alone (an AWS profile, Google's application default credentials).
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -242,6 +244,54 @@ def _open_own_data_key(facts: Mapping[str, str]) -> Work:
     return Work(nonce, _in_memory(session))
 
 
+FUNCTION_CODE = """
+import boto3
+
+def handler(event, context):
+    return boto3.client("secretsmanager").get_secret_value(SecretId=event["secret"])["SecretString"]
+"""
+
+
+def run_function(session: boto3.Session, *, name: str, role_arn: str, secret: str) -> str:
+    """Deploy a function that reads a secret, with a role; call it and take it away again.
+
+    Raises:
+        RuntimeError: the function failed.
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", FUNCTION_CODE)
+    functions = session.client("lambda")
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role=role_arn,
+        Handler="index.handler",
+        Timeout=20,
+        Code={"ZipFile": packed.getvalue()},
+    )
+    answer = functions.invoke(FunctionName=name, Payload=json.dumps({"secret": secret}).encode())
+    returned = answer["Payload"].read()
+    functions.delete_function(FunctionName=name)
+    if "FunctionError" in answer:
+        msg = "the function failed"
+        raise RuntimeError(msg)
+    return str(json.loads(returned))
+
+
+def _deploy_a_function(facts: Mapping[str, str]) -> Work:
+    session = _one_session()
+    name = f"{facts['own.name']}-function"
+    account = facts["own.aws_account"]
+    nonce = run_function(
+        aws_session(session),
+        name=name,
+        role_arn=f"arn:aws:iam::{account}:role/functions/{name}",
+        secret=facts["own.aws_secret_arn"],
+    )
+    return Work(nonce, _in_memory(session))
+
+
 READS_OWN_AWS_SECRET = Workload(
     run=_work_on_own_aws_secret, asset_kind=AssetKind.AWS_SECRET, knows=("own.aws_secret_arn",)
 )
@@ -275,4 +325,9 @@ OPENS_OWN_DATA_KEY = Workload(
     run=_open_own_data_key,
     asset_kind=AssetKind.AWS_DATA_KEY,
     knows=("own.name", "aws.data_keys_table"),
+)
+DEPLOYS_A_FUNCTION = Workload(
+    run=_deploy_a_function,
+    asset_kind=AssetKind.AWS_SECRET,
+    knows=("own.name", "own.aws_account", "own.aws_secret_arn"),
 )

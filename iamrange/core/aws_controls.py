@@ -208,6 +208,21 @@ KMS_ENCRYPTION_CONTEXT = Control(
     touches=frozenset({"aws:kms/key:Key"}),
     maps_to=(fw.NHI5, fw.NHI8, fw.AC_3),
 )
+PASSROLE_SCOPED = Control(
+    id="aws.passrole-scoped",
+    layer=Layer.AWS,
+    summary="An agent that deploys functions may pass them the one role that is made for them.",
+    without_it="The statement on iam:PassRole names every role of the account, so the code of a "
+    "function runs with whichever role its author fancies.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="identity",
+        effect=Effect.IMPLICIT_DENY,
+        action="iam:PassRole",
+    ),
+    touches=frozenset({_ROLE_POLICY}),
+    maps_to=(fw.NHI5, fw.ASI03, fw.AC_6),
+)
 SECRET_RESOURCE_POLICY = Control(
     id="aws.secret-resource-policy",
     layer=Layer.AWS,
@@ -241,5 +256,6 @@ CONTROLS = (
     ISSUER_ALLOW_LIST,
     TAG_SESSION,
     KMS_ENCRYPTION_CONTEXT,
+    PASSROLE_SCOPED,
 )
 """All of them, in the order in which they are listed."""

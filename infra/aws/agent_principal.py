@@ -69,6 +69,8 @@ class AgentPrincipal(pulumi.ComponentResource):
                 policy=documents.revoke_older_sessions(args.incident).to_json(),
                 opts=child,
             )
+        if Power.DEPLOY_FUNCTIONS in agent.powers:
+            _function_role(name, args, child)
         secret = aws.secretsmanager.Secret(
             name,
             name=names.secret(agent.name),
@@ -91,6 +93,24 @@ class AgentPrincipal(pulumi.ComponentResource):
         self.register_outputs({"role_arn": self.role_arn, "secret_arn": self.secret_arn})
 
 
+def _function_role(name: str, args: AgentPrincipalArgs, opts: pulumi.ResourceOptions) -> None:
+    """Declare the role that the agent's function runs with: it reads what the agent reads."""
+    agent = args.agent
+    role = aws.iam.Role(
+        f"{name}-function",
+        name=names.function(agent.name),
+        path=names.FUNCTION_PATH,
+        description=f"Runs the function of {agent.part}",
+        assume_role_policy=documents.service_trust(documents.LAMBDA).to_json(),
+        max_session_duration=SESSION_SECONDS,
+        opts=opts,
+    )
+    own = documents.Document((documents.own_secret(args.place, agent.name),))
+    aws.iam.RolePolicy(
+        f"{name}-function", name="function", role=role.name, policy=own.to_json(), opts=opts
+    )
+
+
 def _trust(args: AgentPrincipalArgs, provider_arn: str) -> str:
     trust = documents.agent_trust(
         provider_arn=provider_arn, issuer=args.issuer, subject=args.spiffe_id
@@ -109,6 +129,10 @@ def _policy(args: AgentPrincipalArgs) -> documents.Document:
     ]
     if Power.DEPLOY_ROLE_POLICIES in agent.powers:
         statements.append(documents.deploy_role_policies(place, agent.name))
+    if Power.DEPLOY_FUNCTIONS in agent.powers:
+        statements.append(documents.deploy_functions(place, agent.name))
+        own = documents.pass_function_role(place, agent.name)
+        statements.append(omissions.pass_function_role(own, place))
     if Power.MANAGE_SERVICE_KEYS in agent.powers:
         statements.append(documents.manage_service_keys(place))
     if Power.ADMINISTER_ACCOUNT in agent.powers:

@@ -18,11 +18,15 @@ class PlatformAssetsArgs:
 
 
 class PlatformAssets(pulumi.ComponentResource):
-    """Two empty secrets, and the backup user, who needs one of them and has no access key."""
+    """Two empty secrets, and who needs them.
+
+    The backup user, who has no access key, and the role of the function that signs releases.
+    """
 
     signing_key_arn: pulumi.Output[str]
     backup_key_arn: pulumi.Output[str]
     backup_user: pulumi.Output[str]
+    release_role_arn: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: PlatformAssetsArgs, opts: pulumi.ResourceOptions | None = None
@@ -59,13 +63,31 @@ class PlatformAssets(pulumi.ComponentResource):
             policy=documents.read_secret(args.place, names.BACKUP_KEY_SECRET).to_json(),
             opts=child,
         )
+        release = aws.iam.Role(
+            names.RELEASE_ROLE,
+            name=names.RELEASE_ROLE,
+            path=names.PLATFORM_PATH,
+            description="Signs what the platform releases, as a function",
+            assume_role_policy=documents.service_trust(documents.LAMBDA).to_json(),
+            max_session_duration=3600,
+            opts=child,
+        )
+        aws.iam.RolePolicy(
+            names.RELEASE_ROLE,
+            name="release",
+            role=release.name,
+            policy=documents.read_secret(args.place, names.SIGNING_KEY_SECRET).to_json(),
+            opts=child,
+        )
         self.signing_key_arn = signing_key.arn
         self.backup_key_arn = backup_key.arn
         self.backup_user = user.name
+        self.release_role_arn = release.arn
         self.register_outputs(
             {
                 "signing_key_arn": self.signing_key_arn,
                 "backup_key_arn": self.backup_key_arn,
                 "backup_user": self.backup_user,
+                "release_role_arn": self.release_role_arn,
             }
         )

@@ -217,6 +217,8 @@ def _ask(call: Call) -> Callable[[Plan], Decision]:
 
 
 GET_SECRET = "secretsmanager:GetSecretValue"
+RELEASE = f"arn:aws:iam::{ACCOUNT}:role/platform/release"
+FUNCTION = f"arn:aws:iam::{ACCOUNT}:role/functions/deploy-bot-function"
 DATA_KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
 OURS = "spiffe://iamrange.example/agent"
 SELF = f"arn:aws:iam::{ACCOUNT}:role/agents/deploy-bot-role"
@@ -266,6 +268,9 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     "aws.tag-session": lambda plan: _hop(
         plan, "data-analyst", aws__RequestTag_of_project="analytics"
     ),
+    "aws.passrole-scoped": _ask(
+        Call("deploy-bot", "iam:PassRole", RELEASE, {"iam:PassedToService": "lambda.amazonaws.com"})
+    ),
     "aws.kms-encryption-context": _ask(
         Call(
             "support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "hr-assistant"}
@@ -275,6 +280,10 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
         Call("deploy-bot", GET_SECRET, _secret("payments-agent"), self_granted=True)
     ),
 }
+
+# the controls that refuse the same attack too, and are off when one alone is looked at
+BEHIND: Mapping[str, tuple[str, ...]] = {"aws.passrole-scoped": ("aws.permissions-boundary",)}
+
 
 WORK: Mapping[str, Callable[[Plan], Decision]] = {
     "assumes its own role": lambda plan: _web_identity(
@@ -298,6 +307,11 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
         "data-analyst",
         aws__RequestTag_of_project="analytics",
         sts__TransitiveTagKeys=("project",),
+    ),
+    "passes its function's role": _ask(
+        Call(
+            "deploy-bot", "iam:PassRole", FUNCTION, {"iam:PassedToService": "lambda.amazonaws.com"}
+        )
     ),
     "opens its own data key": _ask(
         Call("support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "support-llm"})
@@ -325,6 +339,9 @@ NEVER: Mapping[str, Callable[[Plan], Decision]] = {
         aws__RequestTag_of_project="people",
         sts__TransitiveTagKeys=("project",),
     ),
+    "passes its function's role to a machine": _ask(
+        Call("deploy-bot", "iam:PassRole", FUNCTION, {"iam:PassedToService": "ec2.amazonaws.com"})
+    ),
     "opens a data key of nobody's": _ask(Call("support-llm", "kms:Decrypt", DATA_KEY)),
     "writes policies without the power": _ask(Call("support-llm", "iam:PutRolePolicy", SELF)),
     "reads a secret that is no agent's credentials": _ask(
@@ -344,7 +361,8 @@ EVEN_SO = (
 def test_attack_is_refused_by_its_control_and_by_nothing_else(
     declare: Declare, control: str
 ) -> None:
-    decision = ATTACKS[control](declare(incidents=INCIDENT))
+    off = dict.fromkeys(BEHIND.get(control, ()), False)
+    decision = ATTACKS[control](declare(incidents=INCIDENT, controls=off))
     assert decision.outcome is Outcome.DENY
     assert decision.unevaluated == ()
     refusal = CONTROLS[control].refusal
@@ -354,7 +372,8 @@ def test_attack_is_refused_by_its_control_and_by_nothing_else(
 
 @pytest.mark.parametrize("control", ATTACKS)
 def test_attack_is_let_through_without_its_control(declare: Declare, control: str) -> None:
-    decision = ATTACKS[control](declare(incidents=INCIDENT, controls={control: False}))
+    off = dict.fromkeys((control, *BEHIND.get(control, ())), False)
+    decision = ATTACKS[control](declare(incidents=INCIDENT, controls=off))
     assert decision.outcome is Outcome.ALLOW
 
 

@@ -122,6 +122,8 @@ AGENTS_POWERS = (
     documents.own_secret(PLACE, "a"),
     documents.project_records(PLACE),
     documents.deploy_role_policies(PLACE, "a"),
+    documents.deploy_functions(PLACE, "a"),
+    documents.pass_function_role(PLACE, "a"),
     *documents.wrapped_data_keys(PLACE),
     documents.work_for_project(PLACE),
 )

@@ -206,6 +206,12 @@ def shared_roles_take_tags_for_good(plan: Plan) -> Iterator[str]:
                 yield name
 
 
+def roles_are_passed_one_by_one(plan: Plan) -> Iterator[str]:
+    for name, _, statement in _agent_statements(plan):
+        if statement["Action"] == "iam:PassRole" and "*" in json.dumps(statement["Resource"]):
+            yield name
+
+
 def keys_are_opened_in_ones_own_name(plan: Plan) -> Iterator[str]:
     for name, key in plan.of("aws:kms/key:Key").items():
         for statement in key.document("policy")["Statement"]:
@@ -261,6 +267,7 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
     "aws.issuer-allow-list": organisation_lists_its_issuers,
     "aws.tag-session": shared_roles_take_tags_for_good,
+    "aws.passrole-scoped": roles_are_passed_one_by_one,
     "aws.kms-encryption-context": keys_are_opened_in_ones_own_name,
     "aws.secret-resource-policy": restricted_secrets_have_one_reader,
     "gcp.attribute-condition": pool_provider_has_a_condition,

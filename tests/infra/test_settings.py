@@ -42,7 +42,7 @@ def test_lab_stack_is_read(values: dict[str, Any]) -> None:
     )
     powers = {agent.part: agent.powers for agent in settings.agents if agent.powers}
     assert powers == {
-        "deploy-bot": {Power.DEPLOY_ROLE_POLICIES},
+        "deploy-bot": {Power.DEPLOY_ROLE_POLICIES, Power.DEPLOY_FUNCTIONS},
         "platform-admin": {Power.MANAGE_SERVICE_KEYS, Power.ADMINISTER_ACCOUNT},
     }
 
