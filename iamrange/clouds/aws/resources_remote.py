@@ -53,7 +53,7 @@ class RemoteResources(RemoteServiceResources, RemoteBuckets):
             name = rest.removeprefix("secret:")
         if account not in self._accounts():
             return None
-        found, policy = self._asker.ask(
+        found, policy = self._asker.about(
             *(
                 question("secretsmanager", operation, account, region, SecretId=secret_id)
                 for operation in ("DescribeSecret", "GetResourcePolicy")
@@ -147,7 +147,7 @@ class RemoteResources(RemoteServiceResources, RemoteBuckets):
         if account not in self._accounts() or not name:
             return None
         arn = f"arn:aws:dynamodb:{region}:{account}:table/{name}"
-        found, tags, policy = self._asker.ask(
+        found, tags, policy = self._asker.about(
             question("dynamodb", "DescribeTable", account, region, TableName=name),
             question("dynamodb", "ListTagsOfResource", account, region, ResourceArn=arn),
             question("dynamodb", "GetResourcePolicy", account, region, ResourceArn=arn),
@@ -245,7 +245,7 @@ class RemoteResources(RemoteServiceResources, RemoteBuckets):
         if account not in self._accounts():
             return None
         url = self._asker.queue_url(account, name)
-        about, tags = self._asker.ask(
+        about, tags = self._asker.about(
             question(
                 "sqs", "GetQueueAttributes", account, region, QueueUrl=url, AttributeNames=["All"]
             ),
@@ -268,7 +268,7 @@ class RemoteResources(RemoteServiceResources, RemoteBuckets):
         if named is None or named[2] not in self._accounts():
             return None
         _, region, account, _ = named
-        about, tags = self._asker.ask(
+        about, tags = self._asker.about(
             question("sns", "GetTopicAttributes", account, region, TopicArn=arn),
             question("sns", "ListTagsForResource", account, region, ResourceArn=arn),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.resources import tag_map
@@ -38,6 +39,8 @@ class RemoteServiceResources:
             operation, asked_by, answer = _LISTS[service]
             own = question(service, operation, account, region, **{asked_by: arn})
             return tag_map((self._asker.one(own) or {}).get(answer))
+        if service == "cloudtrail":
+            return self._trail_tags(account, region, arn)
         asked = question(
             "resourcegroupstaggingapi", "GetResources", account, region, ResourceARNList=[arn]
         )
@@ -45,12 +48,19 @@ class RemoteServiceResources:
         listed = (found or {}).get("ResourceTagMappingList") or ()
         return next((tag_map(one.get("Tags")) for one in listed if one["ResourceARN"] == arn), None)
 
+    def _trail_tags(self, account: str, region: str, arn: str) -> Mapping[str, str]:
+        asked = question("cloudtrail", "ListTags", account, region, ResourceIdList=[arn])
+        listed = (self._asker.one(asked) or {}).get("ResourceTagList") or ()
+        return tag_map([tag for one in listed for tag in one.get("TagsList") or ()])
+
     def function_policy(self, account: str, region: str, name: str) -> str | None:
         """Return a function's policy."""
         if account not in self._accounts():
             return None
         found = self._asker.one(question("lambda", "GetPolicy", account, region, FunctionName=name))
-        return (found or {}).get("Policy") or None
+        policy = (found or {}).get("Policy")
+        # Some tell a policy without statements where AWS has none.
+        return policy if policy and json.loads(policy).get("Statement") else None
 
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return a container repository's policy."""

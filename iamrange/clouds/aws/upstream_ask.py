@@ -28,7 +28,7 @@ from iamrange.clouds.aws.upstream_http import Lane, Sent
 from iamrange.clouds.aws.upstream_waiting import memo, waited
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iamrange.clouds.aws.upstream_http import Answer, HttpTransport
 
@@ -38,7 +38,13 @@ _ABSENT: Final = re.compile(
     r"|InvalidResourceId|AWS\.SimpleQueueService\.NonExistentQueue"
 )
 # Services that have no code of its own for it.
-_ABSENT_BY_OPERATION: Final = frozenset({("ecs", "DescribeTaskDefinition", "ClientException")})
+_ABSENT_BY_OPERATION: Final = frozenset(
+    [
+        ("ecs", "DescribeTaskDefinition", "ClientException"),
+        # ministack, for the `:*` form of a log group's ARN
+        ("logs", "ListTagsForResource", "ValidationException"),
+    ]
+)
 _FAMILIES: Final = ("json", "rest-json", "rest-xml", "query", "ec2")
 
 
@@ -119,24 +125,47 @@ class Asker:
             UpstreamDownError: there is no answer.
             UpstreamError: an answer is neither an output nor an absence.
         """
-        known = memo()
-        wanted = {q.key(): q for q in questions if q.key() not in known}
-        if wanted:
-            known |= dict(zip(wanted, waited(self._all(list(wanted.values()))), strict=True))
-        return [known[q.key()] for q in questions]
+        answers = self._answers(questions)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    def about(self, thing: Question, *more: Question) -> list[Any]:
+        """Return what a thing is, and more about it; all None when it is not there.
+
+        They are asked together; what an emulator says about a thing that is not there counts for
+        nothing.
+
+        Raises:
+            UpstreamDownError: there is no answer.
+            UpstreamError: an answer is neither an output nor an absence.
+        """
+        answers = self._answers((thing, *more))
+        if answers[0] is None:
+            return [None] * len(answers)
+        return self.ask(thing, *more)
 
     def one(self, asked: Question) -> Any:  # noqa: ANN401  # any output
         """Return the answer to one question; see `ask`."""
         return self.ask(asked)[0]
+
+    def _answers(self, questions: Sequence[Question]) -> list[Any]:
+        """Return answers and what was raised in place of them, remembered by the plan."""
+        known = memo()
+        wanted = {q.key(): q for q in questions if q.key() not in known}
+        if wanted:
+            told = waited(self._all(list(wanted.values())))
+            known |= dict(zip(wanted, told, strict=True))
+        return [known[q.key()] for q in questions]
 
     def queue_url(self, account: str, name: str) -> str:
         """Return how this emulator calls a queue."""
         return f"{self._transport.base}/{account}/{name}"
 
     async def _all(self, questions: list[Question]) -> list[Any]:
-        if len(questions) == 1:
-            return [await self._output(questions[0])]
-        return await asyncio.gather(*(self._output(asked) for asked in questions))
+        outputs = (self._output(asked) for asked in questions)
+        return await asyncio.gather(*outputs, return_exceptions=True)
 
     async def _output(self, asked: Question) -> Any:  # noqa: ANN401  # any output
         sent = _s3(asked) if asked.service == "s3" else _written(asked)

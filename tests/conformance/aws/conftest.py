@@ -1,19 +1,19 @@
 """The `lab` of the AWS tables, and the run's figure: right/total by kind.
 
-`IAMRANGE_AWS_UPSTREAM=http://127.0.0.1:PORT` runs the same tables in front of the emulator there.
+`IAMRANGE_AWS_UPSTREAM` puts an emulator behind the authorizer of the same tables: `moto`,
+`localstack` or `ministack` is started for the run, an URL is one that runs.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from iamrange.clouds.aws.upstream_kinds import recognise
 from iamrange.clouds.aws.upstream_remote import RemoteUpstream
+from tests.conformance.aws.emulators import Located, lacking, located
 from tests.conformance.aws.lab import Lab
 
 if TYPE_CHECKING:
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def upstream() -> tuple[str, str] | None:
-    """The URL and kind of the emulator behind the authorizer; None for the embedded store."""
-    url = os.environ.get("IAMRANGE_AWS_UPSTREAM")
-    return (url, str(asyncio.run(recognise(url)).kind)) if url else None
+def upstream() -> Iterator[Located | None]:
+    """The emulator behind the authorizer; None for the embedded store."""
+    with located(os.environ.get("IAMRANGE_AWS_UPSTREAM")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def lab(upstream: tuple[str, str] | None) -> Iterator[Lab]:
-    running = Lab(remote=RemoteUpstream(*upstream) if upstream else None)
+def lab(upstream: Located | None) -> Iterator[Lab]:
+    remote = RemoteUpstream(upstream.url, upstream.kind) if upstream else None
+    running = Lab(remote=remote, lacking=lacking(upstream))
     yield running
     running.stop()
 
