@@ -26,9 +26,10 @@ from iamrange.identity.presentation import Call
 from iamrange.identity.protected import Admitted, Denied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from iamrange.identity.protected import TokenVerifier
@@ -94,6 +95,17 @@ class TokenGuard:
         scope[_ADMITTED] = answer
         headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
         await self._app(scope, _again(form, receive), _adding(headers, send))
+
+    async def principal(self, request: Request) -> str | Response:
+        """Return whom the request's token lets act here, or the answer that refuses.
+
+        For apps that ask for themselves, and whose requests are no forms.
+        """
+        request_id = new_request_id()
+        answer = await self._judge(request.scope, b"", request_id)
+        if isinstance(answer, Denied):
+            return _deny(answer, request_id)
+        return answer.token.actors[0] if answer.token.actors else answer.token.subject
 
     async def _judge(self, scope: Scope, form: bytes, request_id: str) -> Admitted | Denied:
         try:
@@ -181,6 +193,24 @@ def _deny(answer: Denied, request_id: str) -> JSONResponse:
     if answer.status == UNAVAILABLE.status:
         response.headers["Retry-After"] = "1"
     return response
+
+
+def request_guard(
+    verifier: TokenVerifier, *, in_threads: bool = True
+) -> Callable[[Request, str], Awaitable[str | Response]]:
+    """Return a guard that is asked with a request and the one scope that it needs."""
+    guards: dict[str, TokenGuard] = {}
+
+    async def guard(request: Request, scope: str) -> str | Response:
+        if scope not in guards:
+            guards[scope] = TokenGuard(_nobody, verifier, scopes={scope}, in_threads=in_threads)
+        return await guards[scope].principal(request)
+
+    return guard
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand where an app would: a guard that is only asked hands nothing on."""
 
 
 def metadata(resource: str, *, scopes: Iterable[str], issuer: str = AUTH_ISSUER) -> dict[str, Any]:

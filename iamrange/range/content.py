@@ -211,6 +211,7 @@ class Content:
         """Go on in a fork's own folder, where a copy of the directory lies."""
         self.records.open(folder / records)
         self.agents.reopen(folder)
+        self.identity.moved()
 
     def _populate(self) -> None:
         config = self.config

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives import serialization
 
 from iamrange.core import identity_controls
 from iamrange.identity.certificates.local_authority import LocalAuthority
+from iamrange.identity.directory.api import DirectoryApi
 from iamrange.identity.names import AUTH_ISSUER
 from iamrange.identity.nonces import NonceSource
 from iamrange.identity.protected import TokenVerifier, VerifierSettings
+from iamrange.identity.protected_http import request_guard
 from iamrange.identity.stores.directory import DirectoryRevocation
 from iamrange.identity.stores.limits import LocalLimiter
 from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
@@ -23,12 +25,12 @@ from iamrange.identity.tokens.keys import AuthorityKeys
 from iamrange.identity.tokens.service import TokenService
 from iamrange.identity.tokens.settings import TokenSettings
 from iamrange.range.service_app import ServiceApp
-from iamrange.range.services import RESOURCES, SERVICES
+from iamrange.range.services import DIRECTORY, RESOURCES, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iamrange.core.clock import Clock
     from iamrange.core.control import Control
@@ -103,12 +105,13 @@ class IdentityServices:
             tokens |= for_tokens
             verifiers |= for_verifiers
         self._tokens = self._token_service(replace(TokenSettings(), **tokens))
+        settings = replace(VerifierSettings(), **verifiers)
         self._services = {
-            service.host: ServiceApp(
-                service, self._verifier(service.resource, replace(VerifierSettings(), **verifiers))
-            )
+            service.host: ServiceApp(service, self._verifier(service.resource, settings))
             for service in SERVICES.values()
         }
+        guard = request_guard(self._verifier(DIRECTORY.resource, settings), in_threads=False)
+        self._directory = DirectoryApi(self._agents.directory, guard=guard, in_threads=False)
         for resource, value in self._values.items():
             self.plant(resource, value)
 
@@ -171,10 +174,19 @@ class IdentityServices:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every host name that is answered for here."""
-        return (AUTH_ISSUER.removeprefix("https://"), *self._services)
+        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host, *self._services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, by its Host header."""
         host = next((v.decode("latin-1") for n, v in scope["headers"] if n == b"host"), "")
-        app = self._services.get(host.partition(":")[0].lower())
-        await (app or self._tokens)(scope, receive, send)
+        name = host.partition(":")[0].lower()
+        app: ASGIApp = self._tokens
+        if name == DIRECTORY.host:
+            app = self._directory
+        elif name in self._services:
+            app = self._services[name]
+        await app(scope, receive, send)
+
+    def moved(self) -> None:
+        """Go on with the directory of a fork."""
+        self.switch(self.off)

@@ -48,9 +48,11 @@ SERVICES: Mapping[str, Service] = {
         "payments",
         "deployments",
         "telemetry",
-        "directory",
     )
 }
+
+DIRECTORY = Service("directory", "read:directory", "write:directory")
+"""The directory's own REST API, for whoever looks after agents."""
 
 SERVICE_OF: Mapping[Part, str] = {
     Part.DATA_ANALYST: "customers",
@@ -69,7 +71,9 @@ AT_THE_GATEWAY = frozenset({"read:database"})
 """Scopes that only the gateway understands."""
 
 RESOURCES: Mapping[str, frozenset[str]] = {
-    **{service.resource: service.scopes for service in SERVICES.values()},
-    DEFAULT_RESOURCE: AT_THE_GATEWAY.union(*(s.scopes for s in SERVICES.values())),
+    **{service.resource: service.scopes for service in (*SERVICES.values(), DIRECTORY)},
+    DEFAULT_RESOURCE: AT_THE_GATEWAY.union(
+        DIRECTORY.scopes, *(service.scopes for service in SERVICES.values())
+    ),
 }
 """Every resource that a token may be for -> the scopes that it understands."""

@@ -56,18 +56,18 @@ class WorldDirectory:
         self._clock = clock
         self._folder = folder / FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._directory = Directory.open(directory_url(folder), self._folder, clock=clock)
+        self.directory = Directory.open(directory_url(folder), self._folder, clock=clock)
         self._view = self._viewed()
 
     def _viewed(self) -> DirectoryView:
         # the runner's orders count at once: no staleness
-        return DirectoryView(self._directory, clock=self._clock, staleness=0.0)
+        return DirectoryView(self.directory, clock=self._clock, staleness=0.0)
 
     def __iter__(self) -> Iterator[Agent]:
         """Iterate over all agents, in the order of registration."""
         after: int | None = 0
         while after is not None:
-            page = self._directory.list(after=after)
+            page = self.directory.list(after=after)
             yield from page.agents
             after = page.next
 
@@ -90,10 +90,10 @@ class WorldDirectory:
             StoreDownError: the database is away.
         """
         spec = registration.spec()
-        if self._directory.get(spec.id) is None:
-            return _done(self._directory.register(spec, actor=ACTOR, activate=True))
+        if self.directory.get(spec.id) is None:
+            return _done(self.directory.register(spec, actor=ACTOR, activate=True))
         _done(
-            self._directory.update(
+            self.directory.update(
                 spec.id,
                 actor=ACTOR,
                 owner=spec.owner,
@@ -111,7 +111,7 @@ class WorldDirectory:
         )
         overlap = 0.0 if withdraws else MAX_OVERLAP
         (key,) = spec.keys
-        return _done(self._directory.rotate(spec.id, key.jwk, overlap=overlap, actor=ACTOR))
+        return _done(self.directory.rotate(spec.id, key.jwk, overlap=overlap, actor=ACTOR))
 
     def take_at_its_word(self, metadata: Mapping[str, Any]) -> Agent | str:
         """Register what asks to be registered (RFC 7591): what an open door amounts to.
@@ -128,7 +128,7 @@ class WorldDirectory:
             )
         except (AgentFieldError, TypeError, AttributeError, LookupError):
             return "malformed-metadata"
-        outcome = self._directory.register(spec, actor="anybody", activate=True)
+        outcome = self.directory.register(spec, actor="anybody", activate=True)
         return outcome.code if isinstance(outcome, DirectoryRefusal) else outcome
 
     def change(self, name: str, transition: str) -> Agent:
@@ -139,10 +139,10 @@ class WorldDirectory:
             StoreDownError: the database is away.
         """
         transitions = {
-            "quarantine": self._directory.quarantine,
-            "release": self._directory.release,
-            "retire": self._directory.retire,
-            "revoke": self._directory.revoke,
+            "quarantine": self.directory.quarantine,
+            "release": self.directory.release,
+            "retire": self.directory.retire,
+            "revoke": self.directory.revoke,
         }
         if transition not in transitions:
             known = ", ".join(transitions)
@@ -166,7 +166,7 @@ class WorldDirectory:
     def reopen(self, folder: Path) -> None:
         """Go on with the copy in a fork's folder; the connections before are the parent's."""
         self._folder = folder / FOLDER
-        self._directory = Directory(
+        self.directory = Directory(
             directory_url(folder),
             signer=DirectoryKey.load_or_create(self._folder / KEY_FILE),
             clock=self._clock,

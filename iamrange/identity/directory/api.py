@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from iamrange.identity.directory import api_values as values
-from iamrange.identity.directory.api_bulk import run_bulk
+from iamrange.identity.directory.api_bulk import Runner, at_once, run_bulk
 from iamrange.identity.directory.api_requests import RequestError, check_body, read_query
 from iamrange.identity.directory.errors import TamperedError
 from iamrange.identity.directory.listing import AgentFilter
@@ -59,9 +59,15 @@ async def refuse_everybody(request: Request, scope: str) -> str | Response:
 class DirectoryApi:
     """The ASGI app."""
 
-    def __init__(self, directory: Directory, *, guard: Guard = refuse_everybody) -> None:
-        """Take the directory, and who decides who may."""
+    def __init__(
+        self, directory: Directory, *, guard: Guard = refuse_everybody, in_threads: bool = True
+    ) -> None:
+        """Take the directory, and who decides who may.
+
+        `in_threads` keeps the event loop free while the database answers.
+        """
         self._directory = directory
+        self._run: Runner = run_in_threadpool if in_threads else at_once
         self._guard = guard
         self._document = document()
         self._app = Starlette(
@@ -100,9 +106,7 @@ class DirectoryApi:
             if operation.body is not None:
                 body = check_body(operation.body, await read_object(request))
             name = request.path_params.get("name", "")
-            answer = await run_in_threadpool(
-                self._carry_out, operation, principal, name, query, body
-            )
+            answer = await self._run(self._carry_out, operation, principal, name, query, body)
         except (RequestError, AgentFieldError) as error:
             return refuse(400, "malformed", str(error), request_id)
         except TamperedError as error:
@@ -180,7 +184,7 @@ class DirectoryApi:
         return values.page_to_json(page)
 
     async def _bulk(self, request: Request, actor: str, request_id: str) -> Response:
-        result = await run_bulk(self._directory, request.stream(), actor=actor)
+        result = await run_bulk(self._directory, request.stream(), actor=actor, run=self._run)
         return JSONResponse(
             values.bulk_to_json(result), headers=_NO_STORE | {"X-Request-Id": request_id}
         )

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
-
-from starlette.concurrency import run_in_threadpool
 
 from iamrange.identity.directory.api_requests import RequestError, check_body
 from iamrange.identity.directory.api_values import spec_from_json
@@ -26,7 +25,18 @@ LINE_LIMIT = 64 * 1024
 PART = 2000
 
 
-async def run_bulk(directory: Directory, stream: AsyncIterator[bytes], *, actor: str) -> BulkResult:
+Runner = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments: in a thread, or at once."""
+
+
+async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - the function's own
+    """Call the function in the event loop itself."""
+    return function(*arguments)
+
+
+async def run_bulk(
+    directory: Directory, stream: AsyncIterator[bytes], *, actor: str, run: Runner
+) -> BulkResult:
     """Carry out all lines; `position` counts those that were looked at.
 
     Raises:
@@ -38,10 +48,10 @@ async def run_bulk(directory: Directory, stream: AsyncIterator[bytes], *, actor:
     async for line in _lines(stream):
         part.append(line)
         if len(part) == PART:
-            await run_in_threadpool(_carry_out, directory, part, actor, total)
+            await run(_carry_out, directory, part, actor, total)
             part = []
     if part:
-        await run_in_threadpool(_carry_out, directory, part, actor, total)
+        await run(_carry_out, directory, part, actor, total)
     return total
 
 
