@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from iamrange.range.world_directory import WorldDirectory
 
 _DAY = 86_400
-_LAPSES: Mapping[Control, tuple[dict[str, Any], dict[str, Any]]] = {
+LAPSES: Mapping[Control, tuple[dict[str, Any], dict[str, Any]]] = {
     identity_controls.REGISTERED_AGENTS_ONLY: ({"unsafe_open_registration": True}, {}),
     identity_controls.PRIVATE_KEY_JWT: ({"unsafe_accepts_client_secret": True}, {}),
     identity_controls.SHORT_TOKENS: (
@@ -96,12 +96,12 @@ class IdentityServices:
 
     def switch(self, off: Iterable[str]) -> None:
         """Have exactly these controls off from now on; ids of other layers' are left alone."""
-        own = {control.id: control for control in _LAPSES}
+        own = {control.id: control for control in LAPSES}
         self.off = frozenset(off) & own.keys()
         tokens: dict[str, Any] = {}
         verifiers: dict[str, Any] = {}
         for name in self.off:
-            for_tokens, for_verifiers = _LAPSES[own[name]]
+            for_tokens, for_verifiers = LAPSES[own[name]]
             tokens |= for_tokens
             verifiers |= for_verifiers
         self._tokens = self._token_service(replace(TokenSettings(), **tokens))
