@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iamrange.core.decision import DecisionRecord, LayerAnswer
-    from iamrange.identity.stores.ports import Rate, Wait
+    from iamrange.identity.stores.ports import Rate, ReplayStore, RevocationStore, Wait
     from iamrange.identity.tokens.http import HttpResponse
     from iamrange.identity.tokens.settings import TokenSettings
 
@@ -64,6 +64,14 @@ RESOURCES: Mapping[str, frozenset[str]] = {
 ANALYST, WORKER, THIRD = agent_id("analyst"), agent_id("worker"), agent_id("third")
 
 
+class Registered(Protocol):
+    """A directory that a test can change."""
+
+    def by_id(self, agent_id: str) -> Agent | None: ...
+    def put(self, agent: Agent) -> None: ...
+    def change(self, agent_id: str, **changes: Any) -> None: ...  # noqa: ANN401 - members
+
+
 class Agents:
     """A directory in memory that can be away."""
 
@@ -75,6 +83,12 @@ class Agents:
         if self.away:
             raise StoreDownError("directory")
         return self.entries.get(agent_id)
+
+    def put(self, agent: Agent) -> None:
+        self.entries[agent.id] = agent
+
+    def change(self, agent_id: str, **changes: Any) -> None:  # noqa: ANN401 - members
+        self.entries[agent_id] = replace(self.entries[agent_id], **changes)
 
 
 class Replay:
@@ -181,16 +195,16 @@ class House:
     def __init__(self, settings: TokenSettings | None = None, **ports: Any) -> None:  # noqa: ANN401 - ports
         self.clock = OffsetClock()
         self.records: list[DecisionRecord] = []
-        self.agents = Agents()
-        self.replay = Replay()
-        self.revocation = MemoryRevocation()
+        self.agents: Registered = ports.pop("agents", None) or Agents()
+        self.replay: ReplayStore = ports.pop("replay", None) or Replay()
+        self.revocation: RevocationStore = ports.pop("revocation", None) or MemoryRevocation()
         self.limiter = Limiter()
         self.nonces = NonceSource(None, SystemClock())
         self.keys = AuthorityKeys(clock=self.clock)
         self.authority = LocalAuthority.create("iamrange.example", clock=self.clock)
-        self.analyst = Party(ANALYST)
-        self.worker = Party(WORKER)
-        self.third = Party(THIRD)
+        parties = ports.pop("parties", None) or tuple(map(Party, (ANALYST, WORKER, THIRD)))
+        self.parties: tuple[Party, Party, Party] = parties
+        self.analyst, self.worker, self.third = self.parties
         self.register(
             self.analyst,
             scopes={"read:customers", "read:logs", "write:logs", "read:status"},
@@ -227,12 +241,12 @@ class House:
             state=AgentState.ACTIVE,
             **members,
         )
-        self.agents.entries[agent.id] = agent
+        self.agents.put(agent)
         return agent
 
     def change(self, party: Party, **changes: Any) -> None:  # noqa: ANN401 - members
         """Change an agent's entry."""
-        self.agents.entries[party.id] = replace(self.agents.entries[party.id], **changes)
+        self.agents.change(party.id, **changes)
 
     def request(  # noqa: PLR0913 - a request's parts
         self,

@@ -584,6 +584,10 @@ ROWS = [
 ]
 
 
+CHANGING = frozenset(row.name for row in ROWS if row.make.__qualname__.startswith("_changed"))
+"""Rows that change an entry of the directory first."""
+
+
 def test_the_unchanged_request_is_granted(house: House) -> None:
     answer = house.post()
     assert answer.verdict == (200, "", "issued")

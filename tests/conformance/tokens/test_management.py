@@ -149,7 +149,7 @@ def test_an_open_door_registers_an_agent_that_gets_tokens() -> None:
             keys=keys,
             state=AgentState.ACTIVE,
         )
-        house.agents.entries[agent.id] = agent
+        house.agents.put(agent)
         return agent
 
     house = House(TokenSettings(unsafe_open_registration=True), registrar=registrar)
