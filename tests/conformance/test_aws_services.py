@@ -112,6 +112,7 @@ def test_items_of_every_type_survive(connect: Callable[[str], Any]) -> None:
 def test_multipart_upload_and_range_and_versions(connect: Callable[[str], Any]) -> None:
     s3 = connect("s3")
     s3.create_bucket(Bucket="walk")
+    s3.delete_public_access_block(Bucket="walk")
     content = bytes(range(256)) * 40_000
     s3.upload_fileobj(io.BytesIO(content), "walk", "big")
     assert (

@@ -293,7 +293,7 @@ class AwsCloud:
         if plan.runs is not None and self._functions is not None:
             return plan
         limit = plan.instead or (plan.guard() if plan.guard is not None else None)
-        return limit or plan
+        return limit or self._authorizer.principals.refusal(request) or plan
 
     def _unmapped(self, unmapped: Unmapped, request: AwsRequest, caller: Caller) -> Plan | AwsError:
         refused = self._authorizer.judge_unmapped(unmapped, request, caller)
@@ -354,15 +354,17 @@ class AwsCloud:
             message = f"the store has no operation {request.operation}; the call was authorised"
             return AwsError(code="InvalidAction", message=message, status=HTTPStatus.BAD_REQUEST)
         except UpstreamError as error:
-            if not isinstance(error.__cause__, _UNREADABLE):
+            if self._remote is not None or not isinstance(error.__cause__, _UNREADABLE):
                 raise
             # The embedded emulator stumbles over what AWS's own checks would have refused.
             _LOG.warning("request %s: %s", request.request_id, _where(error))
             message = "the store cannot read this request; the call was authorised"
             return AwsError(code="ValidationError", message=message, status=HTTPStatus.BAD_REQUEST)
-        if plan.after is not None and response.status < HTTPStatus.MULTIPLE_CHOICES:
-            plan.after()
         done = response.status < HTTPStatus.MULTIPLE_CHOICES
+        if plan.after is not None and done:
+            plan.after()
+        if done and plan.checks:
+            self._authorizer.principals.remember(request, plan.checks[0].resource)
         if self._remote is not None and request.service == "iam" and done:
             self._remote.mirror(request, plan.account)
         return response

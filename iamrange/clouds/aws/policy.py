@@ -178,6 +178,12 @@ class CompiledStatement:
             return ()
         return tuple(dict.fromkeys(c.key for c in self._conditions if c.test(facts) is not True))
 
+    def asked_keys(self, facts: Facts) -> tuple[str, ...]:
+        """Return the condition keys that a statement on this resource asks for."""
+        if self._resource is not None and not self._resource.matches(facts):
+            return ()
+        return tuple(dict.fromkeys(condition.key for condition in self._conditions))
+
     def refuses_unevaluated(self, layer: str, facts: Facts) -> LayerAnswer:
         """Return the layer's answer when this Deny cannot be evaluated: it denies."""
         label = Statement(self.label.policy, self.label.statement, self.failed_keys(facts))

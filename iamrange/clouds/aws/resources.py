@@ -37,12 +37,14 @@ class Resource:
 class Bucket(Resource):
     """A bucket; `kms_key` is its default encryption's.
 
-    The last two are its Block Public Access settings for policies.
+    The last four are its Block Public Access settings.
     """
 
     name: str
     block_public_policy: bool = False
     restrict_public_policy: bool = False
+    block_public_acls: bool = False
+    ignore_public_acls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +353,8 @@ class MotoResources(MotoServiceResources):
             kms_key=_default_key(bucket.encryption),
             block_public_policy=bool(getattr(block, "block_public_policy", False)),
             restrict_public_policy=bool(getattr(block, "restrict_public_buckets", False)),
+            block_public_acls=bool(getattr(block, "block_public_acls", False)),
+            ignore_public_acls=bool(getattr(block, "ignore_public_acls", False)),
         )
 
     def _object(self, bucket: str, key: str, version: str | None) -> Any:  # noqa: ANN401  # no types

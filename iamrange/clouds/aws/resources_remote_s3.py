@@ -63,6 +63,8 @@ class RemoteBuckets:
             kms_key=_default_key(encryption),
             block_public_policy=bool(blocked.get("BlockPublicPolicy")),
             restrict_public_policy=bool(blocked.get("RestrictPublicBuckets")),
+            block_public_acls=bool(blocked.get("BlockPublicAcls")),
+            ignore_public_acls=bool(blocked.get("IgnorePublicAcls")),
         )
 
     def incarnation(self, name: str) -> Incarnation | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from moto.s3.models import PublicAccessBlock
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -45,8 +47,21 @@ class ServiceResources(Protocol):
         """Return a task definition's ARN and the roles it names (DescribeTaskDefinition)."""
         ...
 
-    def state_machine_role(self, account: str, region: str, arn: str) -> str | None:
-        """Return the role that a state machine runs as (DescribeStateMachine)."""
+    def owner_enforced(self, account: str, bucket: str) -> bool:
+        """Tell whether a bucket's ACLs are off (GetBucketOwnershipControls)."""
+        ...
+
+    def public_grants(
+        self, account: str, bucket: str, key: str | None, version: str | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what an ACL grants to everyone: the group's URI and the permission.
+
+        Of the object, or of the bucket when there is no key (GetObjectAcl, GetBucketAcl).
+        """
+        ...
+
+    def new_bucket(self, account: str, bucket: str) -> None:
+        """Give a bucket that was just made what AWS gives new ones: closed, and without ACLs."""
         ...
 
 
@@ -110,11 +125,45 @@ class MotoServiceResources:
         roles = (getattr(found, one, None) for one in ("task_role_arn", "execution_role_arn"))
         return str(found.arn), tuple(str(role) for role in roles if role)
 
-    def state_machine_role(self, account: str, region: str, arn: str) -> str | None:
-        """Return the role that a state machine runs as."""
-        backend = self.backend("stepfunctions", account, region)
-        machines = backend.state_machines if backend is not None else ()
-        return next((str(one.roleArn) for one in machines if one.arn == arn), None)
+    def owner_enforced(self, account: str, bucket: str) -> bool:
+        """Tell whether a bucket's ACLs are off."""
+        found = self._bucket(account, bucket)
+        return "BucketOwnerEnforced" in str(found.ownership_rule) if found is not None else True
+
+    def public_grants(
+        self, account: str, bucket: str, key: str | None, version: str | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what an ACL grants to everyone: the group's URI and the permission."""
+        found = self._bucket(account, bucket)
+        if found is not None and key is not None:
+            listed = found.keys.getlist(key, default=[])
+            mine = [k for k in listed if version in (None, str(k.version_id))]
+            found = mine[-1] if mine else None
+        acl = getattr(found, "acl", None)
+        return tuple(
+            (str(grantee.uri), str(permission))
+            for grant in (acl.grants if acl is not None else ())
+            for grantee in grant.grantees
+            for permission in grant.permissions
+            if grantee.uri
+        )
+
+    def new_bucket(self, account: str, bucket: str) -> None:
+        """Give a bucket that was just made what AWS gives new ones."""
+        found = self._bucket(account, bucket)
+        if found is not None and found.public_access_block is None:
+            found.public_access_block = PublicAccessBlock(
+                block_public_acls=True,
+                ignore_public_acls=True,
+                block_public_policy=True,
+                restrict_public_buckets=True,
+            )
+            if found.ownership_rule is None:
+                found.ownership_rule = "BucketOwnerEnforced"
+
+    def _bucket(self, account: str, name: str) -> Any:  # noqa: ANN401  # the emulator has no types
+        backend = self.backend("s3", account, "aws")
+        return backend.buckets.get(name) if backend is not None else None
 
 
 def _document(statements: Any) -> str:  # noqa: ANN401  # a list of statements

@@ -11,7 +11,7 @@ from iamrange.clouds.aws.upstream_ask import question
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iamrange.clouds.aws.upstream_ask import Asker
+    from iamrange.clouds.aws.upstream_ask import Asker, Question
 
 # Services that tell a resource's tags themselves: operation, its parameter, and the answer's.
 _LISTS = {
@@ -21,6 +21,17 @@ _LISTS = {
     "logs": ("ListTagsForResource", "resourceArn", "tags"),
     "stepfunctions": ("ListTagsForResource", "resourceArn", "tags"),
 }
+
+
+def _s3(
+    operation: str,
+    account: str,
+    bucket: str,
+    *query: tuple[str, str | None],
+    key: str | None = None,
+) -> Question:
+    place = {"Bucket": bucket} | ({"Key": key} if key is not None else {})
+    return question("s3", operation, account, "us-east-1", **place, Query=query)
 
 
 class RemoteServiceResources:
@@ -103,11 +114,25 @@ class RemoteServiceResources:
         roles = (about.get(one) for one in ("taskRoleArn", "executionRoleArn"))
         return str(about["taskDefinitionArn"]), tuple(str(role) for role in roles if role)
 
-    def state_machine_role(self, account: str, region: str, arn: str) -> str | None:
-        """Return the role that a state machine runs as."""
-        if account not in self._accounts():
-            return None
-        asked = question(
-            "stepfunctions", "DescribeStateMachine", account, region, stateMachineArn=arn
+    def owner_enforced(self, account: str, bucket: str) -> bool:
+        """Tell whether a bucket's ACLs are off."""
+        asked = _s3("GetBucketOwnershipControls", account, bucket, ("ownershipControls", None))
+        return "BucketOwnerEnforced" in str(self._asker.one(asked))
+
+    def public_grants(
+        self, account: str, bucket: str, key: str | None, version: str | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what an ACL grants to everyone: the group's URI and the permission."""
+        asked = _s3("GetBucketAcl", account, bucket, ("acl", None))
+        if key is not None:
+            query = (("acl", None), *([("versionId", version)] if version else []))
+            asked = _s3("GetObjectAcl", account, bucket, *query, key=key)
+        grants = (self._asker.one(asked) or {}).get("Grants") or ()
+        return tuple(
+            (str(grant["Grantee"]["URI"]), str(grant["Permission"]))
+            for grant in grants
+            if (grant.get("Grantee") or {}).get("URI")
         )
-        return (self._asker.one(asked) or {}).get("roleArn") or None
+
+    def new_bucket(self, account: str, bucket: str) -> None:
+        """Leave a bucket that was just made to the emulator, which has defaults of its own."""

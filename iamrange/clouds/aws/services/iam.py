@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from iamrange.clouds.aws.issuer_keys import IssuerKeys
+    from iamrange.clouds.aws.model import OrganizationLevels
     from iamrange.clouds.aws.store import MotoIamStore
     from iamrange.clouds.aws.write_guard import WriteGuard
 
@@ -79,9 +80,16 @@ _BOUNDED = frozenset(
 class IamPlanner:
     """What each operation of IAM needs, and what IAM refuses to write."""
 
-    def __init__(self, store: MotoIamStore, guard: WriteGuard, issuers: IssuerKeys) -> None:
-        """Take the store, the guard over what is written into it, and where issuers are asked."""
+    def __init__(
+        self,
+        store: MotoIamStore,
+        guard: WriteGuard,
+        issuers: IssuerKeys,
+        organization: OrganizationLevels,
+    ) -> None:
+        """Take the stores, the guard over what is written, and where issuers are asked."""
         self._store = store
+        self._organization = organization
         self._issuers = issuers
         self._guard = guard
 
@@ -209,7 +217,7 @@ class IamPlanner:
             case "AddClientIDToOpenIDConnectProvider" | "RemoveClientIDFromOpenIDConnectProvider":
                 return partial(self._change_client_id, request)
             case "SimulatePrincipalPolicy":
-                return partial(simulate_principal, self._store, request)
+                return partial(simulate_principal, self._store, self._organization, request)
             case "SimulateCustomPolicy":
                 return partial(simulate_custom, request, caller)
         return None

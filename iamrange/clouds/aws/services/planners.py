@@ -54,7 +54,7 @@ def planners(
         "stepfunctions": StepFunctionsPlanner("stepfunctions", store, resources),
         "dynamodb": DynamoDbPlanner(resources),
         "ec2": Ec2Planner("ec2", store, resources),
-        "iam": IamPlanner(store, guard, issuers),
+        "iam": IamPlanner(store, guard, issuers, organizations),
         "kms": KmsPlanner(resources),
         "lambda": LambdaPlanner("lambda", store, resources),
         "organizations": OrganizationsPlanner(organizations),

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.public_policies import is_public
 from iamrange.clouds.aws.services.kms import key_checks
+from iamrange.clouds.aws.services.s3_acls import CANNED_ACLS, GRANTS, acl_fault, with_acl
 from iamrange.clouds.aws.services.s3_actions import BUCKET_ACTIONS, OBJECT_ACTIONS, VERSIONED
 from iamrange.clouds.aws.services.s3_context import common, listing, object_context
 from iamrange.clouds.aws.store import compiled
@@ -30,19 +32,6 @@ if TYPE_CHECKING:
 _NOT_FOUND = 404
 _IN_UPLOADS = frozenset(
     {"UploadPart", "UploadPartCopy", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"}
-)
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl
-_CANNED_ACLS = frozenset(
-    [
-        "private",
-        "public-read",
-        "public-read-write",
-        "aws-exec-read",
-        "authenticated-read",
-        "bucket-owner-read",
-        "bucket-owner-full-control",
-        "log-delivery-write",
-    ]
 )
 
 
@@ -81,7 +70,7 @@ class S3Planner:
         return Plan(
             checks=checks,
             account=bucket.account,
-            instead=_refused(request, bucket) or self._no_upload(request, bucket),
+            instead=_refused(request, bucket, self._resources) or self._no_upload(request, bucket),
         )
 
     def _no_upload(self, request: AwsRequest, bucket: Bucket) -> AwsError | None:
@@ -108,7 +97,7 @@ class S3Planner:
         if request.parameters.get("ObjectOwnership"):
             context["s3:x-amz-object-ownership"] = str(request.parameters["ObjectOwnership"])
         actions = ["s3:CreateBucket"]
-        if _grants(request.parameters):
+        if _brings_acl(request.parameters):
             actions.append("s3:PutBucketAcl")
         if request.parameters.get("ObjectLockEnabledForBucket"):
             actions += ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]
@@ -123,7 +112,14 @@ class S3Planner:
                 message="The requested bucket name is not available.",
                 status=409,
             )
-        return Plan(checks=checks, account=request.account, instead=taken)
+        made = partial(self._resources.new_bucket, request.account, name)
+        fresh = bucket is None
+        return Plan(
+            checks=checks,
+            account=request.account,
+            instead=taken or _odd_acl(request),
+            after=made if fresh else None,
+        )
 
     def _absent(self, request: AwsRequest, name: str) -> Plan:
         operation = request.operation
@@ -165,9 +161,21 @@ class S3Planner:
             resource=bucket.arn if key is None else f"{bucket.arn}/{key}",
             resource_account=bucket.account,
             context=context | dict(extra or {}),
-            resource_policy=_policy(bucket, request.account),
+            resource_policy=self._policy(request, bucket, key, version),
             resource_tags=tags,
         )
+
+    def _policy(
+        self, request: AwsRequest, bucket: Bucket, key: str | None, version: str | None
+    ) -> CompiledPolicy | None:
+        document = with_acl(request, bucket, self._resources, key, version)
+        if document is None:
+            return None
+        restricted = bucket.restrict_public_policy and request.account != bucket.account
+        if restricted and is_public(document):
+            # RestrictPublicBuckets: a public policy lets in nobody from outside, named or not.
+            return None
+        return compiled(document, PolicyKind.RESOURCE, bucket.arn)
 
     def _object(self, request: AwsRequest, bucket: Bucket, key: str) -> tuple[Check, ...]:
         operation, parameters = request.operation, request.parameters
@@ -182,7 +190,7 @@ class S3Planner:
         writes = operation in ("PutObject", "CopyObject", "CreateMultipartUpload")
         if writes and parameters.get("Tagging"):
             checks.append(self._check(request, bucket, "s3:PutObjectTagging", key, extra))
-        if writes and _grants(parameters):
+        if writes and _brings_acl(parameters):
             checks.append(self._check(request, bucket, "s3:PutObjectAcl", key, extra))
         if writes and parameters.get("ObjectLockMode"):
             checks.append(self._check(request, bucket, "s3:PutObjectRetention", key, extra))
@@ -255,7 +263,7 @@ class S3Planner:
         asked: Mapping[str, Any] = request.parameters.get("Delete") or {}
         if not asked.get("Objects"):
             return Unmapped("DeleteObjects names no object")
-        if refused := _refused(request, bucket):
+        if refused := _refused(request, bucket, self._resources):
             check = self._check(request, bucket, "s3:DeleteObject", str(asked["Objects"][0]["Key"]))
             return Plan(checks=(check,), account=bucket.account, instead=refused)
         members = []
@@ -276,29 +284,34 @@ class S3Planner:
         return Plan(checks=(), account=bucket.account, parts=parts)
 
 
-def _policy(bucket: Bucket, account: str) -> CompiledPolicy | None:
-    if bucket.policy is None:
-        return None
-    restricted = bucket.restrict_public_policy and account != bucket.account
-    if restricted and is_public(bucket.policy):
-        # RestrictPublicBuckets: a public policy lets in nobody from outside, named or not.
-        return None
-    return compiled(bucket.policy, PolicyKind.RESOURCE, bucket.arn)
+def _odd_acl(request: AwsRequest) -> AwsError | None:
+    """Refuse ACLs for a new bucket, which has none unless it is made with another ownership."""
+    acl, ownership = request.parameters.get("ACL"), request.parameters.get("ObjectOwnership")
+    if acl is not None and acl not in CANNED_ACLS:
+        return AwsError(code="InvalidArgument", message=f"{acl} is no canned ACL", status=400)
+    off = ownership in (None, "BucketOwnerEnforced")
+    if off and _brings_acl(request.parameters) and acl != "private":
+        message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        return AwsError(code="InvalidBucketAclWithObjectOwnership", message=message, status=400)
+    return None
 
 
-def _grants(parameters: Mapping[str, Any]) -> bool:
-    named = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
-    return bool(parameters.get("ACL")) or any(parameters.get(name) for name in named)
+def _brings_acl(parameters: Mapping[str, Any]) -> bool:
+    return bool(parameters.get("ACL")) or any(parameters.get(name) for name in GRANTS)
 
 
-def _refused(request: AwsRequest, bucket: Bucket) -> AwsError | None:
+def _refused(request: AwsRequest, bucket: Bucket, resources: Resources) -> AwsError | None:
     """Refuse a bucket of another owner than expected, and a policy that may not be stored."""
     expected = request.parameters.get("ExpectedBucketOwner")
     if expected is not None and expected != bucket.account:
         return AwsError(code="AccessDenied", message="Access Denied", status=403)
-    acl = request.parameters.get("ACL")
-    if acl is not None and acl not in _CANNED_ACLS:
-        return AwsError(code="InvalidArgument", message=f"{acl} is no canned ACL", status=400)
+    if fault := acl_fault(request, bucket, resources):
+        return fault
+    pages = request.parameters.get("MaxKeys")
+    if isinstance(pages, int) and pages < 0:
+        return AwsError(
+            code="InvalidArgument", message="Argument maxKeys must be 0 or more", status=400
+        )
     if request.operation != "PutBucketPolicy":
         return None
     document = str(request.parameters.get("Policy"))
