@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 10.0
 _CONNECT_SECONDS = 5
+_SCHEMA_LOCK = 0x1A34_D12E  # any number, as long as it is always this one
 _CACHE_KIB = 32 * 1024
 _CHECKPOINT_PAGES = 16 * 1024
 
@@ -94,6 +95,11 @@ class Database:
         """
         with self._errors(), self._connection(self._writer) as connection, connection.begin():
             yield connection
+
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """Let one at a time make tables and the first head; freed with the transaction."""
+        if not self.is_sqlite:  # where a writer is alone from its beginning
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
 
     def create_file(self) -> None:
         """Make an empty SQLite file, if there is none."""

@@ -345,6 +345,7 @@ class Directory(BulkCommands):
 
     def _first_head(self) -> None:
         with self.database.writing() as connection:
+            self.database.lock_schema(connection)
             if connection.execute(READ_HEAD).first() is not None:
                 return
             if self.reader.floor() is not None:

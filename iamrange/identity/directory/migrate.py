@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# any number will do, as long as it is always this one
-_LOCK = 0x1A34_D12E
 
 
 def migrate(database: Database) -> None:
@@ -30,8 +28,7 @@ def migrate(database: Database) -> None:
         if _revision(connection) == SCHEMA_REVISION:
             return
     with database.writing() as connection:
-        if not database.is_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        database.lock_schema(connection)
         found = _revision(connection)
         if found != SCHEMA_REVISION:
             _upgrade(connection, found)

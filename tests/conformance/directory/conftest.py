@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 def postgres() -> Iterator[Postgres]:
     server = start_postgres()
     yield server
-    server.kill()
-    shutil.rmtree(server.folder)
+    server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -74,6 +74,12 @@ class Postgres:
         self.process.send_signal(3)
         self.process.wait(20)
 
+    def remove(self) -> None:
+        """Stop it, and leave nothing behind."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder)
+
     def url(self, database: str, driver: str = "+psycopg") -> str:
         return f"postgresql{driver}://postgres@127.0.0.1:{self.port}/{database}"
 
