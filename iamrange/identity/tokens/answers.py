@@ -91,6 +91,9 @@ _BY_REASON: Final[Mapping[str, OAuthError]] = {
     "possession-not-proved": OAuthError(
         400, "invalid_dpop_proof", "prove possession of the key that the subject token is bound to"
     ),
+    "certificate-not-proved": OAuthError(
+        400, "invalid_request", "use the certificate that the subject token is bound to"
+    ),
     STORE_DOWN: _UNAVAILABLE,
 }
 

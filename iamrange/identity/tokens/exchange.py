@@ -250,8 +250,7 @@ class Exchanger:
         if delegated:
             dropped = confirmation.claim() is None and not self.settings.unsafe_exchange_widens
             return "binding-dropped" if dropped else None
-        held = Confirmation(jkt=subject.jkt, x5t_s256=subject.x5t_s256)
-        return None if confirmation.holds(held) else "possession-not-proved"
+        return _possession_refusal(subject, confirmation)
 
 
 def _form_refusal(form: Form) -> str | None:
@@ -275,8 +274,16 @@ def _actor_refusal(
         return None
     if actor.actors or actor.subject != client.id:
         return "actor-not-client"
-    held = Confirmation(jkt=actor.jkt, x5t_s256=actor.x5t_s256)
-    return None if confirmation.holds(held) else "possession-not-proved"
+    return _possession_refusal(actor, confirmation)
+
+
+def _possession_refusal(token: AccessToken, confirmation: Confirmation) -> str | None:
+    """Ask for every key that the token is bound to."""
+    if not confirmation.holds(Confirmation(jkt=token.jkt)):
+        return "possession-not-proved"
+    if not confirmation.holds(Confirmation(x5t_s256=token.x5t_s256)):
+        return "certificate-not-proved"
+    return None
 
 
 def _holder(token: AccessToken) -> str:

@@ -202,9 +202,14 @@ class House:
         self.nonces = NonceSource(None, SystemClock())
         self.keys = AuthorityKeys(clock=self.clock)
         self.authority = LocalAuthority.create("iamrange.example", clock=self.clock)
-        parties = ports.pop("parties", None) or tuple(map(Party, (ANALYST, WORKER, THIRD)))
-        self.parties: tuple[Party, Party, Party] = parties
-        self.analyst, self.worker, self.third = self.parties
+        self.parties: tuple[Party, Party, Party] = ports.pop("parties", None) or (
+            Party(ANALYST),
+            Party(WORKER),
+            Party(THIRD),
+        )
+        self.analyst: Party = self.parties[0]
+        self.worker: Party = self.parties[1]
+        self.third: Party = self.parties[2]
         self.register(
             self.analyst,
             scopes={"read:customers", "read:logs", "write:logs", "read:status"},

@@ -155,7 +155,7 @@ def test_a_narrowed_certificate_bound_token_keeps_its_certificate(house: House) 
     chain = svid(house.authority)
     held = by_certificate(house, *chain).body["access_token"]
     without = house.exchange(house.analyst, held)
-    assert without.verdict == (400, "invalid_dpop_proof", "possession-not-proved")
+    assert without.verdict == (400, "invalid_request", "certificate-not-proved")
     with_it = house.exchange(house.analyst, held, certificates=chain, proof=None)
     assert house.read(with_it.body["access_token"]).x5t_s256 == thumbprint(chain[0])
 
