@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import names, settings
+from infra import documents, names, settings
 from infra.aws.accounts import member_provider
 from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
@@ -16,7 +16,6 @@ from infra.aws.platform_assets import PlatformAssets as AwsPlatformAssets
 from infra.aws.platform_assets import PlatformAssetsArgs as AwsPlatformAssetsArgs
 from infra.aws.project_records import ProjectRecords, ProjectRecordsArgs
 from infra.aws.project_worker import ProjectWorker, ProjectWorkerArgs
-from infra.documents import Place
 from infra.gcp.agent_account import AgentAccount, AgentAccountArgs
 from infra.gcp.agent_pool import AgentPool, AgentPoolArgs
 from infra.gcp.guardrails import ProjectGuardrails, ProjectGuardrailsArgs
@@ -26,7 +25,7 @@ from infra.unsafe import UnsafeOmissions
 
 stack = settings.load()
 omissions = UnsafeOmissions(stack.left_out)
-place = Place(account=stack.accounts.workloads, region=stack.region)
+place = documents.Place(account=stack.accounts.workloads, region=stack.region)
 audience = names.gcp_audience(stack.gcp.project_number)
 
 # AWS: the organisation is the management account's, the rest lives in the workloads account
@@ -133,6 +132,9 @@ pulumi.export(
             "project": agent.project,
             "aws_role_arn": principals[agent.part].role_arn,
             "aws_account": place.account,
+            "aws_session_policy": (
+                documents.session_policy(place, agent.name).to_json() if agent.task else ""
+            ),
             "aws_secret_arn": principals[agent.part].secret_arn,
             "gcp_service_account": accounts[agent.part].email,
             "gcp_secret": pulumi.Output.concat(

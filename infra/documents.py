@@ -132,6 +132,11 @@ def own_secret(place: Place, agent: str) -> Statement:
     return Statement(sid="OwnSecret", actions=SECRET_READ, resources=(pattern,))
 
 
+def session_policy(place: Place, agent: str) -> Document:
+    """Cut a session to reading the agent's own secret. It grants nothing that the role lacks."""
+    return Document((own_secret(place, agent),))
+
+
 def project_records(place: Place) -> Statement:
     """Let an agent read records whose project tag is the agent's own.
 

@@ -49,6 +49,12 @@ class Power(StrEnum):
     ADMINISTER_ACCOUNT = "administer-account"
 
 
+class Task(StrEnum):
+    """What an agent's sessions are cut to, whatever else its role serves for."""
+
+    READ_OWN_SECRET = "read-own-secret"  # noqa: S105 - a kind of task
+
+
 ADMINISTRATION = frozenset({Power.MANAGE_SERVICE_KEYS, Power.ADMINISTER_ACCOUNT})
 """The powers that an agent's own boundary does not reach: they need the administrators'."""
 
@@ -83,6 +89,7 @@ class Agent:
     classification: Classification
     expires: str
     powers: frozenset[Power]
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +246,7 @@ _UNIQUE: tuple[tuple[str, Callable[[Agent], str]], ...] = (
 def _agent(found: Found) -> Agent:
     members = found.members(
         ("part", "owner", "purpose", "project", "classification", "expires"),
-        ("name", "powers", "scopes"),
+        ("name", "powers", "scopes", "task"),
     )
     part = members["part"].text(LABEL, LABEL_EXPECTED, "for example data-analyst")
     powers = _default(members["powers"], []).items(f"known are {', '.join(Power)}")
@@ -262,6 +269,9 @@ def _agent(found: Found) -> Agent:
             members["classification"].one_of(Classification, "classification")
         ),
         expires=_day(members["expires"]),
+        task=(
+            None if members["task"].value is None else Task(members["task"].one_of(Task, "task"))
+        ),
         powers=frozenset(Power(item.one_of(Power, "power")) for item in powers),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iamrange.core import frameworks as fw
-from iamrange.core.control import Control, Layer, Refusal
+from iamrange.core.control import Control, Layer, Refusal, SwitchedIn
 from iamrange.core.decision import Effect
 
 _ROLE = "aws:iam/role:Role"
@@ -223,6 +223,36 @@ PASSROLE_SCOPED = Control(
     touches=frozenset({_ROLE_POLICY}),
     maps_to=(fw.NHI5, fw.ASI03, fw.AC_6),
 )
+BROKER_SESSIONS = Control(
+    id="aws.broker-sessions",
+    layer=Layer.AWS,
+    summary="Agents get their sessions from the credential broker, for fifteen minutes at a time.",
+    without_it="Agents federate by themselves, and get the hour that AWS gives whoever does not "
+    "ask for less.",
+    refusal=Refusal(
+        point="aws.authenticate",
+        layer="credential",
+        effect=Effect.DENY,
+        reason="session-expired",
+    ),
+    touches=frozenset(),
+    maps_to=(fw.NHI7, fw.IA_5, fw.SC_23),
+    switched_in=SwitchedIn.WORLD,
+)
+SESSION_POLICY = Control(
+    id="aws.session-policy",
+    layer=Layer.AWS,
+    summary="The broker cuts a session to the task that the agent is registered for.",
+    without_it="The broker hands out the whole of the role, which serves other tasks too.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="session-policy",
+        effect=Effect.IMPLICIT_DENY,
+    ),
+    touches=frozenset(),
+    maps_to=(fw.NHI5, fw.ASI02, fw.AC_6),
+    switched_in=SwitchedIn.WORLD,
+)
 SECRET_RESOURCE_POLICY = Control(
     id="aws.secret-resource-policy",
     layer=Layer.AWS,
@@ -257,5 +287,7 @@ CONTROLS = (
     TAG_SESSION,
     KMS_ENCRYPTION_CONTEXT,
     PASSROLE_SCOPED,
+    BROKER_SESSIONS,
+    SESSION_POLICY,
 )
 """All of them, in the order in which they are listed."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iamrange.jose.sign import SigningKey
 
 AWS_CONFIG = "aws-config"
+OWN_FEDERATION = "web-identity"
+"""The AWS profile of an agent that federates by itself; its sessions last an hour."""
 GOOGLE_CONFIG = "google.json"
 GOOGLE_FILE_CONFIG = "google-file.json"
 AWS_TOKEN = "aws-token"  # noqa: S105 - a file's name
@@ -136,7 +138,7 @@ def _aws_config(folder: Path, aws: AwsTarget, python: str) -> str:
     return (
         f"[default]\nregion = {aws.region}\nsts_regional_endpoints = regional\n"
         f"credential_process = {command}\n\n"
-        f"[profile web-identity]\nregion = {aws.region}\nsts_regional_endpoints = regional\n"
+        f"[profile {OWN_FEDERATION}]\nregion = {aws.region}\nsts_regional_endpoints = regional\n"
         f"role_arn = {aws.role_arn}\nrole_session_name = {aws.session_name}\n"
         f"web_identity_token_file = {folder / AWS_TOKEN}\n"
     )

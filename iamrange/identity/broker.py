@@ -71,6 +71,8 @@ class Broker:
         self._records = records
         self._run_id = run_id
         self.tamper = tamper
+        self.unsafe_whole_role = False
+        """Whether sessions are handed out with all that the role has: a control's lapse."""
         self._verifier = ProofVerifier(
             agents=agents,
             endpoint=AWS_SESSION_ENDPOINT,
@@ -124,7 +126,7 @@ class Broker:
         )
         if refusing or agent is None or role_arn is None:
             return _refusal(refusing, request_id)
-        policy = agent.aws_session_policy or (
+        policy = None if self.unsafe_whole_role else agent.aws_session_policy or (
             json.dumps(asked) if isinstance(asked, dict) else asked
         )
         session = await self._sts.assume(

@@ -70,6 +70,7 @@ class Enrolment:
                 public_jwk=key.public_jwk(),
                 audiences=(self.stage.aws["audience"], self.stage.gcp["audience"]),
                 aws_role_arn=facts["aws_role_arn"],
+                aws_session_policy=facts["aws_session_policy"] or None,
                 owner=declared.owner,
                 purpose=declared.purpose,
                 project=declared.project,

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
+from iamrange.core import aws_controls
 from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
 from iamrange.identity.broker import Broker
@@ -23,7 +24,7 @@ from iamrange.range.identity_services import IdentityServices
 from iamrange.range.world_directory import WorldDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from iamrange.network.edge import Receive, Scope, Send
@@ -202,10 +203,15 @@ class Content:
             cloud_minter=self.issuer.mint,
             **ports,
         )
-        self.identity.switch(config.off)
+        self.switch(config.off)
         self.aws_keys: dict[str, dict[str, str]] = {}
         self.gcp_tokens: dict[str, str] = {}
         self._populate()
+
+    def switch(self, off: Collection[str]) -> None:
+        """Have exactly these controls off, of those that work in the world's own services."""
+        self.identity.switch(off)
+        self.broker.unsafe_whole_role = aws_controls.SESSION_POLICY.id in off
 
     def move_to(self, folder: Path, records: str) -> None:
         """Go on in a fork's own folder, where a copy of the directory lies."""

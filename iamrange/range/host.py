@@ -174,7 +174,7 @@ class Host:
         return self._content.identity.issue_svid(agent_id, public_key_pem)
 
     def _switch(self, off: list[str]) -> None:
-        self._content.identity.switch(off)
+        self._content.switch(off)
 
     def _plant(self, resource: str, value: str) -> None:
         self._content.identity.plant(resource, value)

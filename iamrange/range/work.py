@@ -11,9 +11,15 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from iamrange.core import aws_controls
 from iamrange.core.scenario import Asset, Network
 from iamrange.core.verdict import Legitimate
-from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, agent_environment
+from iamrange.identity.agent_home import (
+    AWS_TOKEN,
+    GOOGLE_TOKEN,
+    OWN_FEDERATION,
+    agent_environment,
+)
 from iamrange.range.processes import ProcessError
 from iamrange.range.workloads import name_of
 
@@ -46,6 +52,11 @@ def do_work(
     Raises:
         WorkBrokeError: it was neither done nor refused.
     """
+    environment = agent_environment(world.homes[part])
+    if aws_controls.BROKER_SESSIONS.id in world.off:
+        # the agent federates by itself: with the token that its node projects, for an hour
+        project_tokens(world, world.homes[part])
+        environment["AWS_PROFILE"] = OWN_FEDERATION
     expected = world.canaries[Asset(workload.asset_kind, part)]
     answer = run_actor(
         world,
@@ -54,7 +65,7 @@ def do_work(
             "workload": name_of(workload),
             "facts": world.stage.facts(workload.knows, victim=part),
         },
-        world.world.environment(Network.CORPORATE) | agent_environment(world.homes[part]),
+        world.world.environment(Network.CORPORATE) | environment,
     )
     if answer.get("nonce") == expected:
         return Legitimate(part=part, when=when, ok=True), answer["memory"]

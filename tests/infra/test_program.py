@@ -33,6 +33,7 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "project": "platform",
         "aws_role_arn": "arn:aws:iam::100000000002:role/agents/deploy-bot-role",
         "aws_account": "100000000002",
+        "aws_session_policy": "",
         "aws_secret_arn": "arn:aws:secretsmanager:us-east-1:100000000002:secret:"
         "agents/deploy-bot/credentials-AbCdEf",
         "gcp_service_account": "agent-deploy-bot@iamrange-agents.iam.gserviceaccount.com",
@@ -62,6 +63,16 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "backup_service_account": "backup@iamrange-agents.iam.gserviceaccount.com",
         "backup_secret": "projects/iamrange-agents/secrets/platform-backup-key",
     }
+
+
+def test_task_becomes_the_session_policy_that_the_runner_registers(
+    declare: Callable[..., Any],
+) -> None:
+    agents = declare().outputs["agents"]
+    cut = {part: a["aws_session_policy"] for part, a in agents.items() if a["aws_session_policy"]}
+    assert list(cut) == ["fleet-sensor"]
+    (statement,) = json.loads(cut["fleet-sensor"])["Statement"]
+    assert statement["Resource"].endswith(":secret:agents/fleet-sensor/credentials-??????")
 
 
 @pytest.mark.parametrize("control", STACK_CONTROLS)

@@ -159,6 +159,10 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
         lambda v: v["agents"][0].update(powers=["everything"]),
         r"iamrange:agents\[0\]\.powers\[0\]: expected a known power",
     ),
+    "agent-task": (
+        lambda v: v["agents"][0].update(task="read-own-secrets"),
+        r"iamrange:agents\[0\]\.task: expected a known task, .*nearest: read-own-secret",
+    ),
     "agent-owner": (lambda v: v["agents"][0].update(owner="a<b>"), r"agents\[0\]\.owner"),
     "agent-purpose": (lambda v: v["agents"][0].update(purpose="x" * 121), r"agents\[0\]\.purpose"),
     "agent-expires": (
