@@ -126,8 +126,11 @@ class Broker:
         )
         if refusing or agent is None or role_arn is None:
             return _refusal(refusing, request_id)
-        policy = None if self.unsafe_whole_role else agent.aws_session_policy or (
-            json.dumps(asked) if isinstance(asked, dict) else asked
+        policy = (
+            None
+            if self.unsafe_whole_role
+            else agent.aws_session_policy
+            or (json.dumps(asked) if isinstance(asked, dict) else asked)
         )
         session = await self._sts.assume(
             SessionRequest(
