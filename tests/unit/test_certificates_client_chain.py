@@ -346,6 +346,16 @@ def test_no_changed_byte_is_accepted_or_raises(position: int, change: int) -> No
     assert isinstance(verify_client([bytes(changed)], BUNDLE, NOW), ChainRefusal)
 
 
+def test_a_signature_with_unused_bits_is_malformed() -> None:
+    """The verifier accepts it, and the certificate would have a second thumbprint."""
+    while (even := Made().der())[-1] & 1:
+        continue
+    signature = x509.load_der_x509_certificate(even).signature
+    assert even.endswith(b"\0" + signature)
+    changed = even[: -len(signature) - 1] + b"\1" + signature
+    assert verify_client([changed], BUNDLE, NOW) == ChainRefusal("malformed", "certificate 0")
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([VALID, ROOT, b"\x30\x80"]), max_size=4))
 def test_no_bytes_raise(chain: list[bytes]) -> None:

@@ -69,6 +69,10 @@ def load_certificate(der: bytes) -> x509.Certificate | None:
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except Exception:  # noqa: BLE001 - the parser raises many kinds; a stranger chose the bytes
         return None
+    # The parser lets these pass: a number that is not positive (RFC 5280 section 4.1.2.2), and a
+    # signature with unused bits, by which one certificate would have several thumbprints.
+    if certificate.serial_number <= 0 or not der.endswith(b"\0" + certificate.signature):
+        return None
     return certificate
 
 
