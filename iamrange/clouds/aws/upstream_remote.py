@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from iamrange.clouds.aws.canonical import canonical
+from iamrange.clouds.aws.model import AwsError
 from iamrange.clouds.aws.protocol import service_model
 from iamrange.clouds.aws.resources_remote import RemoteResources
+from iamrange.clouds.aws.responses import error_response
 from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
 from iamrange.clouds.aws.upstream_ask import Asker, address
 from iamrange.clouds.aws.upstream_gaps import kept_here
@@ -102,8 +104,9 @@ class RemoteUpstream:
                 return kept
         sent = canonical(request, overrides)
         if request.service == "s3":
+            if not _is_bucket(sent.path):
+                return _no_bucket(request)
             sent = _documented(request, sent)
-            _check_path(sent.path)
         lane = Lane.WAIT if (request.service, request.operation) in _WAITS else Lane.CALL
         answer = waited(self._transport.send(_addressed(request, account, sent), lane))
         if answer.status == HTTPStatus.NOT_IMPLEMENTED or (
@@ -164,15 +167,19 @@ def _documented(request: AwsRequest, sent: Canonical) -> Canonical:
     )
 
 
-def _check_path(path: str) -> None:
-    """Let no S3 call reach a path that an emulator keeps for itself.
-
-    Raises:
-        UnsupportedError: the first segment is no bucket's name, or one that is kept.
-    """
+def _is_bucket(path: str) -> bool:
+    """Tell whether a path leads to a bucket, and not to what an emulator keeps for itself."""
     first = unquote(path).lstrip("/").partition("/")[0]
-    if first and (first.lower() in _RESERVED or not _BUCKET.match(first)):
-        raise UnsupportedError("a bucket of that name")
+    return not first or (first.lower() not in _RESERVED and _BUCKET.match(first) is not None)
+
+
+def _no_bucket(request: AwsRequest) -> HttpResponse:
+    error = AwsError(
+        code="InvalidBucketName",
+        message="The specified bucket is not valid.",
+        status=HTTPStatus.BAD_REQUEST,
+    )
+    return error_response("s3", request.protocol, error, request.request_id)
 
 
 def _own_address(request: AwsRequest) -> bytes:
