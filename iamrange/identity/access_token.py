@@ -140,29 +140,29 @@ def audience_refusal(claims: Mapping[str, Any], audience: str | None) -> Refusal
 
 def read_access_token(claims: VerifiedClaims) -> AccessToken | Refusal:
     """Return the typed token, or why these verified claims are none of ours."""
-    refusal = shape_refusal(claims)
-    return refusal if refusal is not None else as_it_stands(claims)
-
-
-def shape_refusal(claims: Mapping[str, Any]) -> Refusal | None:
-    """Return why the claims have another shape than our tokens', or None."""
-    try:
-        values = {name: reader(claims) for name, (reader, _) in _READERS.items()}
-    except _ShapeError as error:
-        return Refusal("malformed", str(error))
-    unnamed = {claims.get("sub"), *values["actors"]} - values["epochs"].keys()
-    return Refusal("malformed", "epochs do not name every agent") if unnamed else None
+    token, refusal = read_unverified(claims)
+    return refusal or token
 
 
 def as_it_stands(claims: Mapping[str, Any]) -> AccessToken:
     """Read what can be read, of claims that were refused too: for rogue verifiers and records."""
+    return read_unverified(claims)[0]
+
+
+def read_unverified(claims: Mapping[str, Any]) -> tuple[AccessToken, Refusal | None]:
+    """Read what can be read, and say why the claims have another shape than ours, or None."""
     values: dict[str, Any] = {}
+    refusal = None
     for name, (reader, otherwise) in _READERS.items():
         try:
             values[name] = reader(claims)
-        except _ShapeError:
+        except _ShapeError as error:
             values[name] = otherwise
-    return AccessToken(**values, claims=dict(claims))
+            refusal = refusal or Refusal("malformed", str(error))
+    token = AccessToken(**values, claims=dict(claims))
+    if refusal is None and not {token.subject, *token.actors} <= token.epochs.keys():
+        refusal = Refusal("malformed", "epochs do not name every agent")
+    return token, refusal
 
 
 def revocation_refusal(token: AccessToken, state: RevocationState) -> Refusal | None:

@@ -32,6 +32,7 @@ from iamrange.jose import (
     verify_embedded,
 )
 from iamrange.jose.gate import base64url, decode_base64url
+from iamrange.jose.keys import PRIVATE_MEMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +56,7 @@ PROFILE: Final = replace(
 )
 _JTI_LENGTHS: Final = range(16, 129)
 _COORDINATE_BYTES: Final = 32
+_PLAIN_MEMBERS: Final = frozenset({"kty", "crv", "x", "y"})
 # what a WebCrypto export or a library adds to a public key, and nothing else
 _JWK_MEMBERS: Final = frozenset(
     {"kty", "crv", "x", "y", "kid", "alg", "use", "key_ops", "ext"},
@@ -118,11 +120,11 @@ def check_proof(  # noqa: PLR0913 - a proof is for one request, token, moment an
     if isinstance(token, Refusal):
         return _refused(token, _peeked_jkt(proof))
     jwk = token.header.get("jwk")
-    key = _embedded_key(jwk)
-    if isinstance(key, Refusal):
+    embedded = _embedded_key(jwk)
+    if isinstance(embedded, Refusal):
         # what is no key has no thumbprint that a token could name
-        return _refused(key, _jkt(jwk) if key.code == "private-key" else None)
-    jkt = thumbprint(token.header["jwk"])
+        return _refused(embedded, _jkt(jwk) if embedded.code == "private-key" else None)
+    key, jkt = embedded
     refusal = _request_refusal(
         token.unverified_claims, method=method, url=url, now=now, ath=ath, nonce_ok=nonce_ok
     )
@@ -178,30 +180,32 @@ def _same(given: str | None, expected: str) -> bool:
     return given is not None and hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _embedded_key(jwk: object) -> PublicKey | Refusal:
+def _embedded_key(jwk: object) -> tuple[PublicKey, str] | Refusal:
     """Return the public P-256 key of a proof's header (section 4.2: never a private one)."""
     if not isinstance(jwk, dict):
         return Refusal("missing-header", "jwk")
-    if jwk.keys() <= {"kty", "crv", "x", "y"}:
-        members = tuple(jwk.get(name) for name in ("kty", "crv", "x", "y"))
+    if jwk.keys() == _PLAIN_MEMBERS:
+        members = tuple(jwk.values())
         if all(isinstance(member, str) for member in members):
-            return _known_key(*members)
-    unknown = jwk.keys() - _JWK_MEMBERS
-    key = parse_embedded_key(jwk, PROFILE)
-    if unknown and not isinstance(key, Refusal):
+            return _known_key(**jwk)
+    if jwk.keys() - _JWK_MEMBERS - PRIVATE_MEMBERS:
         return Refusal("unusable-key", "the key has unknown members")
-    return key if isinstance(key, Refusal) or _full_length(jwk) else _SHORT
-
-
-_SHORT: Final = Refusal("unusable-key", "a coordinate has another length (RFC 7518 6.2.1.2)")
+    return _imported(jwk)
 
 
 @lru_cache(maxsize=4096)
-def _known_key(kty: str, crv: str, x: str, y: str) -> PublicKey | Refusal:
+def _known_key(*, kty: str, crv: str, x: str, y: str) -> tuple[PublicKey, str] | Refusal:
     """Import a key once: an agent signs many proofs with it. Bounded, and public keys only."""
-    jwk = {"kty": kty, "crv": crv, "x": x, "y": y}
+    return _imported({"kty": kty, "crv": crv, "x": x, "y": y})
+
+
+def _imported(jwk: Mapping[str, Any]) -> tuple[PublicKey, str] | Refusal:
     key = parse_embedded_key(jwk, PROFILE)
-    return key if isinstance(key, Refusal) or _full_length(jwk) else _SHORT
+    if isinstance(key, Refusal):
+        return key
+    if not _full_length(jwk):
+        return Refusal("unusable-key", "a coordinate has another length (RFC 7518 6.2.1.2)")
+    return key, thumbprint(jwk)
 
 
 def _full_length(jwk: Mapping[str, Any]) -> bool:

@@ -19,8 +19,6 @@ from iamrange.jose import Refusal, peek
 MAX_LENGTH: Final = 8192
 _MOST_PARAMETERS: Final = 256
 _PARAMETER: Final = "access_token"
-# RFC 9110 section 11.4: a scheme, spaces, the rest; whether that is a token is asked later
-_CREDENTIALS: Final = re.compile(r"([A-Za-z]+) +(\S.*?) *\Z", re.DOTALL)
 _ANOTHER: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
 _COMPACT: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
@@ -81,17 +79,18 @@ def _in_header(values: tuple[str, ...]) -> Presented:
         return Presented(None, None, Refusal("no-token"))
     if len(values) > 1:
         return Presented(None, None, Refusal("several-authorizations"))
-    form = _CREDENTIALS.match(values[0])
-    name = form[1] if form else values[0].partition(" ")[0]
+    # RFC 9110 section 11.4: a scheme, spaces, the rest; whether that is a token is asked later
+    name, _, rest = values[0].partition(" ")
     scheme = _SCHEMES.get(name.lower())
     if scheme is None:
         return Presented(None, None, Refusal("no-token", "another authentication scheme"))
-    if form is None:
+    token = rest.strip(" ")
+    if not token:
         return Presented(scheme, None, Refusal("malformed-authorization"))
-    if _ANOTHER.search(form[2]):
+    if "," in token and _ANOTHER.search(token):
         # what a proxy makes of two headers
         return Presented(scheme, None, Refusal("several-authorizations"))
-    return Presented(scheme, form[2])
+    return Presented(scheme, token)
 
 
 _SCHEMES: Final = {scheme.lower(): scheme for scheme in Scheme}

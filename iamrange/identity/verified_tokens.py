@@ -76,16 +76,17 @@ class TokenExaminer:
         parsed = parse(token, access_token.PROFILE)
         readable = parsed if isinstance(parsed, UnverifiedToken) else _peeked(token)
         if readable is None:
-            return Examined((_token_layer(parsed, {}), *_UNASKED[1:]), None), keys
+            return Examined((_token_layer(parsed, None), *_UNASKED[1:]), None), keys
         keys = self._having(readable.header.get("kid"), keys)
         claims = readable.unverified_claims
+        read, misshapen = access_token.read_unverified(claims)
         layers = (
-            _token_layer(parsed, claims),
+            _token_layer(parsed, misshapen),
             *_signature_layers(readable, keys),
             _answer("issuer", access_token.issuer_refusal(claims, self._issuer), "our-issuer"),
             self._audience_layer(claims),
         )
-        return Examined(layers, access_token.as_it_stands(claims)), keys
+        return Examined(layers, read), keys
 
     def _having(self, kid: object, keys: KeySet | StoreDownError) -> KeySet | StoreDownError:
         """Give a key source that fetches the chance to find a key that is new."""
@@ -133,10 +134,8 @@ _UNASKED: Final = tuple(_unasked(layer) for layer in _LAYERS)
 _NOTHING: Final = Examined(_UNASKED, None)
 
 
-def _token_layer(parsed: UnverifiedToken | Refusal, claims: Mapping[str, Any]) -> LayerAnswer:
-    if isinstance(parsed, Refusal):
-        return _answer("token", parsed, "")
-    return _answer("token", access_token.shape_refusal(claims), "well-formed")
+def _token_layer(parsed: UnverifiedToken | Refusal, misshapen: Refusal | None) -> LayerAnswer:
+    return _answer("token", parsed if isinstance(parsed, Refusal) else misshapen, "well-formed")
 
 
 def _signature_layers(

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iamrange.jose.profile import Profile
 
 MAX_DEPTH = 16
+_STANDARD = str.maketrans("-_", "+/")
+_URL_SAFE = str.maketrans("+/", "-_")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
 DATES = ("exp", "nbf", "iat")
 _LATEST_DATE = 2**40
@@ -118,12 +120,7 @@ def read_json(document: bytes) -> Any:  # noqa: ANN401 - any JSON value
     if _depth(text) > MAX_DEPTH:
         raise DocumentError("too-deep", f"nested deeper than {MAX_DEPTH}")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = _decoder().decode(text)
         # a lone surrogate is no Unicode text: it could not be compared or shown later
         # (only an escape can name one: the document itself is UTF-8)
         if "\\u" in text:
@@ -137,7 +134,8 @@ def read_json(document: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 def base64url(value: bytes) -> str:
     """Encode as RFC 7515 section 2 does: URL alphabet, no padding."""
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode("ascii")
+    encoded = binascii.b2a_base64(value, newline=False).decode("ascii")
+    return encoded.rstrip("=").translate(_URL_SAFE)
 
 
 def decode_base64url(text: str) -> bytes:
@@ -162,9 +160,10 @@ def _without_signature(token: str) -> Refusal:
 
 def _decode(part: str) -> bytes:
     try:
-        value = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        value = binascii.a2b_base64(part.translate(_STANDARD) + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError) as error:
         raise DocumentError("malformed", "not base64url") from error
+    # whatever the decoder skipped, or took for its own alphabet, does not come out again
     if base64url(value) != part:
         raise DocumentError("malformed", "base64url is not canonical")
     return value
@@ -193,6 +192,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise DocumentError("malformed", "a number is out of range")
     return value
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+    )
 
 
 def _depth(text: str) -> int:

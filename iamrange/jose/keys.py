@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_KEYS_PER_KIND = 100
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _RSA_BITS = range(2048, 8193)
 
 
@@ -74,7 +74,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
 
 def parse_embedded_key(jwk: object, profile: Profile) -> PublicKey | Refusal:
     """Return the public key that a token's own header carries, or why it is none."""
-    if isinstance(jwk, Mapping) and jwk.keys() & _PRIVATE_MEMBERS:
+    if isinstance(jwk, Mapping) and jwk.keys() & PRIVATE_MEMBERS:
         return Refusal("private-key", "the key has private members")
     key = _import(jwk, profile)
     if key is None or not key.algorithms:
@@ -99,7 +99,7 @@ def parse_key_set(document: bytes | Mapping[str, Any], profile: Profile) -> KeyS
 
 
 def _import(member: object, profile: Profile) -> PublicKey | None:
-    if not isinstance(member, Mapping) or member.keys() & _PRIVATE_MEMBERS:
+    if not isinstance(member, Mapping) or member.keys() & PRIVATE_MEMBERS:
         return None
     kty, kid = member.get("kty"), member.get("kid")
     if kty not in ("RSA", "EC") or not isinstance(kid, str | None) or not _may_verify(member):
