@@ -25,6 +25,7 @@ Target = Address | Callable[[], Awaitable[Address]]
 _HEAD_LIMIT = 8 * 1024
 _HEAD_TIMEOUT = 10.0
 _CHUNK = 64 * 1024
+_ENDING = 0.1
 _HTTPS_PORT = 443
 _REASONS = {
     200: "Connection established",
@@ -140,8 +141,7 @@ class Proxy:
             await self._refuse(writer, 403, "unknown-name", f"{asked.host}:{asked.port}")
             return
         try:
-            address = target if isinstance(target, tuple) else await target()
-            upstream = await asyncio.open_connection(*address, local_addr=(self.address, 0))
+            upstream = await self._open(target)
         except TargetDownError as error:
             await self._refuse(writer, 502, error.reason, asked.host)
             return
@@ -150,6 +150,17 @@ class Proxy:
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await _splice(reader, writer, *upstream)
+
+    async def _open(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        local = (self.address, 0)
+        if isinstance(target, tuple):
+            return await asyncio.open_connection(*target, local_addr=local)
+        try:
+            return await asyncio.open_connection(*await target(), local_addr=local)
+        except OSError:
+            # It may be ending just now, its socket first: asked again, it starts anew.
+            await asyncio.sleep(_ENDING)
+            return await asyncio.open_connection(*await target(), local_addr=local)
 
     def _target(self, host: str) -> Target | None:
         for pattern, target in self._targets.items():

@@ -139,6 +139,26 @@ def test_a_killed_envoy_is_counted_and_the_next_connection_has_another(tmp_path:
     asyncio.run(live())
 
 
+def test_a_target_that_has_just_gone_is_asked_once_more(tmp_path: Path) -> None:
+    """An Envoy that was killed closes its socket some milliseconds before it is seen to end."""
+
+    async def live() -> None:
+        async with network(tmp_path) as net:
+            _, port = await net.lazy()
+            addresses = [("127.0.0.1", 1), ("127.0.0.1", port)]
+
+            async def target() -> tuple[str, int]:
+                return addresses.pop(0)
+
+            await net.proxy.stop()
+            net.proxy = Proxy("other", targets={AUTH: target})
+            await net.proxy.start()
+            assert await net.dial() == 200
+            assert addresses == []
+
+    asyncio.run(live())
+
+
 def test_stopping_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
     async def live() -> None:
         async with network(tmp_path) as net:
