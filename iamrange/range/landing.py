@@ -37,7 +37,7 @@ class DeclaredAgent:
     project: str
     classification: str
     scopes: tuple[str, ...]
-    expires: float
+    expires: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,9 @@ def _declared_agent(agent: Mapping[str, Any]) -> DeclaredAgent:
     )
 
 
-def _end_of_day(day: object) -> float:
+def _end_of_day(day: object) -> float | None:
+    if day is None:
+        return None
     try:
         moment = datetime.combine(date.fromisoformat(str(day)), time.max, UTC)
     except ValueError:

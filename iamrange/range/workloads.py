@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import scenarios.service_workloads
 import scenarios.workloads
 from iamrange.core.scenario import Workload
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-WORKLOADS: Mapping[str, Workload] = {
+WORKLOADS: dict[str, Workload] = {
     name: value
     for module in (scenarios.workloads, scenarios.service_workloads)
     for name, value in vars(module).items()

@@ -87,7 +87,7 @@ def test_everything_that_the_project_names_is_locked() -> None:
     assert {canonical(one) for one in named} <= set(versions)
     for requirement in named:
         if "==" in requirement:
-            expected = requirement.split("==")[1]
+            expected = requirement.split("==")[1].partition(";")[0].strip()
             assert f"=={expected}" in versions[canonical(requirement)], requirement
 
 

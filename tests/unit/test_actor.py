@@ -10,10 +10,13 @@ import google.api_core.exceptions
 import google.auth.exceptions
 import pytest
 import requests
+from requests_oauth2client import OAuth2Client
+from requests_oauth2client.exceptions import EndpointError
 
 from iamrange.core.scenario import Work
 from iamrange.identity.agent import AgentIdentityError
 from iamrange.range import actor
+from iamrange.range.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +38,14 @@ def http(status: int) -> Exception:
     return requests.HTTPError(SECRET, response=response)
 
 
+def ours(status: int, error: str) -> Exception:
+    response = requests.Response()
+    response.status_code = status
+    response.headers["X-Request-Id"] = "request-2"
+    client = OAuth2Client("https://auth.test/token", ("id", SECRET))
+    return EndpointError(response, client, error, SECRET)
+
+
 def refresh(body: object) -> Exception:
     return google.auth.exceptions.RefreshError(SECRET, json.dumps(body))
 
@@ -44,6 +55,7 @@ def refresh(body: object) -> Exception:
     [
         (aws("AccessDenied", 403), {"refused": "AccessDenied", "request_id": "request-1"}),
         (google.api_core.exceptions.Forbidden(SECRET), {"refused": "Forbidden"}),
+        (ours(400, "invalid_scope"), {"refused": "invalid_scope", "request_id": "request-2"}),
         (http(403), {"refused": "HTTP 403"}),
         (
             refresh({"error": {"code": 403, "status": "PERMISSION_DENIED"}}),
@@ -66,6 +78,7 @@ def test_a_refusal_is_reported_in_the_clients_own_word(
         aws("InternalFailure", 500),
         google.api_core.exceptions.InternalServerError(SECRET),
         http(502),
+        ours(503, "temporarily_unavailable"),
         refresh({"error": {"code": 503, "status": "UNAVAILABLE"}}),
         google.auth.exceptions.TransportError(SECRET),
         requests.ConnectionError(SECRET),
@@ -97,5 +110,5 @@ def reported(outcome: Exception | Work, monkeypatch: pytest.MonkeyPatch) -> dict
                 raise outcome
             return outcome
 
-    monkeypatch.setattr("scenarios.workloads.READS_OWN_AWS_SECRET", Ends)
+    monkeypatch.setitem(WORKLOADS, "READS_OWN_AWS_SECRET", Ends)
     return actor.work({"workload": "READS_OWN_AWS_SECRET", "facts": {}})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from iamrange.core.controls import UnknownNameError
+from iamrange.core.scenario import Part
 from iamrange.range.landing import LandingError, landing_of, stack_config
 
 if TYPE_CHECKING:
@@ -49,6 +51,15 @@ def test_a_landing_zone_is_what_the_config_says() -> None:
 def test_a_control_that_is_not_listed_is_on() -> None:
     config = {key: value for key, value in VALID.items() if key != "iamrange:controls"}
     assert landing_of(config).off == frozenset()
+
+
+def test_agents_are_what_the_config_declares() -> None:
+    config = copy.deepcopy(VALID)
+    config["iamrange:agents"][0] |= {"scopes": ["read:logs"], "expires": "2027-06-30", "owner": "o"}
+    agent = landing_of(config).agents[Part.DATA_ANALYST]
+    assert (agent.scopes, agent.owner) == (("read:logs",), "o")
+    assert agent.expires is not None
+    assert datetime.fromtimestamp(agent.expires, UTC).isoformat().startswith("2027-06-30T23:59:59")
 
 
 def without(path: str) -> Callable[[dict[str, Any]], None]:
@@ -94,6 +105,10 @@ def with_value(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         (with_value("iamrange:controls/aws.least-privilege", None), r"expected true or false"),
         (without("iamrange:agents"), r"'iamrange:agents' expected a list, got None"),
         (with_value("iamrange:agents", []), r"got none for data-analyst, log-writer"),
+        (
+            lambda config: config["iamrange:agents"][0].update(expires="30.06.2027"),
+            r"expires expected a day like \"2027-06-30\", got '30.06.2027'",
+        ),
         (
             lambda config: config["iamrange:agents"].pop(2),
             r"expected an agent for each part, got none for deploy-bot",
