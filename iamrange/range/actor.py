@@ -115,7 +115,7 @@ def _from_our_services(error: requests.HTTPError | EndpointError) -> dict[str, A
     code = str(error.error) if isinstance(error, EndpointError) else f"HTTP {status}"
     report = _by_status(status, code, error)
     request_id = response.headers.get("X-Request-Id") if response is not None else None
-    return {**report, "request_id": request_id} if "refused" in report else report
+    return {**report, "request_id": request_id} if request_id and "refused" in report else report
 
 
 def _from_own_credentials(error: Exception) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def test_everything_that_the_project_names_is_locked() -> None:
     versions = {canonical(entry): entry for entry in entries}
     assert {canonical(one) for one in named} <= set(versions)
     for requirement in named:
-        if "==" in requirement:
-            expected = requirement.split("==")[1].partition(";")[0].strip()
+        pinned = requirement.partition(";")[0]
+        if "==" in pinned:
+            expected = pinned.split("==")[1].strip()
             assert f"=={expected}" in versions[canonical(requirement)], requirement
 
 
