@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -17,10 +18,11 @@ from iamrange.identity.names import ACCESS_TOKEN_TYPE
 from iamrange.jose import Refusal, peek
 
 MAX_LENGTH: Final = 8192
-_MOST_PARAMETERS: Final = 256
-_PARAMETER: Final = "access_token"
+_MOST_LOOKED_AT: Final = 32
+_PARAMETER: Final = re.compile(r"(?:^|[&;])\s*access_token\s*(?:[=&;]|$)", re.IGNORECASE)
 _ANOTHER: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
-_COMPACT: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# from the start of a run only: every "eyJ" within one would be read to its end
+_COMPACT: Final = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 class Scheme(StrEnum):
@@ -98,25 +100,27 @@ _SCHEMES: Final = {scheme.lower(): scheme for scheme in Scheme}
 
 def _elsewhere(call: Call) -> Refusal | None:
     """Return where else the call holds a token, under its name or recognisable as one of ours."""
-    for where, text in (("query", call.query), ("form", call.form)):
-        parameters = text.split("&", _MOST_PARAMETERS)
-        if any(_is_token(*_pair(parameter)) for parameter in parameters):
-            return Refusal(f"token-in-{where}")
-    for cookie in call.cookies:
-        if any(_is_token(*_pair(one.strip())) for one in cookie.split(";", _MOST_PARAMETERS)):
-            return Refusal("token-in-cookie")
+    if _holds_token(call.query):
+        return Refusal("token-in-query")
+    if _holds_token(call.form):
+        return Refusal("token-in-form")
+    if any(_holds_token(cookie) for cookie in call.cookies):
+        return Refusal("token-in-cookie")
     return None
 
 
-def _pair(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    return unquote_plus(name), unquote_plus(value)
-
-
-def _is_token(name: str, value: str) -> bool:
-    if name.lower() == _PARAMETER:
+def _holds_token(text: str) -> bool:
+    decoded = unquote_plus(text)
+    if _PARAMETER.search(decoded):
         return True
-    found = _COMPACT.search(value) if "eyJ" in value else None
-    seen = peek(found[0], max_length=MAX_LENGTH) if found else None
+    if "eyJ" not in decoded:
+        return False
+    found = [one[0] for one in islice(_COMPACT.finditer(decoded), _MOST_LOOKED_AT)]
+    # more than anyone sends by accident, and more than is worth looking at
+    return len(found) == _MOST_LOOKED_AT or any(_is_ours(one) for one in found)
+
+
+def _is_ours(text: str) -> bool:
+    seen = peek(text, max_length=MAX_LENGTH)
     typ = seen.header.get("typ") if seen else None
     return isinstance(typ, str) and typ.lower().removeprefix("application/") == ACCESS_TOKEN_TYPE

@@ -123,7 +123,7 @@ class TokenVerifier:
         """Judge one call: admitted with the token's claims, or denied with the answer to give."""
         now = self._clock.now()
         shown = presented(call)
-        digest = hashlib.sha256((shown.token or "").encode()).digest()
+        digest = hashlib.sha256((shown.token or "").encode("utf-8", "surrogatepass")).digest()
         examined = self._tokens.examine(shown.token, digest, now)
         proof = self._proof(call, shown, examined.token, digest)
         layers = (

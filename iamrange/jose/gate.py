@@ -13,7 +13,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
 DATES = ("exp", "nbf", "iat")
 _LATEST_DATE = 2**40
+_SHORT = 512
 _TEXT_HEADERS = ("alg", "kid", "typ", "cty")
 
 
@@ -71,7 +72,8 @@ def parse(token: str, profile: Profile) -> UnverifiedToken | Refusal:
     if form is None:
         return _without_signature(token)
     try:
-        header = _object(_decode(form[1]), "header")
+        part = form[1]
+        header = _header(part) if len(part) <= _SHORT else _object(_decode(part), "header")
         claims = _object(_decode(form[2]), "claims")
         signature = _decode(form[3])
     except DocumentError as error:
@@ -167,6 +169,12 @@ def _decode(part: str) -> bytes:
     if base64url(value) != part:
         raise DocumentError("malformed", "base64url is not canonical")
     return value
+
+
+@lru_cache(maxsize=2048)
+def _header(part: str) -> Mapping[str, Any]:
+    """Read a header once: one key's tokens all begin with the same one. Bounded; never changed."""
+    return _object(_decode(part), "header")
 
 
 def _object(document: bytes, what: str) -> dict[str, Any]:

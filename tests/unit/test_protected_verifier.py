@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iamrange.core.decision import Effect, Outcome
 from iamrange.identity import verified_tokens
@@ -365,6 +367,7 @@ def test_only_what_every_layer_allowed_is_remembered() -> None:
         ("DPoP " + "." * 5000,),
         ("DPoP " + "A" * 9000,),
         ("Bearer a, DPoP b",),
+        ("DPoP \ud800.\ud800.\ud800",),
         ("a", "b", "c"),
     ],
 )
@@ -374,3 +377,43 @@ def test_any_authorization_is_answered(authorization: tuple[str, ...]) -> None:
     assert isinstance(answer, Denied)
     assert answer.status in (400, 401, 431)
     assert dict(answer.headers)["DPoP-Nonce"] == lab.nonces.current()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("access_token=x", "token-in-query"),
+        ("a=1&access_token", "token-in-query"),
+        ("&".join(f"a{n}=1" for n in range(3000)) + "&access_token=x", "token-in-query"),
+        ("a=1&Access%5ftoken=x", "token-in-query"),
+        ("a=1;access_token=x", "token-in-query"),
+        ("a=" + "eyJ.e.e+" * 5000, "token-in-query"),
+        ("a=" + "eyJ" * 20_000, "no-token"),
+        ("a=" + "eyJ+" * 15_000, "no-token"),
+        ("my_access_token=x", "no-token"),
+        ("access_token_hint=x", "no-token"),
+        ("a=%ff%00%&&&==", "no-token"),
+        ("\ud800", "no-token"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_any_query_is_searched_for_a_token(query: str, expected: str) -> None:
+    lab = make_lab()
+    assert reason(lab, Call(method="GET", url=URL, authorization=(), query=query)) == expected
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=200))
+def test_any_presentation_is_answered(authorization: str, query: str, proof: str) -> None:
+    lab = LAB
+    sent = Call(
+        method="GET",
+        url=URL,
+        authorization=(f"DPoP {authorization}",),
+        dpop=(proof,),
+        query=query,
+        cookies=(query,),
+    )
+    assert isinstance(lab.verifier.verify(sent), Denied)
+
+
+LAB = make_lab()

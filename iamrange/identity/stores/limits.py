@@ -18,6 +18,8 @@ from limits import RateLimitItemPerSecond
 from limits.errors import StorageError
 from limits.storage import RedisStorage, SlidingWindowCounterSupport, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from iamrange.identity.stores.ports import Rate, Wait
 
@@ -153,6 +155,8 @@ class SharedLimiter:
         options: dict[str, Any] = {
             "socket_timeout": _PATIENCE,
             "socket_connect_timeout": _PATIENCE,
+            # the client's own retries would hold a request for seconds
+            "retry": Retry(NoBackoff(), 0),
         }
         # the library knows sockets under a name of its own
         url = f"redis+{url}" if url.startswith("unix://") else url
