@@ -1,7 +1,7 @@
 """DynamoDB in permissions.
 
-- Batches and transactions are one permission a table (and a kind of write), PartiQL is not mapped:
-  its key conditions cannot be told, and a policy on leading keys would pass on their absence.
+- Batches and transactions are one permission a table (and a kind of write); of PartiQL, plain
+  statements on one table are decided (`partiql`).
 - `dynamodb:LeadingKeys` comes from the emulator's own reading of a key condition, so that the
   keys which are judged are the keys which are read.
 - https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from moto.dynamodb.parsing.key_condition_expression import parse_expression
@@ -20,10 +21,12 @@ from iamrange.clouds.aws.model import AwsError, AwsRequest, Caller, Check
 from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind
 from iamrange.clouds.aws.resources import Resource, split, tag_map
+from iamrange.clouds.aws.services import partiql
+from iamrange.clouds.aws.services.dynamodb_attributes import attribute_names, selected
 from iamrange.clouds.aws.store import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from iamrange.clouds.aws.resources import Resources
 
@@ -34,35 +37,6 @@ _TRANSACTIONS = {
     "Delete": "DeleteItem",
     "ConditionCheck": "ConditionCheckItem",
 }
-_EXPRESSIONS = (
-    "ProjectionExpression",
-    "FilterExpression",
-    "ConditionExpression",
-    "UpdateExpression",
-    "KeyConditionExpression",
-)
-_WORDS = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "between",
-        "in",
-        "set",
-        "remove",
-        "add",
-        "delete",
-        "attribute_exists",
-        "attribute_not_exists",
-        "attribute_type",
-        "begins_with",
-        "contains",
-        "size",
-        "if_not_exists",
-        "list_append",
-    ]
-)
-_TOKEN = re.compile(r"(?<![\w:#.\]])(#?[A-Za-z_][\w-]*)")
 
 
 class _OddValueError(ValueError):
@@ -89,9 +63,11 @@ class DynamoDbPlanner:
             return self._batch(request)
         if operation in ("TransactGetItems", "TransactWriteItems"):
             return self._transaction(request)
+        if operation in ("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"):
+            return self._statements(request)
         action = f"dynamodb:{operation}"
         if not exists(action):
-            return Unmapped("its statements are not read for the keys they touch")
+            return Unmapped("no such action", whole=True)
         if operation == "CreateTable":
             return self._create(request)
         if not takes_resource(action):
@@ -114,7 +90,7 @@ class DynamoDbPlanner:
         index = None
         if operation in ("Query", "Scan"):
             index = request.parameters.get("IndexName")
-            context |= _select(request.parameters)
+            context |= selected(request.parameters)
         if operation == "Scan":
             context["dynamodb:FullTableScan"] = "true"
         check = _check(table, f"dynamodb:{operation}", context, index=index)
@@ -126,11 +102,11 @@ class DynamoDbPlanner:
             instead=_bad_policy(request, "Policy"),
         )
 
-    def _absent(self, request: AwsRequest, name: str) -> Plan:
+    def _absent(self, request: AwsRequest, name: str, action: str | None = None) -> Plan:
         named = split(name)
         arn = name if named else _table_arn(request, name)
         check = Check(
-            action=f"dynamodb:{request.operation}",
+            action=action or f"dynamodb:{request.operation}",
             resource=arn,
             resource_account=named[2] if named else request.account,
         )
@@ -186,10 +162,10 @@ class DynamoDbPlanner:
         hash_key = self._hash_key(table, None)
         if request.operation == "BatchGetItem":
             items = list(content.get("Keys") or ())
-            names = _names(content, items)
+            names = attribute_names(content, items)
         else:
             items = [_written(entry) for entry in content]
-            names = _names({}, items)
+            names = attribute_names({}, items)
         context: Context = {"dynamodb:LeadingKeys": _leading(items, hash_key)}
         if names:
             context["dynamodb:Attributes"] = names
@@ -221,6 +197,33 @@ class DynamoDbPlanner:
             checks=tuple(checks), account=accounts.pop(), overrides={"TransactItems": exact}
         )
 
+    def _statements(self, request: AwsRequest) -> Plan | Unmapped:
+        """Plan PartiQL: a permission a statement, of its own action."""
+        parameters = request.parameters
+        listed = parameters.get("Statements") or parameters.get("TransactStatements")
+        checks: list[Check] = []
+        for entry in listed or [parameters]:
+            read = partiql.read(str(entry.get("Statement") or ""))
+            if read is None:
+                return Unmapped("a PartiQL statement that is not of a plain form")
+            table = self._resources.table(request.account, request.region, read.table)
+            if table is None:
+                return self._absent(request, read.table, read.action)
+            checks.append(self._statement(table, read, entry.get("Parameters") or ()))
+        return Plan(checks=tuple(checks), account=request.account)
+
+    def _statement(
+        self, table: Resource, read: partiql.Statement, parameters: Sequence[Mapping[str, Any]]
+    ) -> Check:
+        leading = read.leading_key(self._hash_key(table, read.index), parameters)
+        context: Context = {}
+        if read.kind == "Select":
+            context["dynamodb:FullTableScan"] = "true" if leading is None else "false"
+        if leading is not None:
+            context["dynamodb:LeadingKeys"] = (leading,)
+        check = _check(table, read.action, context, index=read.index)
+        return replace(check, unknown=("dynamodb:",))
+
     def _hash_key(self, table: Resource, index: str | None) -> str:
         schema = self._resources.table_schema(table.arn, index)
         return next(part["AttributeName"] for part in schema if part["KeyType"] == "HASH")
@@ -237,7 +240,7 @@ class DynamoDbPlanner:
             if isinstance(leading, Unmapped):
                 return leading
             context["dynamodb:LeadingKeys"] = leading
-        names = _names(part, items)
+        names = attribute_names(part, items)
         if names:
             context["dynamodb:Attributes"] = names
         for member in ("ReturnValues", "ReturnConsumedCapacity"):
@@ -306,29 +309,6 @@ def _written(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _leading(items: Iterable[Mapping[str, Any]], hash_key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_plain(item[hash_key]) for item in items if hash_key in item))
-
-
-def _names(part: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the top-level attributes that a request names."""
-    aliases: Mapping[str, str] = part.get("ExpressionAttributeNames") or {}
-    names = [name for item in items for name in item]
-    names += [str(name) for name in part.get("AttributesToGet") or ()]
-    for member in ("KeyConditions", "QueryFilter", "ScanFilter", "Expected", "AttributeUpdates"):
-        names += list(part.get(member) or ())
-    for member in _EXPRESSIONS:
-        for token in _TOKEN.findall(str(part.get(member) or "")):
-            if token.lower() not in _WORDS:
-                names.append(aliases.get(token, token))
-    return tuple(dict.fromkeys(names))
-
-
-def _select(parameters: Mapping[str, Any]) -> Context:
-    if parameters.get("Select"):
-        return {"dynamodb:Select": str(parameters["Select"])}
-    if parameters.get("ProjectionExpression") or parameters.get("AttributesToGet"):
-        return {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
-    default = "ALL_PROJECTED_ATTRIBUTES" if parameters.get("IndexName") else "ALL_ATTRIBUTES"
-    return {"dynamodb:Select": default}
 
 
 def _bad_policy(request: AwsRequest, member: str) -> AwsError | None:
