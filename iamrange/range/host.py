@@ -41,6 +41,7 @@ EDGE_SOCKET = "edge.sock"
 RECORDS_FILE = "records.jsonl"
 LOG_FILE = "host.log"
 _LINE_LIMIT = 1 << 20
+_END_SECONDS = 2.0
 _ABANDONED: list[object] = []
 """What belongs to a fork's parent: kept alive, because to collect it would act on it."""
 
@@ -102,6 +103,11 @@ class Host:
     def close(self) -> None:
         """Take the control channel away; what listens ends with the process."""
         self._socket_path.unlink(missing_ok=True)
+
+    async def end_children(self) -> None:
+        """End the processes that the world has started; what listens here ends with it."""
+        if self._listeners.envoy is not None:
+            await self._listeners.envoy.stop()
 
     def fork_content(self) -> Content:
         """Return the content, for the fork to carry on with."""
@@ -296,6 +302,8 @@ def _serve(
         fork = loop.run_until_complete(host.run())
         if fork is None:
             host.close()
+            with contextlib.suppress(TimeoutError, OSError):
+                loop.run_until_complete(asyncio.wait_for(host.end_children(), _END_SECONDS))
             _leave(0)
         parent = os.getpid()
         # A collection would copy every page that it looks at, here and in the child: what lives

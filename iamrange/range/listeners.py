@@ -73,7 +73,7 @@ class Listeners:
 
     def _add_services(self, services: IdentityServices, folder: Path, socket: Path) -> None:
         secret = new_secret()
-        app = XfccMiddleware(services, secret)
+        app = XfccMiddleware(services, secret, only_listener=True)
         self.services = Edge([Route("*", app)], ca=None, unix_socket=socket)
         upstream = Upstream(services.hosts, socket)
         self._service_hosts = upstream.hosts

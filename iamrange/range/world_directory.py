@@ -161,7 +161,8 @@ class WorldDirectory:
         source.close()
         copy.close()
         for name in (KEY_FILE, ANCHOR_FILE):
-            shutil.copy(self._folder / name, target / name)
+            if (self._folder / name).exists():  # there is no anchor before the first change
+                shutil.copy(self._folder / name, target / name)
 
     def reopen(self, folder: Path) -> None:
         """Go on with the copy in a fork's folder; the connections before are the parent's."""
