@@ -91,7 +91,7 @@ class MotoServiceResources:
         function = next((one for one in listed if one.function_name == name), None)
         if function is None or not function.policy.statements:
             return None
-        return _document(function.policy.statements)
+        return _document([_statement(one) for one in function.policy.statements])
 
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return a container repository's policy."""
@@ -164,6 +164,30 @@ class MotoServiceResources:
     def _bucket(self, account: str, name: str) -> Any:  # noqa: ANN401  # the emulator has no types
         backend = self.backend("s3", account, "aws")
         return backend.buckets.get(name) if backend is not None else None
+
+
+_ELEMENTS = ("Sid", "Effect", "Principal", "Action", "Resource")
+_CONDITIONS = {
+    "FunctionUrlAuthType": ("StringEquals", "lambda:FunctionUrlAuthType"),
+    "InvokedViaFunctionUrl": ("Bool", "lambda:InvokedViaFunctionUrl"),
+}
+
+
+def _statement(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a statement of a function's policy as Lambda writes it, from what the emulator keeps.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+    """
+    made = {name: kept[name] for name in _ELEMENTS if name in kept}
+    principal = made.get("Principal")
+    if isinstance(principal, str) and principal != "*":
+        named = f"arn:aws:iam::{principal}:root" if principal.isdecimal() else principal
+        made["Principal"] = {"AWS": named} if named.startswith("arn:") else {"Service": named}
+    condition = {operator: dict(keys) for operator, keys in (kept.get("Condition") or {}).items()}
+    for member, (operator, key) in _CONDITIONS.items():
+        if member in kept:
+            condition.setdefault(operator, {})[key] = str(kept[member]).removeprefix("$")
+    return made | ({"Condition": condition} if condition else {})
 
 
 def _document(statements: Any) -> str:  # noqa: ANN401  # a list of statements

@@ -33,6 +33,11 @@ _ACTIONS = {
 }
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _QUALIFIER = re.compile(r"(?:\$LATEST|[A-Za-z0-9_-]{1,128})\Z")
+_PRINCIPAL = re.compile(
+    r"(?:\*|\d{12}|[a-z0-9.-]+\.amazonaws\.com|"
+    r"arn:aws:(?:iam|sts)::\d{12}:(?:root|(?:user|role|assumed-role)/[\w+=,.@/-]+))\Z",
+    re.ASCII,
+)
 _PASSES = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 _MAPPINGS = frozenset({"CreateEventSourceMapping", "UpdateEventSourceMapping"})
 
@@ -65,7 +70,7 @@ class LambdaPlanner(ReferencePlanner):
             checks=tuple(checks),
             account=account,
             overrides=overrides,
-            instead=_not_run(operation),
+            instead=_not_run(operation) or _odd_principal(request),
             runs=name if operation == "Invoke" else None,
         )
 
@@ -151,6 +156,14 @@ def _function(request: AwsRequest, named: str) -> tuple[str, str, str] | None:
     if qualifier and not _QUALIFIER.match(qualifier):
         return None
     return account, name, qualifier
+
+
+def _odd_principal(request: AwsRequest) -> AwsError | None:
+    principal = request.parameters.get("Principal")
+    if request.operation != "AddPermission" or _PRINCIPAL.match(str(principal)):
+        return None
+    message = f"The provided principal was invalid: {principal}"
+    return AwsError(code="InvalidParameterValueException", message=message, status=400)
 
 
 def _not_run(operation: str) -> AwsError | None:
