@@ -233,7 +233,14 @@ class BulkCommands:
                     result.refuse(spec.id, key_taken(spec.name))
                     continue
                 taken |= octets
-                agent = lifecycle.provision(spec, registration, transaction.now, activate=activate)
+                agent = lifecycle.provision(
+                    spec,
+                    registration,
+                    transaction.now,
+                    activate=activate,
+                    version=transaction.head.version + len(changes) + 1,
+                    number=transaction.head.count + len(changes) + 1,
+                )
                 changes.append(Change(None, agent, "register", agent.state.value, text, kids))
             if changes:
                 transaction.put(changes, actor=actor)

@@ -25,7 +25,7 @@ from iamrange.identity.directory.model import (
     DirectoryRefusal,
     identifier_of,
 )
-from iamrange.identity.directory.reader import READ_HEAD, Reader
+from iamrange.identity.directory.reader import READ_HEAD, Reader, mark_of
 from iamrange.identity.directory.refusals import (
     key_taken,
     key_withdrawn,
@@ -133,7 +133,9 @@ class Directory(BulkCommands):
         if not found:
             self._first_head()
         with self.database.statement() as connection:
-            self.reader.head(connection, floor)
+            head = self.reader.head(connection, floor)
+        # who was killed between its commit and this has left the anchor behind
+        self.reader.anchor.raise_to(mark_of(head))
 
     def close(self) -> None:
         """Let the database's connections go."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from iamrange.identity.directory.field_rules import MAX_KEYS, AgentFieldError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_OVERLAP = 30 * 86400.0
 _SPEC_FIELDS = tuple(each.name for each in fields(AgentSpec))
+_of_spec = attrgetter(*_SPEC_FIELDS)
 
 Outcome = Agent | DirectoryRefusal
 
@@ -50,15 +52,25 @@ class AgentChanges(TypedDict, total=False):
     aws_session_policy: str | None
 
 
-def provision(spec: AgentSpec, registration: str, now: float, *, activate: bool) -> Agent:
+def provision(  # noqa: PLR0913 - keyword-only places in the directory's sequences
+    spec: AgentSpec,
+    registration: str,
+    now: float,
+    *,
+    activate: bool,
+    version: int = 0,
+    number: int = 0,
+) -> Agent:
     """Return a new agent."""
     return Agent(
-        **{name: getattr(spec, name) for name in _SPEC_FIELDS},
+        **dict(zip(_SPEC_FIELDS, _of_spec(spec), strict=True)),
         state=AgentState.ACTIVE if activate else AgentState.REGISTERED,
         activated=now if activate else None,
         created=now,
         recertified=now,
         registration=registration,
+        version=version,
+        number=number,
     )
 
 

@@ -108,7 +108,11 @@ class AgentKey:
             AgentFieldError: it is no public P-256 key, or it has private members.
         """
         public, thumbprint = rules.public_p256(jwk)
-        return cls(kid=thumbprint, jwk=public)
+        made = cls.__new__(cls)
+        # checked just now: once is enough for a million
+        for name, value in (("kid", thumbprint), ("jwk", public), ("not_after", None)):
+            object.__setattr__(made, name, value)
+        return made
 
     def accepted(self, now: float) -> bool:
         """Tell whether a signature by this key still counts."""

@@ -22,18 +22,20 @@ from iamrange.identity.directory.encoding import (
     HEAD_CONTEXT,
     Head,
     entry_digest,
+    head_document,
     read_entry,
     read_head,
 )
 from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.lookups import select_in
 from iamrange.identity.directory.model import Agent, agent_id
-from iamrange.identity.directory.verified_tree import VerifiedTree, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from iamrange.identity.directory.database import Database
     from iamrange.identity.directory.signing import DirectoryPublicKey
+    from iamrange.identity.directory.verified_tree import VerifiedTree
 
 _HEAD, _NODE, _LEAF, _ENTRY = range(4)
 
@@ -48,9 +50,7 @@ class Entry:
 
 
 READ_HEAD = sa.select(schema.head.c.document, schema.head.c.signature)
-_ENTRIES = sa.select(
-    schema.entries.c.number, schema.entries.c.body, schema.entries.c.signature
-).where(schema.entries.c.number.in_(sa.bindparam("wanted", expanding=True)))
+_ENTRIES = (schema.entries.c.number, schema.entries.c.body, schema.entries.c.signature)
 
 
 def _lookup() -> sa.CompoundSelect[int, int, bytes, bytes]:
@@ -226,12 +226,12 @@ class Reader:
             if leaf is not None:
                 wanted[leaf[1]] = (slot, leaf[0])
         found: dict[bytes, Entry] = {}
-        for numbers in chunks(wanted):
-            for number, body, signature in connection.execute(_ENTRIES, {"wanted": numbers}):
-                slot, digest = wanted[number]
-                if entry_digest(body, signature) != digest:
-                    raise TamperedError(f"entry number {number}", "changed, swapped or rolled back")
-                found[slot] = Entry(_agent(f"entry number {number}", body), body, signature)
+        rows = select_in(connection, _ENTRIES, _ENTRIES[0], wanted)
+        for number, body, signature in rows:
+            slot, digest = wanted[number]
+            if entry_digest(body, signature) != digest:
+                raise TamperedError(f"entry number {number}", "changed, swapped or rolled back")
+            found[slot] = Entry(_agent(f"entry number {number}", body), body, signature)
         gone = next((n for n, (slot, _) in wanted.items() if slot not in found), None)
         if gone is not None:
             raise TamperedError(f"entry number {gone}", "deleted")
@@ -244,6 +244,11 @@ class Reader:
             return read_head(document)
         except (ValueError, KeyError, TypeError) as error:
             raise TamperedError("head", type(error).__name__) from None
+
+
+def mark_of(head: Head) -> Mark:
+    """Return what is remembered of a head."""
+    return Mark(head.version, sha256(head_document(head)).hexdigest())
 
 
 def _agent(row: str, body: bytes, identifier: str | None = None) -> Agent:

@@ -6,40 +6,23 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from iamrange.identity.directory import tree
+from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.errors import TamperedError
-from iamrange.identity.directory.schema import leaves as leaves_table
-from iamrange.identity.directory.schema import nodes as nodes_table
+from iamrange.identity.directory.lookups import select_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
-Value = TypeVar("Value")
-CHUNK = 500
-"""Values in one IN list; SQLite's old limit of parameters is 999."""
+    import sqlalchemy as sa
 
 Leaves = dict[bytes, tuple[bytes, int]]
 """slot -> (entry digest, number)"""
 
-_NODES = sa.select(nodes_table.c.node, nodes_table.c.digests).where(
-    nodes_table.c.node.in_(sa.bindparam("wanted", expanding=True))
-)
-_LEAVES = sa.select(
-    leaves_table.c.bucket, leaves_table.c.slot, leaves_table.c.digest, leaves_table.c.number
-).where(leaves_table.c.bucket.in_(sa.bindparam("wanted", expanding=True)))
-
-
-def chunks(values: Iterable[Value]) -> Iterator[list[Value]]:
-    """Cut values into lists that fit into one statement."""
-    rest = iter(values)
-    while part := list(itertools.islice(rest, CHUNK)):
-        yield part
+_LEAVES = (schema.leaves.c.bucket, *(schema.leaves.c[n] for n in ("slot", "digest", "number")))
+_NODES = (schema.nodes.c.node, schema.nodes.c.digests)
 
 
 @dataclass(slots=True)
@@ -48,6 +31,8 @@ class VerifiedTree:
 
     root: bytes = tree.EMPTY_ROOT
     nodes: dict[int, bytes] = field(default_factory=dict)
+    kept: dict[int, Leaves] | None = None
+    """Buckets that stay as they are while one transaction lasts: a writer's."""
 
     def at(self, root: bytes) -> None:
         """Start anew under another root; under the same, keep what was checked."""
@@ -62,7 +47,7 @@ class VerifiedTree:
             TamperedError: one is not what its parent says.
         """
         missing = sorted({number for number in numbers if number not in self.nodes})
-        found = dict(read_nodes(connection, missing))
+        found = read_nodes(connection, missing)
         # a parent's number is lower than its children's: it is checked before them
         for number in missing:
             children = found.get(number) or tree.empty_node(number)
@@ -76,16 +61,17 @@ class VerifiedTree:
         Raises:
             TamperedError: one is not what the tree says.
         """
-        self.load(connection, {number for bucket in buckets for number in tree.path_of(bucket)})
-        found: dict[int, Leaves] = {bucket: {} for bucket in buckets}
-        for wanted in chunks(found):
-            for bucket, slot, digest, number in connection.execute(_LEAVES, {"wanted": wanted}):
-                found[bucket][slot] = (digest, number)
-        for bucket, pairs in found.items():
-            digest = tree.bucket_digest((slot, entry) for slot, (entry, _) in pairs.items())
-            if digest != tree.expected_bucket(bucket, self.nodes):
+        kept = {} if self.kept is None else self.kept
+        missing = [bucket for bucket in buckets if bucket not in kept]
+        self.load(connection, {number for bucket in missing for number in tree.path_of(bucket)})
+        found: dict[int, Leaves] = {bucket: {} for bucket in missing}
+        for bucket, slot, digest, number in select_in(connection, _LEAVES, _LEAVES[0], missing):
+            found[bucket][slot] = (digest, number)
+        for bucket, leaves in found.items():
+            if bucket_digest(leaves) != tree.expected_bucket(bucket, self.nodes):
                 raise TamperedError(f"bucket {bucket}", "is not what the signed head covers")
-        return found
+        kept.update(found)
+        return {bucket: kept[bucket] for bucket in buckets}
 
     def _expected(self, number: int) -> bytes:
         if number == 0:
@@ -94,9 +80,13 @@ class VerifiedTree:
         return tree.child(self.nodes[parent], place)
 
 
-def read_nodes(connection: sa.Connection, numbers: Collection[int]) -> Iterator[tuple[int, bytes]]:
+def bucket_digest(leaves: Leaves) -> bytes:
+    """Return a bucket's digest."""
+    if not leaves:
+        return tree.EMPTY_BUCKET
+    return tree.bucket_digest([(slot, digest) for slot, (digest, _) in leaves.items()])
+
+
+def read_nodes(connection: sa.Connection, numbers: Collection[int]) -> dict[int, bytes]:
     """Read nodes as they are, unchecked."""
-    for wanted in chunks(numbers):
-        yield from (
-            (row.node, row.digests) for row in connection.execute(_NODES, {"wanted": wanted})
-        )
+    return dict(select_in(connection, _NODES, _NODES[0], numbers))

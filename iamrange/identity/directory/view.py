@@ -178,7 +178,7 @@ class DirectoryView:
         while expected:
             # below a node that was never read, nothing is remembered
             known = [number for number in expected if number in before]
-            found = dict(read_nodes(connection, known))
+            found = read_nodes(connection, known)
             below: dict[int, bytes] = {}
             for number in known:
                 children = found.get(number) or tree.empty_node(number)

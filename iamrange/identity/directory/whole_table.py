@@ -14,17 +14,16 @@ import sqlalchemy as sa
 from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.encoding import ENTRY_CONTEXT, entry_digest, read_entry
 from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.lookups import select_in
 from iamrange.identity.directory.rows import entry_columns, kid_octets
-from iamrange.identity.directory.verified_tree import VerifiedTree, chunks
+from iamrange.identity.directory.verified_tree import VerifiedTree
 
 if TYPE_CHECKING:
     from iamrange.identity.directory.encoding import Head
     from iamrange.identity.directory.reader import Reader
 
 _BATCH = 2000
-_KEYS = sa.select(schema.agent_keys.c.kid, schema.agent_keys.c.number).where(
-    schema.agent_keys.c.kid.in_(sa.bindparam("wanted", expanding=True))
-)
+_KEYS = (schema.agent_keys.c.kid, schema.agent_keys.c.number)
 # outer: an entry that is missing shows
 _ROWS = (
     sa.select(
@@ -120,9 +119,8 @@ def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa:
 
 
 def _check_keys(connection: sa.Connection, taken: dict[str, int]) -> None:
-    found: dict[bytes, int] = {}
-    for wanted in chunks(kid_octets(kid) for kid in taken):
-        found.update((row.kid, row.number) for row in connection.execute(_KEYS, {"wanted": wanted}))
+    octets = [kid_octets(kid) for kid in taken]
+    found: dict[bytes, int] = dict(select_in(connection, _KEYS, _KEYS[0], octets))
     for kid, number in taken.items():
         if found.get(kid_octets(kid)) != number:
             raise TamperedError(f"key {kid}", "is not listed as its agent's")

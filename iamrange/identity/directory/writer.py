@@ -10,13 +10,11 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from iamrange.identity.directory import schema, tree
-from iamrange.identity.directory.anchor import Mark
 from iamrange.identity.directory.audit import AuditEvent, AuditSink
 from iamrange.identity.directory.encoding import (
     ENTRY_CONTEXT,
@@ -27,8 +25,10 @@ from iamrange.identity.directory.encoding import (
     head_document,
 )
 from iamrange.identity.directory.errors import DirectoryKeyError, TamperedError
+from iamrange.identity.directory.lookups import select_in
+from iamrange.identity.directory.reader import mark_of
 from iamrange.identity.directory.rows import RowWriter
-from iamrange.identity.directory.verified_tree import Leaves, VerifiedTree, chunks
+from iamrange.identity.directory.verified_tree import Leaves, VerifiedTree, bucket_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.signing import DirectoryKey
 
 _LOCKED_HEAD = sa.select(schema.head.c.document, schema.head.c.signature).with_for_update()
-_KEYS = sa.select(schema.agent_keys.c.kid, schema.agent_keys.c.number).where(
-    schema.agent_keys.c.kid.in_(sa.bindparam("wanted", expanding=True))
-)
+_KEYS = (schema.agent_keys.c.kid, schema.agent_keys.c.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +73,9 @@ class Transaction:
         """
         return self._writer.reader.entries(self.connection, self._writer.verified, slots)
 
-    def leaves(self, buckets: Collection[int]) -> dict[int, Leaves]:
-        """Read whole buckets.
-
-        Raises:
-            TamperedError: one is not what the tree says.
-        """
-        return self._writer.verified.leaves(self.connection, buckets)
-
     def key_owners(self, kids: Collection[bytes]) -> dict[bytes, int]:
         """Return the numbers of the agents that these keys are, or were, registered for."""
-        return {
-            row.kid: row.number
-            for wanted in chunks(kids)
-            for row in self.connection.execute(_KEYS, {"wanted": wanted})
-        }
+        return dict(select_in(self.connection, _KEYS, _KEYS[0], kids))
 
     def put(self, changes: Sequence[Change], *, actor: str) -> list[Agent]:
         """Sign and write the changes; return the agents with their new versions.
@@ -98,28 +84,27 @@ class Transaction:
             TamperedError: what would be built on is not what the directory signed.
         """
         key = self._writer.key
-        leaves = self.leaves({tree.bucket_of(tree.slot_of(each.after.id)) for each in changes})
+        slots = [tree.slot_of(each.after.id) for each in changes]
+        buckets = [tree.bucket_of(slot) for slot in slots]
+        leaves = self._writer.verified.leaves(self.connection, set(buckets))
         rows = RowWriter(self.connection)
         version, number = self.head.version, self.head.count
         agents: list[Agent] = []
-        for change in changes:
+        for change, slot, bucket in zip(changes, slots, buckets, strict=True):
             version += 1
             if change.before is None:
                 number += 1
-            agent = replace(
-                change.after,
-                version=version,
-                number=number if change.before is None else change.before.number,
-            )
+            agent, place = change.after, number if change.before is None else change.before.number
+            if (agent.version, agent.number) != (version, place):
+                agent = replace(agent, version=version, number=place)
             body = entry_body(agent, change.spec)
             signature = key.sign(ENTRY_CONTEXT + body)
-            slot = tree.slot_of(agent.id)
-            bucket = tree.bucket_of(slot)
             digest = entry_digest(body, signature)
             if (change.before is None) == (slot in leaves[bucket]):
                 raise TamperedError(f"entry {agent.id!r}", "changed while it was written")
             leaves[bucket][slot] = (digest, agent.number)
-            rows.entry(agent, body, signature, slot, digest, new=change.before is None)
+            leaf = (bucket, slot, digest, agent.number)
+            rows.entry(agent, body, signature, leaf, new=change.before is None)
             rows.keys(agent.number, change.new_keys)
             self.events.append(
                 AuditEvent(
@@ -139,10 +124,7 @@ class Transaction:
         verified = self._writer.verified
         root, touched = tree.replace_buckets(
             verified.nodes,
-            {
-                bucket: tree.bucket_digest((slot, digest) for slot, (digest, _) in pairs.items())
-                for bucket, pairs in leaves.items()
-            },
+            {bucket: bucket_digest(pairs) for bucket, pairs in leaves.items()},
         )
         verified.root = root
         rows.nodes({node: verified.nodes[node] for node in touched})
@@ -197,10 +179,12 @@ class Writer:
                         raise TamperedError("head", "is gone")
                     head = self.reader.accept(row.document, row.signature, floor)
                     self.verified.at(head.root)
+                    self.verified.kept = {}
                     transaction = Transaction(self, connection, head, self._clock.now())
                     yield transaction
                 kept = True
             finally:
+                self.verified.kept = None
                 if not kept:
                     # what was not committed was never so
                     self.verified.at(b"")
@@ -232,8 +216,7 @@ class Writer:
         return head
 
     def _committed(self, transaction: Transaction) -> None:
-        document = head_document(transaction.head)
-        mark = Mark(transaction.head.version, sha256(document).hexdigest())
+        mark = mark_of(transaction.head)
         self.reader.note(mark)
         self.reader.anchor.raise_to(mark)
         if self._audit is not None:

@@ -48,11 +48,23 @@ class Postgres:
     folder: Path
     port: int
     user: str | None
+    durable: bool = False
     process: subprocess.Popen[bytes] | None = None
     made: int = 0
 
     def start(self) -> None:
-        options = ("-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off")
+        options: tuple[str, ...] = (
+            "-p",
+            str(self.port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+            "-c",
+            "max_wal_size=4GB",
+        )
+        if not self.durable:
+            options += ("-c", "fsync=off")
         self.process = subprocess.Popen(  # noqa: S603 - a fixed command of a part that we found
             [self.binaries / "postgres", "-D", self.folder / "data", *options],
             stdout=subprocess.DEVNULL,
@@ -91,7 +103,7 @@ class Postgres:
         return self.url(name)
 
 
-def start_postgres() -> Postgres:
+def start_postgres(*, durable: bool = False) -> Postgres:
     """Make a cluster and start it; not as root, whom PostgreSQL refuses."""
     binaries = _binaries()
     if binaries is None:
@@ -113,7 +125,7 @@ def start_postgres() -> Postgres:
         user=user,
         cwd="/",
     )
-    server = Postgres(binaries, folder, port, user)
+    server = Postgres(binaries, folder, port, user, durable)
     server.start()
     return server
 
