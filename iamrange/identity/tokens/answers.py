@@ -60,6 +60,9 @@ _BY_REASON: Final[Mapping[str, OAuthError]] = {
     "several-methods": OAuthError(
         400, "invalid_request", "expected one client authentication method"
     ),
+    # an unsupported or unreadable way to authenticate is a failure to authenticate
+    "unknown-scheme": _CLIENT,
+    "malformed-authorization": _CLIENT,
     "missing-grant-type": OAuthError(400, "invalid_request", "grant_type is missing"),
     "unsupported-grant-type": OAuthError(
         400,
@@ -109,13 +112,13 @@ def refusal_response(
     refusal: LayerAnswer,
     request_id: str,
     *,
-    basic: bool = False,
+    challenged: bool = False,
     extra: tuple[tuple[str, str], ...] = (),
 ) -> HttpResponse:
-    """Return the answer; `basic` tells that the client used the Authorization header."""
+    """Return the answer; `challenged` tells that the client used the Authorization header."""
     error = error_of(refusal)
     headers = [("x-request-id", request_id), *extra]
-    if error.status == 401 and basic:  # noqa: PLR2004 - RFC 6749 section 5.2 asks for it
+    if error.status == 401 and challenged:  # noqa: PLR2004 - RFC 6749 section 5.2 asks for it
         headers.append(("www-authenticate", 'Basic realm="iamrange"'))
     if error.status == 429:  # noqa: PLR2004 - RFC 6585 section 4
         headers.append(("retry-after", refusal.detail or _RETRY_AFTER_STORE))

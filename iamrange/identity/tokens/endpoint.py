@@ -15,7 +15,7 @@ from iamrange.core.decision import Effect, LayerAnswer, Outcome
 from iamrange.identity.tokens.answers import refusal_response
 from iamrange.identity.tokens.binding import LAYER as PROOF
 from iamrange.identity.tokens.binding import Binder, Bound
-from iamrange.identity.tokens.credentials import Method, Presented, presented_by
+from iamrange.identity.tokens.credentials import Presented, presented_by
 from iamrange.identity.tokens.exchange import PARAMETERS, Exchange, Exchanger
 from iamrange.identity.tokens.form import Form, read_form
 from iamrange.identity.tokens.http import HttpRequest, HttpResponse, json_response
@@ -280,9 +280,8 @@ class TokenEndpoint:
         wants_nonce = refusal.reason in ("missing-nonce", "stale-nonce")
         needed = self.settings.nonce_required or wants_nonce
         extra = (("dpop-nonce", self.nonces.current()),) if needed else ()
-        method = asked.examined.method if asked.examined is not None else ""
-        basic = method == Method.SECRET_BASIC.value
-        return refusal_response(refusal, request_id, basic=basic, extra=extra)
+        challenged = bool(request.header(b"authorization"))
+        return refusal_response(refusal, request_id, challenged=challenged, extra=extra)
 
     def _record(  # noqa: PLR0913 - one argument a part of the record
         self,

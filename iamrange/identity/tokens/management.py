@@ -16,7 +16,7 @@ from iamrange.core.decision import Effect, LayerAnswer, Outcome
 from iamrange.identity.access_token import AccessToken, ask_revocation, verify_access_token
 from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.tokens.answers import STORE_DOWN, refusal_response
-from iamrange.identity.tokens.credentials import Method, presented_by
+from iamrange.identity.tokens.credentials import presented_by
 from iamrange.identity.tokens.form import Form, read_form
 from iamrange.identity.tokens.http import NO_STORE, HttpRequest, HttpResponse, json_response
 from iamrange.identity.tokens.judge import Judge, first_refusal, unasked
@@ -127,8 +127,8 @@ class TokenManagement:
             return granted(seen, request_id)
         if refusal.layer in _TOKEN_LAYERS and refusal.reason != STORE_DOWN:
             return withheld(seen, request_id)
-        method = seen.examined.method if seen.examined is not None else ""
-        return refusal_response(refusal, request_id, basic=method == Method.SECRET_BASIC.value)
+        challenged = bool(request.header(b"authorization"))
+        return refusal_response(refusal, request_id, challenged=challenged)
 
     def _revoke(self, token: AccessToken) -> LayerAnswer:
         try:

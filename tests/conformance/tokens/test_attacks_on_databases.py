@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -124,9 +127,27 @@ def test_69_a_change_in_the_directory_kills_the_exchanged_descendants(
     assert dead.code in {"epoch-raised", "agent-inactive"}
 
 
-def test_64_uses_of_one_assertion_give_one_token(house: House) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["a\0b", "x" * 1000, "spiffe://\U0001f600", "'; DROP TABLE agents"],
+    ids=["nul", "long", "beyond ascii", "sql"],
+)
+def test_no_name_of_a_client_breaks_the_store(house: House, name: str) -> None:
+    stranger = Party(name)
+    assert house.post(stranger).verdict == (401, "invalid_client", "unknown-key")
+    header = "Basic " + b64encode(f"{quote(name, safe='')}:s".encode()).decode()
+    by_header = house.post(
+        headers={"authorization": header}, client_assertion=None, client_assertion_type=None
+    )
+    assert (by_header.status, by_header.body["error"]) == (401, "invalid_client")
+    assert house.post().status == 200
+
+
+def test_64_uses_of_one_assertion_at_once_give_one_token(house: House) -> None:
     assertion = house.analyst.assertion()
-    statuses = [house.post(client_assertion=assertion).status for _ in range(64)]
+    requests = [house.request(client_assertion=assertion) for _ in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        statuses = [answer.status for answer in pool.map(house.service.answer, requests)]
     assert sorted(statuses) == [200] + [401] * 63
 
 

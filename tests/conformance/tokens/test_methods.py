@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from iamrange.core.clock import SystemClock
 from iamrange.identity.certificates.local_authority import LocalAuthority
+from iamrange.identity.certificates.port import TrustBundle
 from iamrange.identity.certificates.svid import thumbprint
 from iamrange.identity.names import AUTH_ISSUER, TOKEN_ENDPOINT
 from iamrange.identity.tokens.secrets import hash_secret
@@ -92,6 +93,16 @@ def test_65_the_same_name_from_another_authority_is_nobody(house: House) -> None
     answer = by_certificate(house, *svid(other))
     assert answer.verdict[:2] == INVALID_CLIENT
     assert answer.verdict[2] == "untrusted"
+
+
+def test_66_a_bundle_without_an_authority_lets_nobody_in() -> None:
+    house = House(trust_bundle=lambda: TrustBundle("iamrange.example", ()))
+    house.change(house.analyst, tls_subject=True)
+    assert by_certificate(house, *svid(house.authority)).verdict[:2] == INVALID_CLIENT
+    without = House(trust_bundle=None)
+    without.change(without.analyst, tls_subject=True)
+    answer = by_certificate(without, *svid(house.authority))
+    assert answer.verdict == (*INVALID_CLIENT, "method-not-allowed")
 
 
 @pytest.mark.parametrize(
@@ -270,12 +281,13 @@ def test_a_secret_in_the_header_is_good(name: str) -> None:
         (basic(quote(ANALYST, safe=""), "wrong"), 401, "wrong-secret"),
         (basic(quote(WORKER, safe=""), SECRET), 401, "wrong-secret"),
         (basic("nobody", SECRET), 401, "wrong-secret"),
-        ({"authorization": "Basic !!!"}, 400, "malformed-authorization"),
-        ({"authorization": "Basic YQ=="}, 400, "malformed-authorization"),
-        ({"authorization": "Digest abc"}, 400, "unknown-scheme"),
+        ({"authorization": "Basic !!!"}, 401, "malformed-authorization"),
+        ({"authorization": "Basic YQ=="}, 401, "malformed-authorization"),
+        ({"authorization": "Digest abc"}, 401, "unknown-scheme"),
     ],
 )
 def test_a_wrong_header_is_refused(headers: dict[str, str], status: int, reason: str) -> None:
     answer = with_secrets().post(headers=headers, **NO_ASSERTION)
     assert (answer.status, answer.verdict[2]) == (status, reason)
-    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert answer.body["error"] == "invalid_client"
+    assert answer.headers["www-authenticate"].startswith("Basic ")
