@@ -9,6 +9,7 @@ from infra import documents, names, settings
 from infra.aws.accounts import member_provider
 from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
+from infra.aws.audit_trail import AuditTrail, AuditTrailArgs
 from infra.aws.data_keys import DataKeys, DataKeysArgs
 from infra.aws.guardrails import OrganisationGuardrails, OrganisationGuardrailsArgs
 from infra.aws.issuer_trust import IssuerTrust, IssuerTrustArgs
@@ -75,6 +76,7 @@ records = {
     project: ProjectRecords(project, ProjectRecordsArgs(project=project), workloads)
     for project in stack.projects
 }
+trail = AuditTrail("trail", AuditTrailArgs(place=place), workloads)
 workers = ProjectWorker("project", ProjectWorkerArgs(place=place, omissions=omissions), workloads)
 data_keys = DataKeys("data-keys", DataKeysArgs(place=place, omissions=omissions), workloads)
 aws_platform = AwsPlatformAssets("platform", AwsPlatformAssetsArgs(place=place), workloads)
@@ -154,6 +156,7 @@ pulumi.export(
         "platform_secret_arn": aws_platform.signing_key_arn,
         "backup_secret_arn": aws_platform.backup_key_arn,
         "backup_user": aws_platform.backup_user,
+        "trail_arn": trail.arn,
         "release_role_arn": aws_platform.release_role_arn,
         "worker_role_arn": workers.worker_arn,
         "records_role_arn": workers.reader_arn,

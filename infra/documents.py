@@ -32,6 +32,10 @@ FUNCTION_DEPLOY = (
 )
 ASSUME_TAGGED = ("sts:AssumeRole", "sts:TagSession")
 ACCOUNT_ADMINISTRATION = (
+    "cloudtrail:DeleteTrail",
+    "cloudtrail:GetTrailStatus",
+    "cloudtrail:StartLogging",
+    "cloudtrail:StopLogging",
     "iam:CreateOpenIDConnectProvider",
     "iam:ListOpenIDConnectProviders",
     "iam:UpdateAssumeRolePolicy",
@@ -212,6 +216,32 @@ def service_trust(service: str) -> Document:
     )
 
 
+def trail_delivery(place: Place) -> Document:
+    """Let CloudTrail deliver the account's own trail into the bucket, and nobody else's."""
+    bucket = f"arn:aws:s3:::{names.trail_bucket(place.account)}"
+    service = {"Service": "cloudtrail.amazonaws.com"}
+    trail = f"arn:aws:cloudtrail:{place.region}:{place.account}:trail/{names.TRAIL}"
+    own = {"aws:SourceArn": trail}
+    return Document(
+        (
+            Statement(
+                sid="LookAtTheBucket",
+                principal=service,
+                actions=("s3:GetBucketAcl",),
+                resources=(bucket,),
+                condition={"StringEquals": own},
+            ),
+            Statement(
+                sid="Deliver",
+                principal=service,
+                actions=("s3:PutObject",),
+                resources=(f"{bucket}/AWSLogs/{place.account}/*",),
+                condition={"StringEquals": {**own, "s3:x-amz-acl": "bucket-owner-full-control"}},
+            ),
+        )
+    )
+
+
 def manage_service_keys(place: Place) -> Statement:
     """Let an agent look after the access keys of service users."""
     return Statement(
@@ -220,7 +250,7 @@ def manage_service_keys(place: Place) -> Statement:
 
 
 def administer_account() -> Statement:
-    """Let an agent look after the account: whom it trusts, and its place in the organisation.
+    """Let an agent look after the account: its trail, whom it trusts, the way out.
 
     Managed policies for administrators hold the way out of the organisation along with the rest.
     """

@@ -15,6 +15,7 @@ SHARED_PATH = "/shared/"
 FUNCTION_PATH = "/functions/"
 PLATFORM_PATH = "/platform/"
 RELEASE_ROLE = "release"
+TRAIL = "iamrange"
 WORKER_ROLE = "project-worker"
 RECORDS_ROLE = "records-reader"
 DATA_KEYS_TABLE = "wrapped-data-keys"
@@ -49,6 +50,11 @@ def role_arn(account: str, agent: str) -> str:
 def shared_role_arn(account: str, name: str) -> str:
     """Return the ARN of a role that agents share."""
     return f"arn:aws:iam::{account}:role{SHARED_PATH}{name}"
+
+
+def trail_bucket(account: str) -> str:
+    """Return the bucket that the account's trail goes to; buckets of all accounts share names."""
+    return f"iamrange-trail-{account}"
 
 
 def function(agent: str) -> str:

@@ -9,6 +9,13 @@ from infra import documents, names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TRAIL_WEAKENING = (
+    "cloudtrail:DeleteTrail",
+    "cloudtrail:PutEventSelectors",
+    "cloudtrail:RemoveTags",
+    "cloudtrail:StopLogging",
+    "cloudtrail:UpdateTrail",
+)
 LONG_LIVED = (
     "iam:CreateAccessKey",
     "iam:CreateServiceSpecificCredential",
@@ -36,6 +43,20 @@ def stay_in_organisation() -> documents.Document:
                 sid="StayInOrganisation",
                 effect="Deny",
                 actions=("organizations:LeaveOrganization",),
+                resources=("*",),
+            ),
+        )
+    )
+
+
+def keep_logging() -> documents.Document:
+    """Refuse, to everybody in the account, to make its audit trail say less."""
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="KeepLogging",
+                effect="Deny",
+                actions=TRAIL_WEAKENING,
                 resources=("*",),
             ),
         )

@@ -198,6 +198,7 @@ def _look_after_the_account(facts: Mapping[str, str]) -> Work:
     own = aws_session(session)
     own.client("organizations").describe_organization()
     own.client("iam").list_open_id_connect_providers()
+    own.client("cloudtrail").get_trail_status(Name=facts["aws.trail_arn"])
     nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
     return Work(nonce, _in_memory(session))
 
@@ -314,7 +315,7 @@ AUDITS_ACCESS_KEYS = Workload(
 LOOKS_AFTER_THE_ACCOUNT = Workload(
     run=_look_after_the_account,
     asset_kind=AssetKind.AWS_SECRET,
-    knows=("own.aws_secret_arn",),
+    knows=("own.aws_secret_arn", "aws.trail_arn"),
 )
 WORKS_FOR_PROJECT = Workload(
     run=_work_for_project,

@@ -143,6 +143,22 @@ ORG_NO_LONG_LIVED_KEYS = Control(
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI7, fw.IA_5_7),
 )
+ORG_KEEP_LOGGING = Control(
+    id="aws.org-keep-logging",
+    layer=Layer.AWS,
+    summary="The organisation refuses to stop, change or delete its accounts' audit trails.",
+    without_it="No organisation policy names cloudtrail:StopLogging: whoever administers an "
+    "account also decides what is written down about it.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="scp",
+        effect=Effect.DENY,
+        action="cloudtrail:*",
+        reason="statement-denies",
+    ),
+    touches=frozenset({_ATTACHMENT}),
+    maps_to=(fw.ASI10, fw.AU_9, fw.AU_12),
+)
 ORG_STAY_IN_ORGANISATION = Control(
     id="aws.org-stay-in-organisation",
     layer=Layer.AWS,
@@ -281,6 +297,7 @@ CONTROLS = (
     NETWORK_PERIMETER,
     REVOKE_OLDER_SESSIONS,
     ORG_NO_LONG_LIVED_KEYS,
+    ORG_KEEP_LOGGING,
     ORG_STAY_IN_ORGANISATION,
     SECRET_RESOURCE_POLICY,
     ISSUER_ALLOW_LIST,

@@ -94,6 +94,8 @@ class AssetKind(StrEnum):
     GCP_SECRET = "gcp-secret"  # noqa: S105  # same
     AWS_RECORDS = "aws-records"
     AWS_DATA_KEY = "aws-data-key"
+    AWS_SILENCE = "aws-silence"
+    """The power to act unseen: it is had when the account's audit trail records no more."""
     AWS_PLATFORM_SECRET = "aws-platform-secret"  # noqa: S105  # same
     AWS_BACKUP_SECRET = "aws-backup-secret"  # noqa: S105  # same
     GCP_BACKUP_SECRET = "gcp-backup-secret"  # noqa: S105  # same

@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind
+from iamrange.range.written import WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +52,8 @@ def planting(
             {
                 (asset.kind.value, stage.place_of(asset), value)
                 for asset, value in canaries.items()
-                # what the world's own services keep, the world itself is told
-                if asset.kind is not AssetKind.SERVICE_RECORDS
+                # what the world's own services keep, the world is told; a power lies nowhere
+                if asset.kind not in (AssetKind.SERVICE_RECORDS, *WRITTEN)
             }
         ),
     }

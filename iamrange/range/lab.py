@@ -24,6 +24,7 @@ from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.stage import StageError
 from iamrange.range.work import FootholdError, do_work, run_actor
 from iamrange.range.workloads import WORKLOADS
+from iamrange.range.written import loot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -219,7 +220,7 @@ def _attempt(world: Deployment, entry: Entry, footing: Footing) -> Attempt:
         | {"AWS_DEFAULT_REGION": world.landing.region},
     )
     return Attempt(
-        loot=tuple(answer.get("loot", ())),
+        loot=loot_of(world, entry.scenario.asset, answer),
         refused=answer.get("refused"),
         request_id=answer.get("request_id"),
         broke=answer.get("broke"),

@@ -219,6 +219,7 @@ def _ask(call: Call) -> Callable[[Plan], Decision]:
 GET_SECRET = "secretsmanager:GetSecretValue"
 RELEASE = f"arn:aws:iam::{ACCOUNT}:role/platform/release"
 FUNCTION = f"arn:aws:iam::{ACCOUNT}:role/functions/deploy-bot-function"
+TRAIL = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/iamrange"
 DATA_KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
 OURS = "spiffe://iamrange.example/agent"
 SELF = f"arn:aws:iam::{ACCOUNT}:role/agents/deploy-bot-role"
@@ -255,6 +256,7 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
         )
     ),
     "aws.org-no-long-lived-keys": _ask(Call("platform-admin", "iam:CreateAccessKey", BACKUP)),
+    "aws.org-keep-logging": _ask(Call("platform-admin", "cloudtrail:StopLogging", TRAIL)),
     "aws.org-stay-in-organisation": _ask(
         Call("platform-admin", "organizations:LeaveOrganization", "*")
     ),
@@ -316,6 +318,7 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
     "opens its own data key": _ask(
         Call("support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "support-llm"})
     ),
+    "looks at the trail": _ask(Call("platform-admin", "cloudtrail:GetTrailStatus", TRAIL)),
     "looks after the account": _ask(
         Call("platform-admin", "organizations:DescribeOrganization", "*")
     ),
@@ -457,5 +460,6 @@ KINDS: Mapping[str, Mapping[str, PolicyKind]] = {
     "aws:iam/userPolicy:UserPolicy": {"policy": PolicyKind.IDENTITY},
     "aws:iam/policy:Policy": {"policy": PolicyKind.BOUNDARY},
     SECRET_POLICY: {"policy": PolicyKind.RESOURCE},
+    "aws:s3/bucketPolicy:BucketPolicy": {"policy": PolicyKind.RESOURCE},
     "aws:kms/key:Key": {"policy": PolicyKind.RESOURCE},
 }

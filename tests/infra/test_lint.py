@@ -185,6 +185,11 @@ def organisation_refuses_long_lived_keys(plan: Plan) -> Iterator[str]:
         yield "no attached policy names iam:CreateAccessKey"
 
 
+def organisation_keeps_its_logs(plan: Plan) -> Iterator[str]:
+    if not any("cloudtrail:StopLogging" in content for content in _attached(plan).values()):
+        yield "no attached policy names cloudtrail:StopLogging"
+
+
 def organisation_keeps_its_accounts(plan: Plan) -> Iterator[str]:
     if not any("organizations:LeaveOrganization" in c for c in _attached(plan).values()):
         yield "no attached policy names organizations:LeaveOrganization"
@@ -264,6 +269,7 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.network-perimeter": organisation_binds_networks,
     "aws.revoke-older-sessions": incidents_end_older_sessions,
     "aws.org-no-long-lived-keys": organisation_refuses_long_lived_keys,
+    "aws.org-keep-logging": organisation_keeps_its_logs,
     "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
     "aws.issuer-allow-list": organisation_lists_its_issuers,
     "aws.tag-session": shared_roles_take_tags_for_good,
@@ -379,6 +385,7 @@ def test_weak_resources_are_marked_and_strong_ones_are_not(declare: Callable[...
 UNMARKED = {
     "aws.network-perimeter",
     "aws.org-no-long-lived-keys",
+    "aws.org-keep-logging",
     "aws.org-stay-in-organisation",
     "aws.issuer-allow-list",
     "aws.secret-resource-policy",

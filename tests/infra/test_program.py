@@ -48,6 +48,7 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "backup_secret_arn",
         "backup_user",
         "release_role_arn",
+        "trail_arn",
         "worker_role_arn",
         "records_role_arn",
         "data_key_arn",

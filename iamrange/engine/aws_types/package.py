@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.aws_types import (
+    cloudtrail,
     dynamodb,
     iam_inline,
     iam_policy,
@@ -37,6 +38,7 @@ TYPES: Final[tuple[ResourceType[AwsSession], ...]] = (
     *s3_object.TYPES,
     *kms.TYPES,
     *dynamodb.TYPES,
+    *cloudtrail.TYPES,
     *organizations.TYPES,
     *organization_accounts.TYPES,
     *organization_policies.TYPES,

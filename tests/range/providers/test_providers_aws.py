@@ -233,6 +233,24 @@ def declare_tables() -> None:
     )
 
 
+def declare_trails() -> None:
+    bucket = aws.s3.Bucket("trail-bucket", bucket="range-trail", force_destroy=True)
+    aws.s3.Bucket("other-trail-bucket", bucket="range-other-trail", force_destroy=True)
+    aws.cloudtrail.Trail(
+        "trail",
+        name="range",
+        s3_bucket_name=bucket.bucket,
+        enable_logging=True,
+        enable_log_file_validation=True,
+        include_global_service_events=True,
+        is_multi_region_trail=True,
+        tags=TAGS,
+    )
+    aws.cloudtrail.Trail(
+        "quiet-trail", name="quiet", s3_bucket_name=bucket.bucket, enable_logging=False
+    )
+
+
 def policy_text(action: str) -> str:
     return json.dumps(policy(action))
 
@@ -1004,6 +1022,81 @@ ORGANIZATIONS = [
 ]
 
 
+def _trail(call: Callable[[Answer], Answer]) -> Callable[[Live], Answer]:
+    return lambda live: call(live.client("cloudtrail"))
+
+
+def _of_trail(name: str) -> Callable[[Live], Answer]:
+    return _trail(lambda trails: trails.get_trail(Name="range")["Trail"][name])
+
+
+def _trail_by_hand(**changes: Answer) -> Callable[[Live], Answer]:
+    return _trail(lambda trails: trails.update_trail(Name="range", **changes))
+
+
+def _trail_arn(trails: Answer) -> Answer:
+    return trails.get_trail(Name="range")["Trail"]["TrailARN"]
+
+
+TRAILS = [
+    Drift(
+        "trail",
+        "s3BucketName",
+        "range-trail",
+        _of_trail("S3BucketName"),
+        _trail_by_hand(S3BucketName="range-other-trail"),
+    ),
+    Drift(
+        "trail",
+        "isMultiRegionTrail",
+        True,
+        _of_trail("IsMultiRegionTrail"),
+        _trail_by_hand(IsMultiRegionTrail=False),
+    ),
+    Drift(
+        "trail",
+        "includeGlobalServiceEvents",
+        True,
+        _of_trail("IncludeGlobalServiceEvents"),
+        _trail_by_hand(IncludeGlobalServiceEvents=False),
+    ),
+    Drift(
+        "trail",
+        "enableLogFileValidation",
+        True,
+        _of_trail("LogFileValidationEnabled"),
+        _trail_by_hand(EnableLogFileValidation=False),
+    ),
+    Drift(
+        "trail",
+        "enableLogging",
+        True,
+        _trail(lambda trails: trails.get_trail_status(Name="range")["IsLogging"]),
+        _trail(lambda trails: trails.stop_logging(Name="range")),
+    ),
+    Drift(
+        "quiet-trail",
+        "enableLogging",
+        False,
+        _trail(lambda trails: trails.get_trail_status(Name="quiet")["IsLogging"]),
+        _trail(lambda trails: trails.start_logging(Name="quiet")),
+    ),
+    Drift(
+        "trail",
+        "tags",
+        TAGS,
+        _trail(
+            lambda trails: tag_map(
+                trails.list_tags(ResourceIdList=[_trail_arn(trails)])["ResourceTagList"][0][
+                    "TagsList"
+                ]
+            )
+        ),
+        _trail(lambda trails: trails.add_tags(ResourceId=_trail_arn(trails), TagsList=HAND)),
+    ),
+]
+
+
 FAMILIES: dict[str, tuple[Callable[[], None], list[Drift], tuple[str, ...]]] = {
     "identity-and-storage": (
         declare,
@@ -1011,6 +1104,7 @@ FAMILIES: dict[str, tuple[Callable[[], None], list[Drift], tuple[str, ...]]] = {
         ("aws:iam/", "aws:kms/", "aws:secretsmanager/", "aws:s3/", "aws:organizations/"),
     ),
     "tables": (declare_tables, DYNAMODB, ("aws:dynamodb/",)),
+    "trails": (declare_trails, TRAILS, ("aws:cloudtrail/",)),
 }
 
 
@@ -1028,7 +1122,9 @@ def test_aws_resources_can_be_imported_and_their_loss_shows(
     family: str, prove_import_and_loss: Callable[..., None]
 ) -> None:
     # an organisation with members cannot be deleted
-    prove_import_and_loss(FAMILIES[family][0], {"organization"} if family != "tables" else set())
+    prove_import_and_loss(
+        FAMILIES[family][0], {"organization"} if family == "identity-and-storage" else set()
+    )
 
 
 def test_every_type_of_aws_is_in_one_family() -> None:
