@@ -23,6 +23,18 @@ _LISTS = {
 }
 
 
+_CLOSED = (
+    "<PublicAccessBlockConfiguration>"
+    "<BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>"
+    "<BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets>"
+    "</PublicAccessBlockConfiguration>"
+)
+_OWNED = (
+    "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>"
+    "</OwnershipControls>"
+)
+
+
 def _s3(
     operation: str,
     account: str,
@@ -135,4 +147,14 @@ class RemoteServiceResources:
         )
 
     def new_bucket(self, account: str, bucket: str) -> None:
-        """Leave a bucket that was just made to the emulator, which has defaults of its own."""
+        """Close a bucket that was just made as AWS does, where the emulator has left it open.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+        """
+        closed = _s3("GetPublicAccessBlock", account, bucket, ("publicAccessBlock", None))
+        owned = _s3("GetBucketOwnershipControls", account, bucket, ("ownershipControls", None))
+        block, controls = self._asker.ask(closed, owned)
+        if block is None:
+            self._asker.write_s3(account, bucket, "publicAccessBlock", _CLOSED)
+        if controls is None:
+            self._asker.write_s3(account, bucket, "ownershipControls", _OWNED)

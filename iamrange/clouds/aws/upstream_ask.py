@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import re
 import time
+from base64 import b64encode
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -158,6 +160,26 @@ class Asker:
             told = waited(self._all(list(wanted.values())))
             known |= dict(zip(wanted, told, strict=True))
         return [known[q.key()] for q in questions]
+
+    def write_s3(self, account: str, bucket: str, what: str, document: str) -> None:
+        """Give a bucket one of its settings: what AWS sets by itself and an emulator does not.
+
+        Raises:
+            UpstreamDownError: there is no answer.
+            UpstreamError: it was not taken.
+        """
+        body = document.encode()
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        sent = Sent(
+            method="PUT",
+            target=f"/{quote(bucket)}?{what}",
+            headers=address("s3", account, "us-east-1")
+            | {"content-md5": b64encode(digest).decode()},
+            body=body,
+        )
+        answer = waited(self._transport.send(sent, Lane.CALL))
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise UpstreamError(f"s3 {what}: {answer.status}")
 
     def queue_url(self, account: str, name: str) -> str:
         """Return how this emulator calls a queue."""
