@@ -137,6 +137,27 @@ def new_key(path: Path) -> tuple[Path, dict[str, Any]]:
     return path, {name: public[name] for name in ("kty", "crv", "x", "y")}
 
 
+def new_certificate_key(path: Path) -> tuple[str, str]:
+    """Claim a file for its owner alone; return a new private key and its public half, as PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        misuse(f"{path}: cannot be made: {error.strerror}; --key-out names another")
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), public.decode()
+
+
 def thumbprint(path: Path) -> str:
     """Return the thumbprint (RFC 8705 section 3.1) of a certificate in a PEM file."""
     from cryptography import x509

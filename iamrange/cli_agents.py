@@ -25,6 +25,7 @@ from iamrange.cli_agent_files import (
     lines,
     misuse,
     names_in,
+    new_certificate_key,
     new_key,
     public_half,
     spec_of,
@@ -101,6 +102,9 @@ def register(  # noqa: PLR0913 - one argument an option
     file: File = None,
     database: Database = None,
     home: Home = None,
+    tls_client_auth: Annotated[
+        bool, typer.Option("--tls-client-auth", help="It may prove itself with its SVID over TLS.")
+    ] = False,
     inactive: Annotated[
         bool, typer.Option("--inactive", help="Register only; `activate` approves it.")
     ] = False,
@@ -122,7 +126,7 @@ def register(  # noqa: PLR0913 - one argument an option
     made = None
     if public_key is not None:
         jwk = public_half(json_file(public_key))
-    elif certificate is not None:
+    elif certificate is not None or tls_client_auth:
         jwk = None
     else:
         made = new_key(key_out or Path(f"{name}.jwk"))
@@ -137,6 +141,7 @@ def register(  # noqa: PLR0913 - one argument an option
         "resources": resource or None,
         "may_act": may_act or [],
         "expires": expires,
+        "tls_subject": tls_client_auth,
         "keys": [] if jwk is None else [jwk],
         "certificates": [] if certificate is None else [thumbprint(certificate)],
     }
@@ -295,6 +300,39 @@ def recertify(
         outcome = directory.recertify(name, expires=end_of_day(expires), actor=_me())
         agent = kept(outcome, None)
     end(agent, as_json=as_json)
+
+
+@app.command()
+def svid(
+    name: Annotated[str, typer.Argument(help="An agent's name or SPIFFE id.")],
+    *,
+    jwt: Annotated[bool, typer.Option("--jwt", help="A JWT-SVID, to standard output.")] = False,
+    key_out: Annotated[
+        Path | None, typer.Option(help="Where key and chain go; default: NAME-svid.pem.")
+    ] = None,
+) -> None:
+    """Have the running range certify an agent: an X.509-SVID with a key of its own, or a JWT-SVID.
+
+    Example: iamrange agents svid data-analyst && curl --cert data-analyst-svid.pem https://...
+    """
+    from iamrange.identity.directory.model import identifier_of
+    from iamrange.range.service import orders_socket, running
+    from iamrange.range.service_socket import order
+
+    running()
+    agent_id = identifier_of(name)
+    if jwt:
+        sys.stdout.write(f"{order(orders_socket(), 'issue_jwt_svid', agent_id=agent_id)}\n")
+        return
+    path = key_out or Path(f"{agent_id.rpartition('/')[2]}-svid.pem")
+    private, public = new_certificate_key(path)
+    try:
+        chain = order(orders_socket(), "issue_svid", agent_id=agent_id, public_key_pem=public)
+    except BaseException:
+        path.unlink()
+        raise
+    path.write_text(f"{chain}{private}")
+    out.print(Text(f"certificate chain and private key: {path}", "bold"))
 
 
 def _transition(action: str, summary: str, example: str) -> None:

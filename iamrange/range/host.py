@@ -76,6 +76,7 @@ class Host:
             "register_agent": self._register_agent,
             "change_agent": self._change_agent,
             "issue_svid": self._issue_svid,
+            "issue_jwt_svid": self._issue_jwt_svid,
             "switch": self._switch,
             "plant": self._plant,
             "token_keys": self._token_keys,
@@ -177,7 +178,18 @@ class Host:
         self._content.agents.change(name, transition)
 
     def _issue_svid(self, agent_id: str, public_key_pem: str) -> str:
+        self._check_usable(agent_id)
         return self._content.identity.issue_svid(agent_id, public_key_pem)
+
+    def _issue_jwt_svid(self, agent_id: str) -> str:
+        self._check_usable(agent_id)
+        return self._content.identity.issue_jwt_svid(agent_id)
+
+    def _check_usable(self, agent_id: str) -> None:
+        """Refuse to certify whom the directory would give nothing."""
+        agent = self._content.agents.by_id(agent_id)
+        if agent is None or not agent.usable(self._content.clock.now()):
+            raise CommandError(f"agent {agent_id!r}: expected one that is registered and active")
 
     def _switch(self, off: list[str]) -> None:
         self._content.switch(off)

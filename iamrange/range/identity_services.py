@@ -24,6 +24,7 @@ from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
 from iamrange.identity.tokens.keys import AuthorityKeys
 from iamrange.identity.tokens.service import TokenService
 from iamrange.identity.tokens.settings import TokenSettings
+from iamrange.jose import STRICT, KeySet, SigningKey, parse_key_set
 from iamrange.range.service_app import ServiceApp
 from iamrange.range.services import DIRECTORY, RESOURCES, SERVICES
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from iamrange.range.world_directory import WorldDirectory
 
 _DAY = 86_400
+_JWT_SVID_LIFE = 300
 LAPSES: Mapping[Control, tuple[dict[str, Any], dict[str, Any]]] = {
     identity_controls.REGISTERED_AGENTS_ONLY: ({"unsafe_open_registration": True}, {}),
     identity_controls.PRIVATE_KEY_JWT: ({"unsafe_accepts_client_secret": True}, {}),
@@ -88,6 +90,7 @@ class IdentityServices:
         self.keys = AuthorityKeys(clock=clock)
         # certificates are checked in handshakes, which go by real time
         self.authority = LocalAuthority.create("iamrange services", clock=real_clock)
+        self._jwt_svids = SigningKey.generate("ES256")
         self._replay = MemoryReplay()
         self._revocation = MemoryRevocation()
         self._values: dict[str, str] = {}
@@ -130,6 +133,7 @@ class IdentityServices:
             tamper=self._tamper,
             settings=settings,
             trust_bundle=self.authority.trust_bundle,
+            svid_keys=self._svid_keys,
             cloud_minter=self._cloud_minter,
             registrar=self._agents.take_at_its_word,
         )
@@ -170,6 +174,19 @@ class IdentityServices:
         """
         key: Any = serialization.load_pem_public_key(public_key_pem.encode())
         return self.authority.issue_svid(agent_id, key).chain_pem
+
+    def issue_jwt_svid(self, agent_id: str) -> str:
+        """Return a JWT-SVID of an agent for the token service, good for five minutes."""
+        now = int(self._real_clock.now())
+        return self._jwt_svids.sign(
+            {"sub": agent_id, "aud": [AUTH_ISSUER], "iat": now, "exp": now + _JWT_SVID_LIFE}
+        )
+
+    def _svid_keys(self) -> KeySet:
+        keys = parse_key_set({"keys": [self._jwt_svids.public_jwk()]}, STRICT)
+        if not isinstance(keys, KeySet):  # cannot be: the key is our own
+            raise TypeError("the trust domain's own key is not usable")
+        return keys
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from iamrange.range.world import World
 
 SOCKET_FILE = "service.sock"
-ORDERS = frozenset({"switch", "rotate_token_keys", "withdraw_token_key", "token_keys"})
+ORDERS = frozenset(
+    {
+        "issue_jwt_svid",
+        "issue_svid",
+        "rotate_token_keys",
+        "switch",
+        "token_keys",
+        "withdraw_token_key",
+    }
+)
 _LINE_LIMIT = 1 << 16
 _PATIENCE = 30.0
 
