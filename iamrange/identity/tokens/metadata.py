@@ -51,8 +51,9 @@ def metadata(
         "revocation_endpoint": AUTH_ISSUER + REVOKE_PATH,
         "introspection_endpoint": AUTH_ISSUER + INTROSPECT_PATH,
         "scopes_supported": scopes,
-        # required by RFC 8414; there is no authorization endpoint
-        "response_types_supported": [],
+        # RFC 8414 section 2 requires the member and section 3.2 forbids an empty list; there is no
+        # authorization endpoint to ask for a response type
+        "response_types_supported": ["none"],
         "grant_types_supported": ["client_credentials", EXCHANGE],
         "dpop_signing_alg_values_supported": list(_ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": not settings.unsafe_unbound_certificates,

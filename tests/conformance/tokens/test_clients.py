@@ -12,6 +12,9 @@ from authlib.integrations.requests_client import (  # type: ignore[import-untype
 from authlib.oauth2.rfc7523 import (  # type: ignore[import-untyped] # published without types
     PrivateKeyJWT,
 )
+from authlib.oauth2.rfc8414 import (  # type: ignore[import-untyped] # published without types
+    AuthorizationServerMetadata,
+)
 from joserfc.jwk import ECKey
 from requests_oauth2client import (
     DPoPKey,
@@ -137,6 +140,7 @@ def authlib(network: Network, party: Party) -> OAuth2Session:
         party.id,
         ECKey.import_key(party.key.private_jwk()),
         token_endpoint_auth_method="private_key_jwt",
+        revocation_endpoint_auth_method="private_key_jwt",
         token_endpoint=metadata["token_endpoint"],
     )
     session.register_client_auth_method(PrivateKeyJWT(metadata["issuer"], alg="ES256"))
@@ -206,6 +210,25 @@ def test_authlib_exchanges_a_token_and_uses_it(strict_house: House, network: Net
     )
     answer = use(network, strict_house.worker, CUSTOMERS, exchanged["access_token"])
     assert answer.json()["actors"] == [WORKER]
+
+
+def test_authlib_introspects_and_revokes(strict_house: House, network: Network) -> None:
+    party = strict_house.analyst
+    token = authlib_token(network, party)["access_token"]
+    with authlib(network, party) as session:
+        shown = session.introspect_token(f"{AUTH_ISSUER}/oauth/introspect", token=token)
+        assert shown.json()["active"] is True
+        assert session.revoke_token(f"{AUTH_ISSUER}/oauth/revoke", token=token).status_code == 200
+        shown = session.introspect_token(f"{AUTH_ISSUER}/oauth/introspect", token=token)
+        assert shown.json() == {"active": False}
+    assert use(network, party, DEFAULT_RESOURCE, token).status_code == 401
+
+
+def test_authlib_finds_our_metadata_valid(network: Network) -> None:
+    answer = network.session().get(f"{AUTH_ISSUER}/.well-known/oauth-authorization-server")
+    document = AuthorizationServerMetadata(answer.json())
+    document.validate()
+    assert document.issuer == AUTH_ISSUER
 
 
 def test_an_assertion_that_lives_for_an_hour_dies_with_its_age(
