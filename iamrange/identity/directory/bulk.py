@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iamrange.identity.directory import lifecycle, tree
 from iamrange.identity.directory.encoding import registration_digest, spec_text
+from iamrange.identity.directory.field_rules import octets_of
 from iamrange.identity.directory.listing import (
     EVERYONE,
     AgentFilter,
@@ -37,7 +38,6 @@ from iamrange.identity.directory.refusals import (
     registered_already,
     unknown_agent,
 )
-from iamrange.identity.directory.rows import kid_octets
 from iamrange.identity.directory.writer import Change
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class BulkCommands:
         with self.writer.begin() as transaction:
             found = transaction.read(slots)
             owners = transaction.key_owners(
-                [kid_octets(key.kid) for spec in specs for key in spec.keys]
+                [octets_of(key.kid) for spec in specs for key in spec.keys]
             )
             taken = set(owners)
             changes: list[Change] = []
@@ -228,7 +228,7 @@ class BulkCommands:
                     _count(result, spec.id, registered_already(entry.agent, registration))
                     continue
                 kids = tuple(key.kid for key in spec.keys)
-                octets = {kid_octets(kid) for kid in kids}
+                octets = {octets_of(kid) for kid in kids}
                 if not taken.isdisjoint(octets):
                     result.refuse(spec.id, key_taken(spec.name))
                     continue
@@ -261,7 +261,7 @@ class BulkCommands:
                 result.refuse(name, DirectoryRefusal("bad-key", str(error)))
         with self.writer.begin() as transaction:
             found = transaction.read(keys)
-            owners = transaction.key_owners([kid_octets(key.kid) for _, key in keys.values()])
+            owners = transaction.key_owners([octets_of(key.kid) for _, key in keys.values()])
             changes: list[Change] = []
             for slot, (name, key) in keys.items():
                 if slot not in found:
@@ -272,12 +272,12 @@ class BulkCommands:
                 if isinstance(outcome, DirectoryRefusal) or outcome is agent:
                     _count(result, name, outcome)
                     continue
-                owner = owners.get(kid_octets(key.kid))
+                owner = owners.get(octets_of(key.kid))
                 if owner is not None:
                     own = owner == agent.number
                     result.refuse(name, key_withdrawn() if own else key_taken(agent.name))
                     continue
-                owners[kid_octets(key.kid)] = agent.number
+                owners[octets_of(key.kid)] = agent.number
                 changes.append(Change(agent, outcome, "rotate", key.kid, None, (key.kid,)))
             if changes:
                 transaction.put(changes, actor=actor)

@@ -187,6 +187,11 @@ class Database:
         url = self.url.set(drivername="postgresql+psycopg")
         arguments: dict[str, Any] = {
             "connect_timeout": _CONNECT_SECONDS,
+            # a server that vanished without a word is found out
+            "keepalives_idle": _CONNECT_SECONDS,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 2000 * _CONNECT_SECONDS,
             "options": f"-c lock_timeout={self._busy * 1000:.0f}",
         }
         return sa.create_engine(

@@ -16,6 +16,7 @@ from iamrange.identity.directory.bulk import BulkCommands
 from iamrange.identity.directory.database import Database
 from iamrange.identity.directory.encoding import registration_digest, spec_text
 from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.field_rules import octets_of
 from iamrange.identity.directory.migrate import migrate
 from iamrange.identity.directory.model import (
     Agent,
@@ -32,7 +33,6 @@ from iamrange.identity.directory.refusals import (
     registered_already,
     unknown_agent,
 )
-from iamrange.identity.directory.rows import kid_octets
 from iamrange.identity.directory.signing import DirectoryKey, DirectoryPublicKey
 from iamrange.identity.directory.whole_table import verify_table
 from iamrange.identity.directory.writer import Change, Transaction, Writer
@@ -191,7 +191,7 @@ class Directory(BulkCommands):
                 return registered_already(entry.agent, registration)
             agent = lifecycle.provision(spec, registration, transaction.now, activate=activate)
             kids = tuple(key.kid for key in spec.keys)
-            taken = transaction.key_owners([kid_octets(kid) for kid in kids])
+            taken = transaction.key_owners([octets_of(kid) for kid in kids])
             if taken:
                 return key_taken(spec.name)
             change = Change(None, agent, "register", agent.state.value, text, kids)
@@ -339,7 +339,7 @@ class Directory(BulkCommands):
 
     def _was_key_of(self, agent: Agent, kid: str) -> bool:
         try:
-            octets = kid_octets(kid)
+            octets = octets_of(kid)
         except ValueError:
             return False
         with self.writer.begin() as transaction:
@@ -364,7 +364,7 @@ class Directory(BulkCommands):
 
 def key_refusal(transaction: Transaction, agent: Agent, kid: str) -> DirectoryRefusal | None:
     """Return why this key cannot become the agent's, or None."""
-    owner = transaction.key_owners([kid_octets(kid)]).get(kid_octets(kid))
+    owner = transaction.key_owners([octets_of(kid)]).get(octets_of(kid))
     if owner is None:
         return None
     if owner == agent.number:

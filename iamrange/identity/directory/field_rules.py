@@ -32,7 +32,6 @@ LATEST = 1e11  # the year 5138
 _PUBLIC_MEMBERS = frozenset({"kty", "crv", "x", "y"})
 # the last of 43 characters carries four bits: what it may be is canonical (RFC 4648 section 3.5)
 OCTETS_32 = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-_TO_BASE64 = str.maketrans("-_", "+/")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # SEC 2 section 2.4.2, secp256r1
 _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -233,10 +232,19 @@ def _coordinate(value: str) -> int:
     """Read a coordinate: exactly 32 octets (RFC 7518 section 6.2.1.2), canonical base64url."""
     if not OCTETS_32.fullmatch(value):
         raise AgentFieldError("key", "coordinates of 32 octets in canonical base64url")
-    number = int.from_bytes(a2b_base64(value.translate(_TO_BASE64) + "="), "big")
+    number = int.from_bytes(octets_of(value), "big")
     if number >= _P:
         raise AgentFieldError("key", "coordinates below the field's prime")
     return number
+
+
+def octets_of(text: str) -> bytes:
+    """Decode base64url of 32 octets; whether it is canonical is the form's matter.
+
+    Raises:
+        ValueError: it is not base64 at all.
+    """
+    return a2b_base64(text.replace("-", "+").replace("_", "/") + "=")
 
 
 def _match(field: str, form: re.Pattern[str], value: object, expected: str) -> None:

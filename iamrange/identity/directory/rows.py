@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
 from iamrange.identity.directory import schema
+from iamrange.identity.directory.field_rules import octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
-_TO_BASE64 = str.maketrans("-_", "+/")
 _COPY_LEAST = 50
 """Fewer rows are not worth the round trips of a COPY."""
 
@@ -37,11 +36,6 @@ def entry_columns(agent: Agent) -> dict[str, Any]:
         "expires": agent.expires,
         "scopes": f" {' '.join(sorted(agent.scopes))} ",
     }
-
-
-def kid_octets(kid: str) -> bytes:
-    """Return a thumbprint as its 32 octets."""
-    return a2b_base64(kid.translate(_TO_BASE64) + "=")
 
 
 class RowWriter:
@@ -68,7 +62,7 @@ class RowWriter:
 
     def keys(self, number: int, kids: Iterable[str]) -> None:
         """Add keys that are now taken."""
-        self._keys.extend((kid_octets(kid), number) for kid in kids)
+        self._keys.extend((octets_of(kid), number) for kid in kids)
 
     def nodes(self, nodes: Mapping[int, bytes]) -> None:
         """Add or replace tree nodes."""

@@ -3,7 +3,8 @@
 - Fast while nothing changes: one look at the clock, one at a dict.
 - Once in `staleness` seconds the signed head is read. When it moved, the hash tree says which
   buckets differ, and only what lies in those is forgotten: a change feed that cannot lie.
-- The database away: `StoreDownError`, until it answers again. Tampering found: nobody is
+- The database away: `StoreDownError`, until it answers again; asked once in `staleness` seconds,
+  so that those who wait for it do not wait one after another. Tampering found: nobody is
   believed any more, until an operator's `recheck` has found the whole table to be right.
 - The bound is kept on a clock that nobody can set back.
 """
@@ -12,15 +13,17 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from iamrange.identity.directory import tree
 from iamrange.identity.directory.errors import TamperedError
 from iamrange.identity.directory.field_rules import is_agent_id
 from iamrange.identity.directory.verified_tree import VerifiedTree, read_nodes
+from iamrange.identity.stores.errors import StoreDownError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import sqlalchemy as sa
 
@@ -62,6 +65,8 @@ class DirectoryView:
         self._fresh_until = float("-inf")
         self._version = -1
         self._tampered: TamperedError | None = None
+        self._down: StoreDownError | None = None
+        self._ask_again = float("-inf")
 
     @property
     def version(self) -> int:
@@ -105,38 +110,43 @@ class DirectoryView:
 
     def _refresh(self) -> None:
         with self._lock:
-            if self._tampered is not None:
-                raise TamperedError(self._tampered.row, self._tampered.detail)
             started = self._ticks()
-            if started < self._fresh_until:
+            if self._tampered is None and started < self._fresh_until:
                 return
-            try:
-                floor = self._directory.reader.floor()
-                with self._directory.database.reading() as connection:
-                    self._advance(connection, floor)
-            except TamperedError as error:
-                self._distrust(error)
-                raise
+            with self._reading():
+                pass
             self._fresh_until = started + self._staleness
 
     def _load(self, identifier: str) -> Agent | None:
         if identifier in self._absent or not is_agent_id(identifier):
             return None
         slot = tree.slot_of(identifier)
-        bucket = tree.bucket_of(slot)
-        reader = self._directory.reader
-        with self._lock:
-            if self._tampered is not None:
-                raise TamperedError(self._tampered.row, self._tampered.detail)
-            try:
-                floor = reader.floor()
-                with self._directory.database.reading() as connection:
-                    self._advance(connection, floor)
-                    entry = reader.entries(connection, self._tree, [slot]).get(slot)
-            except TamperedError as error:
-                self._distrust(error)
-                raise
-            return self._remember(identifier, bucket, entry)
+        with self._lock, self._reading() as connection:
+            reader = self._directory.reader
+            entry = reader.entries(connection, self._tree, [slot]).get(slot)
+            return self._remember(identifier, tree.bucket_of(slot), entry)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        """Give a snapshot at the newest head, unless it is known that there is none to have."""
+        if self._tampered is not None:
+            raise TamperedError(self._tampered.row, self._tampered.detail)
+        if self._down is not None and self._ticks() < self._ask_again:
+            raise StoreDownError(self._down.store, "it was away a moment ago")
+        try:
+            floor = self._directory.reader.floor()
+            with self._directory.database.reading() as connection:
+                self._advance(connection, floor)
+                yield connection
+        except TamperedError as error:
+            self._tampered = error
+            self._forget()
+            raise
+        except StoreDownError as error:
+            self._down = error
+            self._ask_again = self._ticks() + self._staleness
+            raise
+        self._down = None
 
     def _remember(self, identifier: str, bucket: int, entry: Entry | None) -> Agent | None:
         # those who are not there have a bound of their own: asking for many evicts nobody
@@ -200,10 +210,6 @@ class DirectoryView:
         for identifier in self._in_bucket.pop(bucket, ()):
             self._agents.pop(identifier, None)
             self._absent.pop(identifier, None)
-
-    def _distrust(self, error: TamperedError) -> None:
-        self._tampered = error
-        self._forget()
 
     def _forget(self) -> None:
         self._fresh_until = float("-inf")

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.encoding import ENTRY_CONTEXT, entry_digest, read_entry
 from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.field_rules import octets_of
 from iamrange.identity.directory.lookups import select_in
-from iamrange.identity.directory.rows import entry_columns, kid_octets
+from iamrange.identity.directory.rows import entry_columns
 from iamrange.identity.directory.verified_tree import VerifiedTree
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa:
 
 
 def _check_keys(connection: sa.Connection, taken: dict[str, int]) -> None:
-    octets = [kid_octets(kid) for kid in taken]
+    octets = [octets_of(kid) for kid in taken]
     found: dict[bytes, int] = dict(select_in(connection, _KEYS, _KEYS[0], octets))
     for kid, number in taken.items():
-        if found.get(kid_octets(kid)) != number:
+        if found.get(octets_of(kid)) != number:
             raise TamperedError(f"key {kid}", "is not listed as its agent's")
 
 

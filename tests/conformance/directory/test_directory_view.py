@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iamrange.identity.directory import Agent, Directory, DirectoryView, agent_id, view
+from iamrange.identity.directory import (
+    Agent,
+    Directory,
+    DirectoryView,
+    TamperedError,
+    agent_id,
+    view,
+)
 from iamrange.identity.directory.reader import Reader
 from iamrange.identity.stores.errors import StoreDownError
 from tests.conformance.directory.lab import NOW, agent_of, spec, start_postgres
@@ -177,6 +184,7 @@ def test_the_database_file_away_is_store_down_and_back_is_back(
         assert not file.exists()
         for path in names:
             path.with_name(f"away-{path.name}").rename(path)
+        ticks.now += view.STALENESS
         assert agent_of(seen.by_id(agent_id("one"))).epoch == 0
         assert agent_of(directory.revoke("one", actor="tester")).epoch == 1
 
@@ -211,6 +219,51 @@ def test_postgresql_killed_is_store_down_and_back_is_back(
             assert agent_of(seen.by_id(agent_id("one"))).epoch == 1
     finally:
         server.remove()
+
+
+def test_those_who_wait_for_a_database_that_is_away_do_not_queue(
+    directory: Directory, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(directory, "one")
+    seen = DirectoryView(directory, ticks=ticks)
+    attempts: list[float] = []
+
+    def away() -> None:
+        attempts.append(ticks.now)
+        raise StoreDownError("directory", "away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory.reader, "floor", away)
+        for _ in range(5):
+            with pytest.raises(StoreDownError, match="away"):
+                seen.by_id(agent_id("one"))
+        ticks.now += view.STALENESS
+        with pytest.raises(StoreDownError, match="away"):
+            seen.by_id(agent_id("one"))
+    assert attempts == [0.0, view.STALENESS]
+    ticks.now += view.STALENESS
+    assert seen.by_id(agent_id("one")) is not None
+
+
+def test_a_database_file_replaced_by_an_older_copy_is_seen(tmp_path: Path, ticks: Ticks) -> None:
+    file, copy = tmp_path / "d.db", tmp_path / "copy.db"
+    with closing(Directory.open(f"sqlite:///{file}", tmp_path / "home")) as directory:
+        register(directory, "one")
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        seen = DirectoryView(directory, ticks=ticks)
+        agent_of(directory.revoke("one", actor="tester"))
+        assert agent_of(seen.by_id(agent_id("one"))).epoch == 1
+        for old in tmp_path.glob("d.db-*"):
+            old.unlink()
+        copy.replace(file)
+        ticks.now += 1
+        with pytest.raises(TamperedError, match="rolled back"):
+            seen.by_id(agent_id("one"))
+        with pytest.raises(TamperedError, match="rolled back"):
+            directory.get("one")
+        with pytest.raises(TamperedError, match="rolled back"):
+            directory.revoke("one", actor="tester")
 
 
 def test_a_locked_database_is_store_down_for_writers_and_no_matter_for_readers(
