@@ -315,6 +315,11 @@ class House:
         }
         return self.post(party, **(asked | form))
 
+    def read_if_alive(self, token: str) -> AccessToken | None:
+        """Return what a token says, or None if it is over."""
+        read = verify_access_token(token, keys=self.keys.key_set(), now=self.clock.now())
+        return None if isinstance(read, Refusal) else read
+
     def read(self, token: str) -> AccessToken:
         """Return what a token says."""
         read = verify_access_token(token, keys=self.keys.key_set(), now=self.clock.now())
