@@ -11,7 +11,10 @@ from pathlib import Path
 
 from iamrange.engine.aws_types.session import LOADER
 from iamrange.engine.program_host import imported_sdks
-from scenarios import workloads
+from scenarios import forged_access_token, service_workloads, workloads
+
+CLIENTS = (service_workloads, forged_access_token)
+"""Modules whose libraries agents and attackers of our own services load."""
 
 SERVICES = ("dynamodb", "iam", "secretsmanager", "sts")
 PARTS = ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
