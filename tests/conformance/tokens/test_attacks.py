@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.core.decision import Outcome
-from iamrange.identity.directory.model import AgentState
+from iamrange.identity.directory.model import AgentKey, AgentState
 from iamrange.identity.names import AUTH_ISSUER, DEFAULT_RESOURCE, TOKEN_ENDPOINT
 from iamrange.jose import SigningKey
 from iamrange.jose.gate import base64url
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from iamrange.identity.tokens.http import HttpRequest
 
 OTHER = "https://other.example"
-Make = "Callable[[House], HttpRequest]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -659,3 +658,73 @@ def test_a_record_holds_no_token_and_no_proof(house: House) -> None:
         text = value.partition(b"=")[2] or value
         assert len(text) < 100 or text.decode() not in shown
     assert JWT_BEARER not in shown
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _signed({}),
+        _signed({"typ": "JWT"}),
+        _signed({"typ": "application/client-authentication+jwt"}),
+        _assertion(aud=[AUTH_ISSUER]),
+        _form(client_id=ANALYST),
+        _form(resource=[CUSTOMERS, CUSTOMERS], audience=CUSTOMERS),
+        _form(scope="read:logs read:logs"),
+        _form(scope=""),
+        _form(colour="red"),
+        _header(
+            (b"content-type", b"application/x-www-form-urlencoded;charset=UTF-8"),
+            without=b"content-type",
+        ),
+        _proof(htu="HTTPS://auth.iamrange.example:443/oauth/./token?query#fragment"),
+    ],
+    ids=[
+        "no typ",
+        "typ JWT",
+        "typ of rfc7523bis",
+        "aud in a list of one",
+        "client_id beside the assertion",
+        "one resource, named thrice",
+        "one scope, named twice",
+        "empty scope",
+        "unknown parameter",
+        "charset",
+        "htu spelled otherwise",
+    ],
+)
+def test_what_the_standards_allow_is_granted(
+    house: House, make: Callable[[House], HttpRequest]
+) -> None:
+    assert house.send(make(house)).verdict == (200, "", "issued")
+
+
+def test_an_assertion_without_a_kid_is_good_by_any_of_the_agents_keys(house: House) -> None:
+    """Authlib's client names no key; during a rotation an agent has two."""
+    other = SigningKey.generate()
+    keys = house.agents.by_id(ANALYST)
+    assert keys is not None
+    both = (AgentKey.from_jwk(other.public_jwk()), *keys.keys)
+    house.change(house.analyst, keys=both)
+    claims = _claims()
+    for number, key in enumerate((other, house.analyst.key)):
+        header = {"alg": "ES256", "typ": "JWT"}
+        assertion = sign_exactly(key, header, claims | {"jti": f"without-kid-{number}"})
+        assert house.post(client_assertion=assertion).status == 200
+    stranger = sign_exactly(SigningKey.generate(), {"alg": "ES256"}, claims)
+    answer = house.post(client_assertion=stranger)
+    assert answer.verdict == (401, "invalid_client", "signature-mismatch")
+
+
+def test_a_key_in_rotation_is_good_until_its_overlap_ends(house: House) -> None:
+    agent = house.agents.by_id(ANALYST)
+    assert agent is not None
+    ending = replace(agent.keys[0], not_after=house.clock.now() + 100)
+    house.change(house.analyst, keys=(ending,))
+    assert house.post().status == 200
+    house.clock.offset = 101
+    assert house.post().verdict == (401, "invalid_client", "unknown-key")
+
+
+def test_no_token_outlives_its_agent(house: House) -> None:
+    house.change(house.analyst, expires=house.clock.now() + 30)
+    assert house.post().body["expires_in"] <= 30
