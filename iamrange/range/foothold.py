@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Material
 from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, credentials_in
+from iamrange.range.vendor import collect_as_vendor
 from iamrange.range.work import FootholdError, do_work, project_tokens
 from iamrange.range.workloads import name_of
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 120.0
 """How long something taken is used again: tokens live 300 s and must outlive the attack."""
+
+FRESH_REQUEST_SECONDS = 20.0
+"""The same for a request with its proof: proofs and nonces live for 60 s."""
 
 OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.NETWORK: (),
@@ -67,7 +71,12 @@ class Snapshot:
         key = (foothold.victim, foothold.takes, foothold.tenant, workload)
         with self.deployment.lock:
             known = self._footings.get(key)
-            if known is None or time.monotonic() - known.taken_at > FRESH_SECONDS:
+            fresh = (
+                FRESH_REQUEST_SECONDS
+                if foothold.takes is Material.CAPTURED_REQUEST
+                else FRESH_SECONDS
+            )
+            if known is None or time.monotonic() - known.taken_at > fresh:
                 known = self._footings[key] = self._take(scenario)
             return known
 
@@ -84,6 +93,11 @@ class Snapshot:
         work, memory = do_work(deployment, foothold.victim, scenario.legitimate, "before")
         if not work.ok:
             raise FootholdError(f"{work.part} could not do its work: {work.detail}")
+        if foothold.takes is Material.VENDOR_SESSION:
+            collected, session = collect_as_vendor(deployment, "before")
+            if not collected.ok:
+                raise FootholdError(f"the vendor could not do its work: {collected.detail}")
+            return Footing(work, {"aws_session": session}, time.monotonic())
         material = _material(foothold.takes, tokens, memory, home)
         if material is None:
             raise FootholdError(f"{foothold.victim}: no {foothold.takes} found after its work")

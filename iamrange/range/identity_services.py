@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,9 @@ class IdentityServices:
         self.authority = LocalAuthority.create("iamrange services", clock=real_clock)
         self._jwt_svids = SigningKey.generate("ES256")
         self._replay = MemoryReplay()
+        self._limiter = LocalLimiter()
+        # one secret a server, which a fork and a switch keep: what was handed out stays good
+        self._nonces = defaultdict(lambda: NonceSource(None, real_clock))
         self._revocation = MemoryRevocation()
         self._values: dict[str, str] = {}
         self.off: frozenset[str] = frozenset()
@@ -124,8 +128,8 @@ class IdentityServices:
             keys=self.keys,
             replay=self._replay,
             revocation=self._revocation,
-            limiter=LocalLimiter(),
-            nonces=NonceSource(None, self._real_clock),
+            limiter=self._limiter,
+            nonces=self._nonces[AUTH_ISSUER],
             resources=RESOURCES,
             clock=self._clock,
             real_clock=self._real_clock,
@@ -144,7 +148,7 @@ class IdentityServices:
             keys=self.keys.key_set,
             replay=self._replay,
             revocation=DirectoryRevocation(self._agents, self._revocation, clock=self._clock),
-            nonces=NonceSource(None, self._real_clock),
+            nonces=self._nonces[resource],
             clock=self._clock,
             proof_clock=self._real_clock,
             records=self._records,
