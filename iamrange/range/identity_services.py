@@ -95,7 +95,9 @@ class IdentityServices:
         self._replay = MemoryReplay()
         self._limiter = LocalLimiter()
         # one secret a server, which a fork and a switch keep: what was handed out stays good
-        self._nonces = defaultdict(lambda: NonceSource(None, real_clock))
+        self._nonces: defaultdict[str, NonceSource] = defaultdict(
+            lambda: NonceSource(None, real_clock)
+        )
         self._revocation = MemoryRevocation()
         self._values: dict[str, str] = {}
         self.off: frozenset[str] = frozenset()

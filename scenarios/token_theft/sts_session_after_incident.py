@@ -19,7 +19,10 @@ from scenarios import workloads
 
 
 def attack(foothold: Taken) -> Loot:
-    """Use the session that was stolen before the incident, from inside."""
+    """Use the session that was stolen before the incident, from inside.
+
+    The response has killed the agent's tokens in the directory too, which no cloud asks.
+    """
     session = workloads.aws_session(foothold.aws_session)
     return Loot((workloads.read_aws_secret(session, foothold.knows["victim.aws_secret_arn"]),))
 
