@@ -336,6 +336,12 @@ def clouds(  # noqa: PLR0913 - one argument an option
     trust_ca: Annotated[
         list[str] | None, typer.Option(help="A PEM file of authorities that issuers may use.")
     ] = None,
+    unmapped: Annotated[
+        str, typer.Option(help="AWS operations that nothing maps to permissions: deny or allow.")
+    ] = "deny",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="AWS's denials name policy, statement, condition.")
+    ] = False,
     as_json: Json = True,
 ) -> None:
     """Serve only the enforcing clouds, in the foreground; the first line says where they are.
@@ -354,6 +360,8 @@ def clouds(  # noqa: PLR0913 - one argument an option
                 resolve=tuple(resolve or ()),
                 trust_ca=tuple(trust_ca or ()),
                 aws_upstream=aws_upstream,
+                unmapped=unmapped,
+                explain=explain,
             )
         )
     )

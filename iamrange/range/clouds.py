@@ -60,6 +60,8 @@ class CloudsOptions:
     resolve: tuple[str, ...] = ()
     trust_ca: tuple[str, ...] = ()
     aws_upstream: str | None = None
+    unmapped: str = "deny"
+    explain: bool = False
 
     def config(self) -> WorldConfig:
         """Return the world's configuration.
@@ -67,6 +69,8 @@ class CloudsOptions:
         Raises:
             CloudsMisuseError: an option is malformed.
         """
+        if self.unmapped not in ("deny", "allow"):
+            raise CloudsMisuseError(f"--unmapped: expected deny or allow, got {self.unmapped!r}")
         accounts = dict.fromkeys(self.accounts or (self.organization or DEFAULT_ACCOUNT,))
         if self.organization is not None:
             accounts[self.organization] = None
@@ -100,6 +104,8 @@ class CloudsOptions:
             resolve=resolve,
             trust_ca=tuple(str(Path(file).resolve()) for file in self.trust_ca),
             aws_upstream=_upstream(self.aws_upstream) if self.aws_upstream is not None else None,
+            aws_unmapped="allow" if self.unmapped == "allow" else "deny",
+            aws_explain=self.explain,
         )
 
 
@@ -157,6 +163,9 @@ async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, 
     await ended.wait()
     await listeners.stop()
     await content.aws.close()
+    passed = getattr(content.aws, "unmapped_operations", ())
+    if passed:
+        sys.stderr.write(f"iamrange clouds: let through unmapped: {', '.join(passed)}\n")
     return DONE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from iamrange.identity.directory.model import (
     DEFAULT_TENANT,
@@ -102,7 +102,8 @@ class WorldConfig:
     PEM files of authorities to trust for it. `aws_cloud` and `gcp_cloud` are import paths too.
     `off` are the controls of the world's own services that are off from the start.
     `aws_upstream` is the URL of the emulator that holds AWS's resources, `aws_upstream_kind` what
-    it was recognised as; without it they are held in the world's own process.
+    it was recognised as; without it they are held in the world's own process. `aws_unmapped` and
+    `aws_explain` are the AWS cloud's own options.
     """
 
     run_id: str
@@ -122,6 +123,8 @@ class WorldConfig:
     gcp_cloud: str = "iamrange.clouds.gcp.cloud:GcpCloud"
     aws_upstream: str | None = None
     aws_upstream_kind: str = "unknown"
+    aws_unmapped: Literal["deny", "allow"] = "deny"
+    aws_explain: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""

@@ -158,6 +158,16 @@ class SwitchedFetcher:
         return await self.target.fetch(url)
 
 
+def _aws_options(config: WorldConfig) -> dict[str, Any]:
+    """Return what differs from the AWS cloud's defaults, as its own arguments."""
+    options: dict[str, Any] = _remote(config)
+    if config.aws_unmapped != "deny":
+        options["unmapped"] = config.aws_unmapped
+    if config.aws_explain:
+        options["explain"] = True
+    return options
+
+
 def _remote(config: WorldConfig) -> dict[str, Any]:
     """Return the emulator that holds AWS's resources, as the cloud's own argument."""
     if config.aws_upstream is None:
@@ -184,7 +194,7 @@ class Content:
             "tamper": self.tamper,
         }
         self.aws: AwsPort = imported(config.aws_cloud)(
-            **ports, fetcher=self.fetcher, functions=self.functions, **_remote(config)
+            **ports, fetcher=self.fetcher, functions=self.functions, **_aws_options(config)
         )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
         self.agents = WorldDirectory(records.parent, self.clock)

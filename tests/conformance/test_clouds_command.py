@@ -295,3 +295,34 @@ def test_misuse_exits_2_and_says_what_was_expected(
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+DENIED = """
+import boto3, botocore.exceptions, json
+iam = boto3.client("iam")
+iam.create_user(UserName="reader")
+deny = {"Sid": "NotThat", "Effect": "Deny", "Action": "iam:ListUsers", "Resource": "*"}
+document = {"Version": "2012-10-17", "Statement": [deny]}
+iam.put_user_policy(UserName="reader", PolicyName="p", PolicyDocument=json.dumps(document))
+key = iam.create_access_key(UserName="reader")["AccessKey"]
+session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"])
+try:
+    session.client("iam").list_users()
+except botocore.exceptions.ClientError as error:
+    print(error.response["Error"]["Message"])
+"""
+
+
+def test_options_of_aws_reach_its_cloud(tmp_path: Path) -> None:
+    clouds = Clouds(tmp_path, accounts=[MEMBER], explain=True)
+    try:
+        said = clouds.script(DENIED)
+    finally:
+        assert clouds.end() == 0
+    assert "explicit deny" in said
+    assert "NotThat" in said
+
+
+def test_unmapped_expects_deny_or_allow(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve_clouds(CloudsOptions(unmapped="perhaps")) == 2
+    assert "--unmapped: expected deny or allow, got 'perhaps'" in capsys.readouterr().err
