@@ -1,0 +1,93 @@
+"""Where the engines read AWS differently: each reading is told by its statements, and written down.
+
+`disagreements.md` has, under the same names, what the vendor's documentation says. A disagreement
+is explained only if the engines agree as soon as the statements in question are taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tests.differential.cases import HOME, ROOT, SESSION, Case, Document
+
+Reading = Callable[[Document, Case], bool]
+_VARIABLE = re.compile(r"\$\{([^},]+)\}")
+_INVERTED = ("StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike", "ArnNot")
+_NEUTRAL: Document = {"Effect": "Deny", "Action": "iam:DeleteUser", "Resource": "*"}
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # JSON
+    return value if isinstance(value, list) else [value]
+
+
+def _unresolved(texts: Any, case: Case) -> bool:  # noqa: ANN401  # JSON
+    known = {key.lower() for key in case.context}
+    return any(
+        name.lower() not in known for text in _listed(texts) for name in _VARIABLE.findall(text)
+    )
+
+
+def allow_beside_a_resource_without_a_value(statement: Document, case: Case) -> bool:
+    """Allow with NotResource, in which a variable has no value."""
+    beside = statement.get("NotResource")
+    return statement["Effect"] == "Allow" and beside is not None and _unresolved(beside, case)
+
+
+def inverted_operator_on_a_variable_without_a_value(statement: Document, case: Case) -> bool:
+    """A negated operator, whose value holds a variable that has none."""
+    return any(
+        operator.rpartition(":")[2].startswith(_INVERTED)
+        and any(_unresolved(values, case) for values in keys.values())
+        for operator, keys in statement.get("Condition", {}).items()
+    )
+
+
+def account_alone_in_not_principal(statement: Document, case: Case) -> bool:
+    """Deny with NotPrincipal that lists the caller's account, and not all of the caller."""
+    spared = _listed(statement.get("NotPrincipal", {}).get("AWS", []))
+    if ROOT not in spared and HOME not in spared:
+        return False
+    needed = {case.principal} | (
+        {case.context["aws:PrincipalArn"]} if case.principal == SESSION else set()
+    )
+    return not needed <= set(spared)
+
+
+READINGS: tuple[Reading, ...] = (
+    allow_beside_a_resource_without_a_value,
+    inverted_operator_on_a_variable_without_a_value,
+    account_alone_in_not_principal,
+)
+
+
+def without(case: Case, reading: Reading) -> Case | None:
+    """Return the case without the statements that are read differently; None if it has none."""
+    found = False
+
+    def strip(document: Document | None) -> Document | None:
+        nonlocal found
+        if document is None:
+            return None
+        kept = [one for one in document["Statement"] if not reading(one, case)]
+        if len(kept) == len(document["Statement"]):
+            return document
+        found = True
+        neutral = {**_NEUTRAL, **({"Principal": "*"} if "Principal" in str(document) else {})}
+        return {**document, "Statement": kept or [neutral]}
+
+    def strip_all(documents: list[Document]) -> list[Document]:
+        return [one for one in map(strip, documents) if one is not None]
+
+    stripped = replace(
+        case,
+        identity=strip_all(case.identity),
+        boundary=strip(case.boundary),
+        session=strip(case.session),
+        scps=strip_all(case.scps),
+        rcps=strip_all(case.rcps),
+        resource_policy=strip(case.resource_policy),
+    )
+    return stripped if found else None
