@@ -113,6 +113,9 @@ def test_a_bulk_registration_that_was_killed_goes_on(
         assert count >= told[-1][0]
         assert count % 100 == 0
         assert count < 2000
+        again = directory.register_many(writer_process.many("x"), actor="tester")
+        assert (again.unchanged, again.changed, again.refused) == (count, 2000 - count, 0)
+        assert directory.verify().count == 2000
 
 
 def test_of_two_processes_that_rotate_at_once_one_wins(

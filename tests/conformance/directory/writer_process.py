@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iamrange.identity.directory import Agent, Directory
+from iamrange.identity.directory import Agent, AgentSpec, Directory
 from tests.conformance.directory.lab import new_jwk, spec
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 def tell(*what: object) -> None:
     """Print one acknowledged fact."""
     print(json.dumps(what), flush=True)  # noqa: T201 - what the test reads
+
+
+def many(run: str) -> list[AgentSpec]:
+    """Return two thousand specs, the same whenever asked."""
+    return [AgentSpec(name=f"bulk-{run}-{number}", owner="team-a") for number in range(2000)]
 
 
 def live(directory: Directory, run: str) -> None:
@@ -45,8 +50,7 @@ def register_many(directory: Directory, run: str) -> None:
     def progress(result: BulkResult) -> None:
         tell(result.position)
 
-    specs = (spec(f"bulk-{run}-{number}", scopes=frozenset()) for number in range(2000))
-    directory.register_many(specs, actor="writer", progress=progress, batch=100)
+    directory.register_many(many(run), actor="writer", progress=progress, batch=100)
     tell("done")
 
 
