@@ -17,6 +17,7 @@ from infra.aws.platform_assets import PlatformAssets as AwsPlatformAssets
 from infra.aws.platform_assets import PlatformAssetsArgs as AwsPlatformAssetsArgs
 from infra.aws.project_records import ProjectRecords, ProjectRecordsArgs
 from infra.aws.project_worker import ProjectWorker, ProjectWorkerArgs
+from infra.aws.vendor_access import VendorAccess, VendorAccessArgs
 from infra.gcp.agent_account import AgentAccount, AgentAccountArgs
 from infra.gcp.agent_pool import AgentPool, AgentPoolArgs
 from infra.gcp.guardrails import ProjectGuardrails, ProjectGuardrailsArgs
@@ -77,6 +78,15 @@ records = {
     for project in stack.projects
 }
 trail = AuditTrail("trail", AuditTrailArgs(place=place), workloads)
+vendor = (
+    None
+    if stack.vendor is None
+    else VendorAccess(
+        "vendor",
+        VendorAccessArgs(vendor=stack.vendor, place=place, omissions=omissions),
+        workloads,
+    )
+)
 workers = ProjectWorker("project", ProjectWorkerArgs(place=place, omissions=omissions), workloads)
 data_keys = DataKeys("data-keys", DataKeysArgs(place=place, omissions=omissions), workloads)
 aws_platform = AwsPlatformAssets("platform", AwsPlatformAssetsArgs(place=place), workloads)
@@ -163,6 +173,7 @@ pulumi.export(
         "data_key_arn": data_keys.key_arn,
         "data_keys_table": data_keys.table_name,
         "workloads_account": place.account,
+        **({} if vendor is None else vendor.facts),
     },
 )
 pulumi.export(

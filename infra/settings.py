@@ -28,7 +28,7 @@ LABEL_EXPECTED = "a lower-case DNS label of at most 40 characters"
 HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 
 _REQUIRED = ("issuer", "tenant", "accounts", "gcp", "corporate-networks", "agents")
-_OPTIONAL = ("trust-domain", "controls", "incidents", "allow-unsafe-in")
+_OPTIONAL = ("trust-domain", "vendor", "controls", "incidents", "allow-unsafe-in")
 
 
 class Classification(StrEnum):
@@ -78,6 +78,14 @@ class Gcp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """Somebody else's account that may come into ours, and the name that it has for us there."""
+
+    account: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """An agent as declared. `part` is its stable role in the range; its name may change freely."""
 
@@ -103,6 +111,7 @@ class Settings:
     accounts: Accounts
     gcp: Gcp
     corporate_networks: tuple[str, ...]
+    vendor: Vendor | None
     agents: tuple[Agent, ...]
     incidents: Mapping[str, str]
     left_out: frozenset[str]
@@ -166,6 +175,7 @@ def settings_from(values: Mapping[str, object], *, region: object) -> Settings:
         accounts=accounts,
         gcp=gcp,
         corporate_networks=_networks(found["corporate-networks"]),
+        vendor=_vendor(found["vendor"], accounts),
         agents=agents,
         incidents=_incidents(_default(found["incidents"], {}), agents),
         left_out=_left_out(
@@ -191,6 +201,24 @@ def _accounts(found: Found) -> Accounts:
         found.refuse("three different accounts", "SCPs do not bind the management account")
     return Accounts(
         management=ids["management"], workloads=ids["workloads"], security=ids["security"]
+    )
+
+
+def _vendor(found: Found, ours: Accounts) -> Vendor | None:
+    if found.value is None:
+        return None
+    members = found.members(("account", "external-id"))
+    account = members["account"].text(
+        r"\d{12}", "an AWS account id of 12 digits in quotes", 'for example "900000000009"'
+    )
+    if account in (ours.management, ours.workloads, ours.security):
+        members["account"].refuse("an account that is not ours", "a vendor's is the vendor's own")
+    return Vendor(
+        account=account,
+        # what STS takes, and long enough that nobody comes upon it
+        external_id=members["external-id"].text(
+            r"[\w+=,.@:/-]{16,1224}", "16 to 1224 characters that STS takes", "the vendor gives it"
+        ),
     )
 
 

@@ -25,6 +25,7 @@ _KEY_ADMINISTRATION = (
     "kms:UpdateKeyDescription",
 )
 
+EXTERNAL_ID = "sts:ExternalId"
 TRANSITIVE = "sts:TransitiveTagKeys"
 DATA_KEY_CONTEXT = "kms:EncryptionContext:agent"
 
@@ -78,6 +79,24 @@ def reader_trust(worker_arn: str) -> documents.Document:
 def reader_policy(place: documents.Place) -> documents.Document:
     """Let a reader read the records of the project that its session is tagged with."""
     return documents.Document((documents.project_records(place),))
+
+
+def vendor_trust(account: str, external_id: str) -> documents.Document:
+    """Let a vendor's account come, on the business that it has with us.
+
+    The vendor goes wherever its customers send it. Our external id is how it says for whom: the
+    vendor gives each customer another, and lets none of them choose.
+    """
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="VendorForUs",
+                principal={"AWS": f"arn:aws:iam::{account}:root"},
+                actions=("sts:AssumeRole",),
+                condition={"StringEquals": {EXTERNAL_ID: external_id}},
+            ),
+        )
+    )
 
 
 def data_key_policy(place: documents.Place) -> documents.Document:

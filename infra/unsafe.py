@@ -103,6 +103,12 @@ class UnsafeOmissions:
             return trust
         return _without_key(trust, shared_documents.TRANSITIVE)
 
+    def vendor_trust(self, trust: documents.Document) -> documents.Document:
+        """Trust the vendor's account, whomever it works for."""
+        if not self.lacks(aws_controls.EXTERNAL_ID):
+            return trust
+        return _without_key(trust, shared_documents.EXTERNAL_ID)
+
     def data_key_policy(self, policy: documents.Document) -> documents.Document:
         """Open every agent's data key to all of them."""
         if not self.lacks(aws_controls.KMS_ENCRYPTION_CONTEXT):

@@ -293,6 +293,27 @@ def _deploy_a_function(facts: Mapping[str, str]) -> Work:
     return Work(nonce, _in_memory(session))
 
 
+def _collect_for_us(facts: Mapping[str, str]) -> Work:
+    """Do a vendor's work for us: with its own key, in our account, under the name that it has."""
+    answer = own_session().client("sts").get_session_token()["Credentials"]
+    own = AwsSession(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+    session = come_as_vendor(
+        own, facts["aws.vendor_role_arn"], external_id=facts["aws.vendor_external_id"]
+    )
+    nonce = read_aws_secret(aws_session(session), facts["aws.vendor_secret_arn"])
+    return Work(nonce, _in_memory(own))
+
+
+def come_as_vendor(session: AwsSession | None, role_arn: str, *, external_id: str) -> AwsSession:
+    """Go into a customer's account, saying for which customer."""
+    answer = (
+        aws_session(session)
+        .client("sts")
+        .assume_role(RoleArn=role_arn, RoleSessionName="monitoring", ExternalId=external_id)
+    )["Credentials"]
+    return AwsSession(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+
+
 READS_OWN_AWS_SECRET = Workload(
     run=_work_on_own_aws_secret, asset_kind=AssetKind.AWS_SECRET, knows=("own.aws_secret_arn",)
 )
@@ -331,4 +352,9 @@ DEPLOYS_A_FUNCTION = Workload(
     run=_deploy_a_function,
     asset_kind=AssetKind.AWS_SECRET,
     knows=("own.name", "own.aws_account", "own.aws_secret_arn"),
+)
+COLLECTS_FOR_US = Workload(
+    run=_collect_for_us,
+    asset_kind=AssetKind.AWS_VENDOR_REPORT,
+    knows=("aws.vendor_role_arn", "aws.vendor_external_id", "aws.vendor_secret_arn"),
 )

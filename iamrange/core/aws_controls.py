@@ -269,6 +269,22 @@ SESSION_POLICY = Control(
     maps_to=(fw.NHI5, fw.ASI02, fw.AC_6),
     switched_in=SwitchedIn.WORLD,
 )
+EXTERNAL_ID = Control(
+    id="aws.external-id",
+    layer=Layer.AWS,
+    summary="A vendor may assume its role with the external id that it has for us, not otherwise.",
+    without_it="The role trusts the vendor's account as it is: whichever of its customers names "
+    "our role has the vendor go there.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="trust",
+        effect=Effect.IMPLICIT_DENY,
+        action="sts:AssumeRole",
+        condition_key="sts:externalid",
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI3, fw.NHI4, fw.AC_3),
+)
 SECRET_RESOURCE_POLICY = Control(
     id="aws.secret-resource-policy",
     layer=Layer.AWS,
@@ -306,5 +322,6 @@ CONTROLS = (
     PASSROLE_SCOPED,
     BROKER_SESSIONS,
     SESSION_POLICY,
+    EXTERNAL_ID,
 )
 """All of them, in the order in which they are listed."""

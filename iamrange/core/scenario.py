@@ -39,6 +39,8 @@ class Material(StrEnum):
     GCP_TOKEN = "gcp-token"  # noqa: S105  # same
     AWS_SESSION = "aws-session"
     GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
+    VENDOR_SESSION = "vendor-session"
+    """A session of a vendor's software, at work for a customer that is not us."""
     NETWORK = "network"
     """A place in the network and nothing else."""
     CLIENT_KEY = "client-key"
@@ -94,6 +96,7 @@ class AssetKind(StrEnum):
     GCP_SECRET = "gcp-secret"  # noqa: S105  # same
     AWS_RECORDS = "aws-records"
     AWS_DATA_KEY = "aws-data-key"
+    AWS_VENDOR_REPORT = "aws-vendor-report"
     AWS_SILENCE = "aws-silence"
     """The power to act unseen: it is had when the account's audit trail records no more."""
     AWS_PLATFORM_SECRET = "aws-platform-secret"  # noqa: S105  # same

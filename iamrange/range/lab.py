@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
-from iamrange.core.scenario import AssetKind, Part, Response
+from iamrange.core.scenario import AssetKind, Material, Part, Response
 from iamrange.core.verdict import Attempt, Judgement, Trial, Verdict, judge
 from iamrange.engine.errors import EngineError
 from iamrange.range.catalogue import GUARDS, Entry
@@ -22,6 +22,7 @@ from iamrange.range.processes import ProcessError
 from iamrange.range.responses import RESPONSES
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.stage import StageError
+from iamrange.range.vendor import collect_as_vendor
 from iamrange.range.work import FootholdError, do_work, run_actor
 from iamrange.range.workloads import WORKLOADS
 from iamrange.range.written import loot_of
@@ -125,6 +126,9 @@ class Lab:
         if judgement.verdict is not Verdict.SUCCEEDED:
             for part, when in _workers(scenario):
                 work, _ = do_work(world, part, _workload_of(scenario, part), when)
+                legitimate.append(work)
+            if scenario.foothold.takes is Material.VENDOR_SESSION:
+                work, _ = collect_as_vendor(world, "after")
                 legitimate.append(work)
         return Trial(
             scenario=entry.id,

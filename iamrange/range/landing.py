@@ -53,12 +53,18 @@ class Landing:
     project_number: str
     off: frozenset[str]
     agents: Mapping[Part, DeclaredAgent]
+    vendor: str | None = None
 
     def world_config(self, run_id: str) -> WorldConfig:
         """Return the configuration of a world with this landing zone and nothing on it."""
         return WorldConfig(
             run_id=run_id,
-            aws_accounts=(self.management, *self.members),
+            # a vendor's account is there, and in no organisation of ours
+            aws_accounts=(
+                self.management,
+                *self.members,
+                *(() if self.vendor is None else (self.vendor,)),
+            ),
             aws_organization=self.management,
             aws_members=self.members,
             gcp_organization=self.organization,
@@ -76,7 +82,11 @@ class Landing:
         return {
             "aws": {
                 "url": world.aws_endpoint,
-                "keys": {account: dict(key) for account, key in world.aws_keys.items()},
+                "keys": {
+                    account: dict(key)
+                    for account, key in world.aws_keys.items()
+                    if account != self.vendor
+                },
                 "management": self.management,
                 "region": self.region,
             },
@@ -137,7 +147,13 @@ def landing_of(config: Mapping[str, Any]) -> Landing:
         project_number=_text(gcp, "iamrange:gcp", "project-number"),
         off=frozenset(name for name, on in controls.items() if on is False),
         agents=agents,
+        vendor=_vendor(config),
     )
+
+
+def _vendor(config: Mapping[str, Any]) -> str | None:
+    vendor = _object(config, "iamrange:vendor", default={})
+    return _text(vendor, "iamrange:vendor", "account") if vendor else None
 
 
 def _declared(agents: object) -> dict[Part, DeclaredAgent]:

@@ -29,6 +29,7 @@ OF_PLATFORM: Mapping[AssetKind, str] = {
     AssetKind.AWS_BACKUP_SECRET: "aws.backup_secret_arn",
     AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
     AssetKind.AWS_SILENCE: "aws.trail_arn",
+    AssetKind.AWS_VENDOR_REPORT: "aws.vendor_secret_arn",
 }
 """What there is one of, and the fact that says where."""
 

@@ -168,6 +168,7 @@ def declare(
         config = dict(lab_config)
         for name, value in changes.items():
             config[f"iamrange:{name.replace('_', '-')}"] = value
+        config = {key: value for key, value in config.items() if value is not None}
         if program is not _the_program:
             return _run(program, config, unknown_outputs=unknown_outputs)
         key = json.dumps([config, unknown_outputs], sort_keys=True)

@@ -153,6 +153,25 @@ def _hop(plan: Plan, part: str, **context: str | tuple[str, ...]) -> Decision:
     )
 
 
+def _vendor(plan: Plan, **context: str) -> Decision:
+    """Ask for the vendor's role with a session of the vendor's own account."""
+    role = plan.only(ROLE, "vendor")
+    vendor = "900000000009"
+    request = Request(
+        action="sts:AssumeRole",
+        resource=f"arn:aws:iam::{ACCOUNT}:role/vendor/monitoring",
+        principal=Principal("user", f"arn:aws:iam::{vendor}:user/collector", account=vendor),
+        resource_account=ACCOUNT,
+        context={key.replace("__", ":"): value for key, value in context.items()},
+    )
+    own = compile_policy(ALLOW_ALL, kind=PolicyKind.IDENTITY, name="the vendor's own")
+    document = role.inputs["assumeRolePolicy"]
+    trust = compile_policy(document, kind=PolicyKind.TRUST, name="trust")
+    return decide(
+        request, PolicySet(identity=(own,), trust=trust, rcps=_level(plan, PolicyKind.RCP))
+    )
+
+
 def _level(plan: Plan, kind: PolicyKind) -> tuple[tuple[CompiledPolicy, ...], ...]:
     """Return the control policies of a kind over the account: root first, account last."""
     full_text = ALLOW_ALL if kind is PolicyKind.SCP else ALLOW_ALL_RCP
@@ -278,6 +297,7 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
             "support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "hr-assistant"}
         )
     ),
+    "aws.external-id": lambda plan: _vendor(plan, sts__ExternalId="another-customer-2c9e41d8"),
     "aws.secret-resource-policy": _ask(
         Call("deploy-bot", GET_SECRET, _secret("payments-agent"), self_granted=True)
     ),
@@ -317,6 +337,9 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
     ),
     "opens its own data key": _ask(
         Call("support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "support-llm"})
+    ),
+    "lets the vendor come for us": lambda plan: _vendor(
+        plan, sts__ExternalId="iamrange-customer-5b1d0f7a"
     ),
     "looks at the trail": _ask(Call("platform-admin", "cloudtrail:GetTrailStatus", TRAIL)),
     "looks after the account": _ask(

@@ -217,6 +217,16 @@ def roles_are_passed_one_by_one(plan: Plan) -> Iterator[str]:
             yield name
 
 
+def strangers_say_for_whom_they_come(plan: Plan) -> Iterator[str]:
+    """An account that is not ours needs an external id."""
+    for name, role in plan.of(ROLE).items():
+        for statement in role.document("assumeRolePolicy")["Statement"]:
+            principal = json.dumps(statement["Principal"])
+            stranger = "arn:aws:iam::" in principal and "::100000000002:" not in principal
+            if stranger and "sts:ExternalId" not in json.dumps(statement.get("Condition", {})):
+                yield name
+
+
 def keys_are_opened_in_ones_own_name(plan: Plan) -> Iterator[str]:
     for name, key in plan.of("aws:kms/key:Key").items():
         for statement in key.document("policy")["Statement"]:
@@ -275,6 +285,7 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.tag-session": shared_roles_take_tags_for_good,
     "aws.passrole-scoped": roles_are_passed_one_by_one,
     "aws.kms-encryption-context": keys_are_opened_in_ones_own_name,
+    "aws.external-id": strangers_say_for_whom_they_come,
     "aws.secret-resource-policy": restricted_secrets_have_one_reader,
     "gcp.attribute-condition": pool_provider_has_a_condition,
     "gcp.allowed-audiences": pool_takes_tokens_for_itself_only,

@@ -49,6 +49,9 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "backup_user",
         "release_role_arn",
         "trail_arn",
+        "vendor_role_arn",
+        "vendor_external_id",
+        "vendor_secret_arn",
         "worker_role_arn",
         "records_role_arn",
         "data_key_arn",
@@ -101,6 +104,12 @@ def test_all_controls_off_can_be_declared_together(declare: Callable[..., Any]) 
     plan = declare(incidents=INCIDENT, controls=dict.fromkeys(STACK_CONTROLS, False))
     trust = plan.only(ROLE, "hr-assistant").document("assumeRolePolicy")
     assert "Condition" not in trust["Statement"][0]
+
+
+def test_stack_without_a_vendor_lets_none_come(declare: Callable[..., Any]) -> None:
+    plan = declare(vendor=None)
+    assert "vendor" not in json.dumps([[r.name, r.inputs] for r in plan.resources])
+    assert not [name for name in plan.outputs["aws"] if "vendor" in name]
 
 
 def test_incident_ends_the_older_sessions_of_its_agent_alone(declare: Callable[..., Any]) -> None:

@@ -108,6 +108,18 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
         lambda v: v["accounts"].pop("security"),
         r"iamrange:accounts\.security: expected a value, got nothing; write `security:` there",
     ),
+    "vendor-of-ours": (
+        lambda v: v["vendor"].update(account="100000000003"),
+        r"iamrange:vendor\.account: expected an account that is not ours",
+    ),
+    "vendor-without-external-id": (
+        lambda v: v["vendor"].pop("external-id"),
+        r"iamrange:vendor\.external-id: expected a value, got nothing",
+    ),
+    "external-id-too-short": (
+        lambda v: v["vendor"].update({"external-id": "customer-1"}),
+        r"iamrange:vendor\.external-id: expected 16 to 1224 characters",
+    ),
     "account-misspelt": (
         lambda v: v["accounts"].update(workload="100000000002"),
         r"iamrange:accounts\.workload: .*nearest: workloads",

@@ -48,6 +48,14 @@ def test_a_landing_zone_is_what_the_config_says() -> None:
     assert [project.number for project in world.gcp_projects] == ["340000000001"]
 
 
+def test_a_vendors_account_is_there_and_not_ours() -> None:
+    landing = landing_of({**VALID, "iamrange:vendor": {"account": "900000000009"}})
+    world = landing.world_config("run")
+    assert "900000000009" in world.aws_accounts
+    assert "900000000009" not in world.aws_members
+    assert landing_of(VALID).vendor is None
+
+
 def test_a_control_that_is_not_listed_is_on() -> None:
     config = {key: value for key, value in VALID.items() if key != "iamrange:controls"}
     assert landing_of(config).off == frozenset()
