@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
@@ -114,13 +115,22 @@ def keys_over_http(
     """Return a fetcher of this URL; `handlers` are for proxies and trusted authorities.
 
     No redirect is followed: an issuer's keys are at the issuer's address.
+
+    Raises:
+        ValueError: it is no http or https URL.
     """
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("keys: expected an http or https URL")
     opener = urllib.request.build_opener(_NoRedirect(), *handlers)
 
     def fetch() -> bytes:
         try:
             with opener.open(url, timeout=timeout) as answer:
                 body: bytes = answer.read(_MOST_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            # such an error is an answer too, with a connection of its own
+            error.close()
+            raise KeyFetchError(f"status {error.code}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise KeyFetchError(type(error).__name__) from None
         if len(body) > _MOST_BYTES:

@@ -27,6 +27,7 @@ _STANDARD = str.maketrans("-_", "+/")
 _URL_SAFE = str.maketrans("+/", "-_")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
 DATES = ("exp", "nbf", "iat")
+_NOTHING: tuple[Any, ...] = (None, "", [])
 _LATEST_DATE = 2**40
 _SHORT = 512
 _TEXT_HEADERS = ("alg", "kid", "typ", "cty")
@@ -269,9 +270,9 @@ def _same_typ(given: Any, expected: str) -> bool:  # noqa: ANN401 - any JSON val
 
 
 def _claims_refusal(claims: Mapping[str, Any], profile: Profile) -> Refusal | None:
-    missing = sorted(name for name in profile.required_claims if claims.get(name) in (None, "", []))
+    missing = [n for n in profile.required_claims if claims.get(n) in _NOTHING]
     if missing:
-        return Refusal("missing-claim", missing[0])
+        return Refusal("missing-claim", min(missing))
     for name in DATES:
         if name in claims and not is_date(claims[name], integer=profile.integer_dates):
             return Refusal("malformed", f"claim {name} is not a numeric date")

@@ -16,6 +16,7 @@ from tests.conformance.protected_cases import (
     sent_twice,
     spent_by_a_refused_call,
     tampered,
+    used_by_another_agent,
     used_then,
     used_with_another_token,
 )
@@ -52,6 +53,7 @@ PROOFS = [
             ),
         )
     ),
+    admits(35, "a jti that another agent has used", used_by_another_agent),
     admits(33, "a proof that came first with a call that was refused", spent_by_a_refused_call),
     *(
         invalid_proof(38, f"htm {htm!r}", reason, proof(htm=htm))

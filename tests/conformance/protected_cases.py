@@ -210,6 +210,16 @@ def used_with_another_token(lab: Lab) -> Sent:
     return lab.call(second, lab.proof(second, jti=jti))
 
 
+def used_by_another_agent(lab: Lab) -> Sent:
+    """A jti is one key's: another agent cannot spend it, by accident or on purpose."""
+    jti = secrets.token_urlsafe(16)
+    others = lab.token(cnf={"jkt": lab.other.thumbprint})
+    sent = lab.call(others, lab.proof(others, key=lab.other, jti=jti))
+    assert lab.send(sent).status == 200
+    token = lab.token()
+    return lab.call(token, lab.proof(token, jti=jti))
+
+
 def spent_by_a_refused_call(lab: Lab) -> Sent:
     """A proof that was sent with a call that another layer refused is not spent."""
     token = lab.token()

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
+from iamrange.identity.stores.redis_stores import RedisReplay, RedisRevocation
 from iamrange.identity.stores.sql import SqlReplay, SqlRevocation
 from tests.conformance.protected_attacks import CASES, ROWS
 from tests.conformance.protected_lab import NOW, RESOURCE, Answer, Lab, serving
-from tests.conformance.store_servers import postgres_server
+from tests.conformance.store_servers import postgres_server, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conformance.protected_cases import Case
 
-STORES = ["memory", "sqlite", "postgresql"]
+STORES = ["memory", "sqlite", "postgresql", "redis"]
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -32,12 +33,24 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "sqlite":
         yield from on_database(f"sqlite:///{tmp_path_factory.mktemp('rs') / 'stores.db'}")
         return
-    with postgres_server() as server:
-        yield from on_database(server.get_uri())
+    if request.param == "postgresql":
+        with postgres_server() as server:
+            yield from on_database(server.get_uri())
+        return
+    with redis_server() as found:
+        yield from on_redis(found.url)
 
 
 def on_database(url: str) -> Iterator[Lab]:
     replay, revocation = SqlReplay(url), SqlRevocation(url, now=lambda: NOW)
+    with serving(Lab(replay, revocation)) as served:
+        yield served
+    replay.close()
+    revocation.close()
+
+
+def on_redis(url: str) -> Iterator[Lab]:
+    replay, revocation = RedisReplay(url), RedisRevocation(url, now=lambda: NOW)
     with serving(Lab(replay, revocation)) as served:
         yield served
     replay.close()
