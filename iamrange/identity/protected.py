@@ -119,6 +119,11 @@ class TokenVerifier:
         """Return the resource's URI."""
         return self._resource
 
+    @property
+    def nonce_header(self) -> tuple[str, str]:
+        """Return the header that hands out the nonce of the moment (RFC 9449 section 9)."""
+        return ("DPoP-Nonce", self._nonces.current())
+
     def verify(self, call: Call) -> Admitted | Denied:
         """Judge one call: admitted with the token's claims, or denied with the answer to give."""
         now = self._clock.now()
@@ -137,7 +142,7 @@ class TokenVerifier:
         )
         layers, refusing = self._judged(layers, proof)
         self._records(_record(call, now, self._resource, layers, refusing, examined.token))
-        nonce = (("DPoP-Nonce", self._nonces.current()),)
+        nonce = (self.nonce_header,)
         if refusing is None and examined.token is not None:
             return Admitted(token=examined.token, headers=nonce)
         # a rogue may have let through what nobody can read

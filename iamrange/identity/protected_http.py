@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -86,7 +87,8 @@ class TokenGuard:
         request_id = new_request_id()
         form = await _form(scope, receive)
         if form is None:
-            await _deny(_TOO_LARGE, request_id)(scope, receive, send)
+            too_large = replace(_TOO_LARGE, headers=(self._verifier.nonce_header,))
+            await _deny(too_large, request_id)(scope, receive, send)
             return
         answer = await self._judge(scope, form, request_id)
         if isinstance(answer, Denied):
