@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import re
 import signal
@@ -15,12 +14,16 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from iamrange.clouds.aws.upstream import UpstreamDownError
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.range.config import CORPORATE, Project, WorldConfig
-from iamrange.range.content import Content, imported
+from iamrange.range.content import Content
+from iamrange.range.emulator import (
+    EmulatorDownError,
+    EmulatorUrlError,
+    find_emulator,
+    loopback_url,
+)
 from iamrange.range.host import RECORDS_FILE
 from iamrange.range.listeners import Listeners
 from iamrange.range.sweep import Entry, sweep
@@ -28,14 +31,11 @@ from iamrange.range.sweep import Entry, sweep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iamrange.clouds.aws.upstream_kinds import Recognised
 
 DONE, MISUSE, BROKEN = 0, 2, 3
 DEFAULT_ACCOUNT = "100000000002"
 DEFAULT_PROJECT = "iamrange-agents=340000000001"
 GCP_ORGANIZATION = "123456789012"
-# By path: without an emulator no HTTP client for one is needed.
-_RECOGNISE = "iamrange.clouds.aws.upstream_kinds:recognise"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PROJECT = re.compile(r"(?P<id>[a-z][a-z0-9-]{4,28}[a-z0-9])=(?P<number>[1-9][0-9]{0,18})")
@@ -123,8 +123,8 @@ def serve_clouds(options: CloudsOptions) -> int:
         entry = Entry.create(name="clouds")
         content = Content(config, entry.folder / RECORDS_FILE)
         return asyncio.run(_serve(content, Listeners(content, entry.folder), upstream))
-    except UpstreamDownError as error:
-        sys.stderr.write(f"iamrange clouds: --aws-upstream: nothing answers at {error}\n")
+    except EmulatorDownError as error:
+        sys.stderr.write(f"iamrange clouds: --aws-upstream: {error}\n")
         return BROKEN
     except OSError as error:
         sys.stderr.write(f"iamrange clouds: {error}\n")
@@ -138,18 +138,18 @@ def _with_upstream(config: WorldConfig) -> tuple[WorldConfig, Mapping[str, str] 
     """Recognise the emulator that holds AWS's resources, if there is one.
 
     Raises:
-        UpstreamDownError: nothing answers at its URL.
+        EmulatorDownError: nothing answers at its URL.
     """
     url = config.aws_upstream
     if url is None:
         return config, None
-    found: Recognised = asyncio.run(imported(_RECOGNISE)(url))
+    found = find_emulator(url)
     sys.stderr.write(
         f"iamrange clouds: AWS's resources are kept by {found.kind} {found.version} at {url}; "
         "whoever reaches that address needs no credentials\n"
     )
-    told = {"url": url, "kind": str(found.kind), "version": found.version}
-    return replace(config, aws_upstream_kind=str(found.kind)), told
+    told = {"url": url, "kind": found.kind, "version": found.version}
+    return replace(config, aws_upstream_kind=found.kind), told
 
 
 async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, str] | None) -> int:
@@ -196,22 +196,10 @@ def _project(text: str) -> Project:
 
 
 def _upstream(url: str) -> str:
-    """Return an emulator's base URL; it must be on loopback, as all that the range talks to."""
-    expected = CloudsMisuseError(
-        f"--aws-upstream: expected http://HOST:PORT on loopback, got {url!r}"
-    )
     try:
-        parts = urlsplit(url)
-        # A literal address, so that no resolver is asked and no name can be pointed elsewhere.
-        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
-        address = ipaddress.ip_address(host)
-        port = parts.port
-    except ValueError as error:
-        raise expected from error
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
-    if parts.scheme != "http" or not address.is_loopback or port is None or not plain:
-        raise expected
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004 - IPv6
+        return loopback_url(url)
+    except EmulatorUrlError as error:
+        raise CloudsMisuseError(f"--aws-upstream: {error}") from error
 
 
 def _resolve(text: str) -> tuple[str, str]:
