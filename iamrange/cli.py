@@ -60,7 +60,7 @@ class Exit(IntEnum):
 @app.command()
 def run(  # noqa: PLR0913 - one argument an option
     scenarios: Annotated[list[str] | None, typer.Argument(help="Ids; none: all.")] = None,
-    target: Annotated[str, typer.Option(help="Where to run: embedded.")] = "embedded",
+    target: Annotated[str, typer.Option(help="Where to run: embedded, localstack.")] = "embedded",
     jobs: Annotated[int | None, typer.Option(help="Worlds at once; default: cores.")] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Where reports go.")] = DEFAULT_OUT,
     *,
@@ -242,7 +242,7 @@ def _switch(name: str, *, on: bool) -> None:
 
 @app.command()
 def up(
-    target: Annotated[str, typer.Option(help="Where to run: embedded.")] = "embedded",
+    target: Annotated[str, typer.Option(help="Where to run: embedded, localstack.")] = "embedded",
 ) -> None:
     """Leave a hardened range running.
 
@@ -450,13 +450,15 @@ def _status_of(error: Exception) -> Exit | None:
     from iamrange.identity.stores.errors import StoreDownError
     from iamrange.range.catalogue import CatalogueError
     from iamrange.range.deployment import DeploymentError
+    from iamrange.range.emulator import EmulatorDownError, EmulatorUrlError
     from iamrange.range.landing import LandingError
     from iamrange.range.processes import ProcessError
     from iamrange.range.service import AlreadyRunningError, NotRunningError
     from iamrange.range.service_socket import OrderRefusedError
     from iamrange.range.stage import StageError
 
-    if isinstance(error, (UnknownNameError, LandingError, AlreadyRunningError, NotRunningError)):
+    misuse = (UnknownNameError, LandingError, AlreadyRunningError, NotRunningError)
+    if isinstance(error, (*misuse, EmulatorUrlError)):
         return Exit.MISUSE
     if isinstance(error, TamperedError):
         return Exit.FAILED
@@ -467,6 +469,7 @@ def _status_of(error: Exception) -> Exit | None:
         StageError,
         CatalogueError,
         OrderRefusedError,
+        EmulatorDownError,
         StoreDownError,
         DirectoryKeyError,
         SchemaError,

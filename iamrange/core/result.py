@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+EMBEDDED = "embedded"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """What a run found out about one scenario.
@@ -32,6 +35,11 @@ class ScenarioResult:
     def proved(self) -> bool:
         """Tell whether every guard of this scenario was proved, and nothing failed."""
         return not self.failures and {p.guard for p in self.proofs} == set(self.guards)
+
+    @property
+    def evaluated(self) -> bool:
+        """Tell whether the target was able to run this scenario at all."""
+        return self.trial.judgement.verdict is not Verdict.NOT_EVALUATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +77,15 @@ class RunResult:
 
     @property
     def proved(self) -> bool:
-        """Tell whether all is proved. A run of nothing proves nothing."""
+        """Tell whether all is proved. A run of nothing proves nothing.
+
+        What another target cannot run is listed, and no failure; the embedded one must run all.
+        """
+        evaluated = [s for s in self.scenarios if s.evaluated or self.target == EMBEDDED]
         return (
-            bool(self.scenarios)
+            bool(evaluated)
             and not self.off_in_stack
-            and all(scenario.proved for scenario in self.scenarios)
+            and all(scenario.proved for scenario in evaluated)
         )
 
     @property

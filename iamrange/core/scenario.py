@@ -68,6 +68,13 @@ class Response(StrEnum):
     """The victim gets a new key, and the old one is withdrawn."""
 
 
+class Ability(StrEnum):
+    """What a target must be able to do for some scenarios."""
+
+    RUNS_FUNCTIONS = "runs-functions"
+    """The code of a Lambda function is run, with the role that was passed to it."""
+
+
 class Network(StrEnum):
     """Where a process stands. Each network is a proxy with an address of its own."""
 
@@ -175,7 +182,8 @@ class Scenario:
 
     `knows` are dotted names of facts that the attacker has learnt: `victim.FACT`, `target.FACT`,
     `aws.FACT`, `gcp.FACT`. `ages` moves the world's clock by that many seconds between theft and
-    use. `response` is what the operators do about the victim between the two.
+    use. `response` is what the operators do about the victim between the two. `needs` are
+    abilities that not every target has.
     """
 
     claim: str
@@ -191,6 +199,7 @@ class Scenario:
     network: Network = Network.CORPORATE
     ages: float = 0.0
     response: Response | None = None
+    needs: frozenset[Ability] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse a scenario that could prove nothing."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from iamrange.core.controls import CONTROLS, Control, Invariant
 from iamrange.core.result import ScenarioResult
-from iamrange.core.verdict import Failure, Proof, Trial, Verdict, prove
+from iamrange.core.verdict import Failure, Judgement, Proof, Trial, Verdict, prove
 
 if TYPE_CHECKING:
+    from iamrange.core.scenario import Ability
     from iamrange.range.catalogue import Entry
 
 NOTHING: frozenset[str] = frozenset()
@@ -56,6 +57,27 @@ def prove_scenario(
         trial=first,
         proofs=tuple(outcome for outcome in outcomes if isinstance(outcome, Proof)),
         failures=tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
+    )
+
+
+def not_evaluated(entry: Entry, lacking: frozenset[Ability]) -> ScenarioResult:
+    """Return the result of a scenario that this target cannot run: nothing was attacked."""
+    detail = f"this target lacks: {', '.join(sorted(lacking))}"
+    return ScenarioResult(
+        id=entry.id,
+        claim=entry.scenario.claim,
+        lesson=entry.scenario.lesson,
+        guards=entry.guards,
+        asset=str(entry.scenario.asset),
+        trial=Trial(
+            scenario=entry.id,
+            off=NOTHING,
+            rogue=None,
+            judgement=Judgement(verdict=Verdict.NOT_EVALUATED, detail=detail),
+            records=(),
+            legitimate=(),
+            seconds=0.0,
+        ),
     )
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.control import SwitchedIn
 from iamrange.core.controls import control_named
 from iamrange.core.scenario import AssetKind
-from iamrange.engine.errors import OperationError
+from iamrange.engine.errors import EngineError, OperationError
 from iamrange.engine.run import THROWAWAY, Engine, ProgramHosts
 from iamrange.engine.workspace import Workspace
 from iamrange.range.agents import Enrolment
 from iamrange.range.canaries import canaries_for, planting
 from iamrange.range.catalogue import response_controls
+from iamrange.range.emulator import in_fresh_accounts
 from iamrange.range.landing import Landing, LandingError, landing_of, stack_config
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.stage import Stage, stage_from_outputs
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from iamrange.core.scenario import Asset, Part
     from iamrange.engine.events import Progress, Step
     from iamrange.engine.run import OperationResult
+    from iamrange.range.config import WorldConfig
+    from iamrange.range.emulator import Emulator
     from iamrange.range.processes import Child
 
 STACK_FOLDER = "stack"
@@ -62,6 +65,7 @@ class Tools:
     project: Path
     stack: str
     run_id: str
+    emulator: Emulator | None = None
     engines: set[Engine] = field(default_factory=set)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -80,7 +84,8 @@ class Tools:
 class Deployment:
     """One world with one stack in it. `homes` are the agents' home folders.
 
-    `off` are the controls that are off here, the stack's own included.
+    `off` are the controls that are off here, the stack's own included. `owns_resources` tells that
+    resources outside the world end with it: they must be deleted.
     """
 
     tools: Tools
@@ -92,22 +97,36 @@ class Deployment:
     homes: dict[Part, Path]
     off: frozenset[str]
     up_seconds: float = 0.0
+    owns_resources: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def create(cls, tools: Tools, progress: Progress | None = None) -> Deployment:
+    def create(
+        cls,
+        tools: Tools,
+        progress: Progress | None = None,
+        *,
+        off: frozenset[str] | None = None,
+    ) -> Deployment:
         """Start a world, deploy the stack, plant the canaries and enrol the agents.
+
+        With `off` exactly these controls are off, instead of the stack's own.
 
         Raises:
             DeploymentError, LandingError, StageError, EngineError, ProcessError: it could not.
         """
         with contextlib.ExitStack() as undo:
-            landing = landing_of(stack_config(tools.project, tools.stack))
-            world = World.start(landing.world_config(tools.run_id), zygote=tools.zygote)
+            config = _config_of(tools, off)
+            landing = landing_of(config)
+            world = World.start(_world_config(tools, landing), zygote=tools.zygote)
             undo.callback(world.stop)
             workspace = Workspace.create(tools.project, world.folder / STACK_FOLDER, tools.stack)
             engine = Engine(tools.cli, workspace, program=tools.program)
             engine.init()
+            if tools.emulator is not None or off is not None:
+                engine.set_config(config)
+            if tools.emulator is not None:
+                undo.callback(_clear, tools, landing, world, engine)
             with served(tools, landing, world, engine):
                 result = _first_up(engine, progress)
             stage = stage_from_outputs(result.outputs)
@@ -127,6 +146,7 @@ class Deployment:
                 homes=enrolment.all(),
                 off=landing.off,
                 up_seconds=result.seconds,
+                owns_resources=tools.emulator is not None,
             )
             undo.pop_all()
             return deployment
@@ -141,7 +161,11 @@ class Deployment:
 
     def stop(self) -> None:
         """End the world and remove all that it had."""
-        self.world.stop()
+        try:
+            if self.owns_resources:
+                _clear(self.tools, self.landing, self.world, self.engine)
+        finally:
+            self.world.stop()
 
     @property
     def enrolment(self) -> Enrolment:
@@ -205,6 +229,32 @@ class Deployment:
             result = self.engine.up(progress=progress)
         if incidents is None:
             _check_touched(provisioned, result.changed)
+
+
+def _config_of(tools: Tools, off: frozenset[str] | None) -> Mapping[str, Any]:
+    """Return the stack's config: in accounts of this world's own where others use the emulator."""
+    config = stack_config(tools.project, tools.stack)
+    if tools.emulator is not None:
+        config = in_fresh_accounts(config)
+    if off is not None:
+        config = {**config, "iamrange:controls": dict.fromkeys(sorted(off), False)}
+    return config
+
+
+def _world_config(tools: Tools, landing: Landing) -> WorldConfig:
+    config = landing.world_config(tools.run_id)
+    if tools.emulator is None:
+        return config
+    return replace(config, aws_upstream=tools.emulator.url, aws_upstream_kind=tools.emulator.kind)
+
+
+def _clear(tools: Tools, landing: Landing, world: World, engine: Engine) -> None:
+    """Delete what a world has made outside itself; what cannot be deleted now is its user's to."""
+    with (
+        contextlib.suppress(EngineError, ProcessError, OSError),
+        served(tools, landing, world, engine),
+    ):
+        engine.destroy()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
+from iamrange.core.controls import control_named
 from iamrange.core.scenario import AssetKind, Material, Part, Response
 from iamrange.core.verdict import Attempt, Judgement, Trial, Verdict, judge
 from iamrange.engine.errors import EngineError
@@ -164,13 +165,30 @@ class Lab:
                 snapshot.stop()
 
     def _make(self, off: frozenset[str]) -> Snapshot:
-        fork = self._base.deployment.fork()
+        base = self._base.deployment
+        if base.tools.emulator is not None and _kept_outside(off ^ base.off):
+            # a fork would share what is switched with the base: a deployment of its own then
+            return Snapshot(Deployment.create(base.tools, off=off))
+        fork = base.fork()
         try:
             fork.reconfigure(off=off)
         except BaseException:
             fork.stop()
             raise
         return Snapshot(fork)
+
+
+_IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:")
+"""Types that a world holds itself, and that a fork carries along, whatever the target."""
+
+
+def _kept_outside(switched: frozenset[str]) -> bool:
+    """Tell whether switching these controls changes what an emulator keeps."""
+    return any(
+        not kind.startswith(_IN_THE_WORLD)
+        for name in switched
+        for kind in control_named(name).touches
+    )
 
 
 def _tamper_of(entry: Entry, rogue: str | None) -> tuple[str | None, dict[str, str] | None]:

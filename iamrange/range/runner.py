@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from iamrange.core.controls import CONTROLS, Control, Invariant, UnknownNameError
 from iamrange.core.result import Cell, RunResult, ScenarioResult
+from iamrange.core.scenario import Ability
 from iamrange.engine.prepare import prepare
-from iamrange.range.ablation import prove_scenario
+from iamrange.range.ablation import not_evaluated, prove_scenario
 from iamrange.range.catalogue import GUARDS, Entry, chosen
 from iamrange.range.deployment import Deployment, Tools
+from iamrange.range.emulator import find_emulator, localstack_url
 from iamrange.range.lab import Lab
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.programs import ZygotePrograms
 from iamrange.range.sweep import sweep, worlds_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iamrange.core.verdict import Trial
     from iamrange.engine.events import Step
@@ -39,8 +41,14 @@ VERSIONS = ("iamrange", "pulumi", "pulumi-aws", "pulumi-gcp", "boto3", "google-a
 ROOM_FOR_WORLDS = 64 << 20
 """Bytes. An engine that cannot write its state half-way takes half a minute to say so."""
 
-TARGETS: dict[str, str] = {"embedded": "lab"}
+TARGETS: dict[str, str] = {"embedded": "lab", "localstack": "localstack"}
 """What `--target` may be: target -> stack."""
+
+ABILITIES: dict[str, frozenset[Ability]] = {
+    "embedded": frozenset(Ability),
+    "localstack": frozenset(Ability) - {Ability.RUNS_FUNCTIONS},
+}
+"""What each target is able to do; a scenario that needs more is not evaluated there."""
 
 
 class Progress(Protocol):
@@ -72,6 +80,7 @@ class RunOptions:
     matrix: bool = False
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     project: Path = PROJECT
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     @property
     def stack(self) -> str:
@@ -95,7 +104,7 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
             Lab(base, keep_snapshots=options.matrix) as lab,
         ):
             progress.step(f"attack: {len(entries)} scenarios, {options.jobs} at once")
-            results = _prove_all(entries, lab, base.off, options.jobs, progress)
+            results = _prove_all(entries, lab, base.off, options.target, options.jobs, progress)
             cells = _matrix(entries, lab, options, progress) if options.matrix else ()
             unevaluated = tuple(
                 dict.fromkeys(
@@ -148,6 +157,7 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
     Raises:
         PrepareError: there is no engine and none could be made.
         ProcessError: the disk is full.
+        EmulatorUrlError, EmulatorDownError: the target's emulator is not there.
     """
     swept = sweep()
     if swept:
@@ -158,6 +168,10 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
             f"folder '{worlds_folder()}': expected {ROOM_FOR_WORLDS >> 20} MiB free for worlds, "
             f"got {free >> 20}; way out: free disk space, or set XDG_STATE_HOME to another disk"
         )
+    emulator = None
+    if options.target == "localstack":
+        emulator = find_emulator(localstack_url(options.environment))
+        progress.step(f"AWS's resources are kept by {emulator.kind} {emulator.version}")
     cli = prepare()
     run_id = secrets.token_hex(4)
     with Zygote() as zygote:
@@ -168,13 +182,24 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
             project=options.project,
             stack=options.stack,
             run_id=run_id,
+            emulator=emulator,
         )
 
 
-def _prove_all(
-    entries: Sequence[Entry], lab: Lab, off_in_stack: frozenset[str], jobs: int, progress: Progress
+def _prove_all(  # noqa: PLR0913, PLR0917 - the parts of one run
+    entries: Sequence[Entry],
+    lab: Lab,
+    off_in_stack: frozenset[str],
+    target: str,
+    jobs: int,
+    progress: Progress,
 ) -> tuple[ScenarioResult, ...]:
+    able = ABILITIES[target]
+
     def prove(entry: Entry) -> ScenarioResult:
+        if not entry.scenario.needs <= able:
+            return not_evaluated(entry, entry.scenario.needs - able)
+
         def attack(off: frozenset[str], rogue: str | None = None) -> Trial:
             trial = lab.attack(entry, off, rogue)
             progress.attacked(trial)
@@ -202,8 +227,9 @@ def _matrix(
         progress.attacked(trial)
         return Cell(scenario=entry.id, control=control, trial=trial)
 
+    able = [entry for entry in entries if entry.scenario.needs <= ABILITIES[options.target]]
     with _pool(options.jobs, lab) as pool:
-        futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in entries]
+        futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in able]
         return tuple(future.result() for future in futures)
 
 
