@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from iamrange.core import aws_controls
 from iamrange.core import frameworks as fw
-from iamrange.core.scenario import Asset, AssetKind, Foothold, Loot, Material, Part, Scenario, Taken
+from iamrange.core.scenario import (
+    Ability,
+    Asset,
+    AssetKind,
+    Foothold,
+    Loot,
+    Material,
+    Part,
+    Scenario,
+    Taken,
+)
 from scenarios import workloads
 
 
@@ -29,4 +39,5 @@ SCENARIO = Scenario(
     attack=attack,
     maps_to=(fw.NHI5, fw.ASI03, fw.T1548_005),
     lesson="To pass a role to code that one writes is to have the role.",
+    needs=frozenset({Ability.RUNS_FUNCTIONS}),
 )
