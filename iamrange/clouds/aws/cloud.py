@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import traceback
 import uuid
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from iamrange.clouds.fetch import Fetcher
     from iamrange.core.clock import Clock
     from iamrange.core.decision import RecordSink, Tamper
+
+_BUCKETS = frozenset({("s3", "CreateBucket"), ("s3", "DeleteBucket")})
+"""What services that are held here ask of S3: whether a bucket is there (CloudTrail)."""
 
 MAX_BODY = 16 * 1024 * 1024
 DEFAULT_REGION = "us-east-1"
@@ -149,6 +153,14 @@ class AwsCloud:
         judge = Judge(records=records, tamper=tamper)
         guard = WriteGuard(store=self._store, judge=judge)
         self._planners = planners(self._store, self._resources, self._organizations, guard, issuers)
+        self._here = frozenset({"iam"})
+        """Services that are held in this process, wherever the others are."""
+        if remote is not None:
+            self._here |= remote.lacking
+            own = planners(
+                self._store, MotoResources(accounts), self._organizations, guard, issuers
+            )
+            self._planners |= {name: own[name] for name in remote.lacking if name in own}
 
     @property
     def unmapped_operations(self) -> tuple[str, ...]:
@@ -365,13 +377,22 @@ class AwsCloud:
             plan.after()
         if done and plan.checks:
             self._authorizer.principals.remember(request, plan.checks[0].resource)
-        if self._remote is not None and request.service == "iam" and done:
-            self._remote.mirror(request, plan.account)
+        if self._remote is not None and done:
+            self._mirror(self._remote, request, plan.account)
         return response
+
+    def _mirror(self, remote: RemoteUpstream, request: AwsRequest, account: str) -> None:
+        """Tell each store of what its services look for in the other; neither decides by it."""
+        if request.service == "iam":
+            remote.mirror(request, account)
+        elif remote.lacking and (request.service, request.operation) in _BUCKETS:
+            with contextlib.suppress(UpstreamError, UnsupportedError):
+                self._upstream.call(request, account=account, access_key_id=None, overrides={})
 
     def _store_of(self, request: AwsRequest) -> Upstream:
         """Return who holds a service: IAM is ours, wherever the resources are."""
-        return self._remote if self._remote and request.service != "iam" else self._upstream
+        here = request.service in self._here
+        return self._upstream if self._remote is None or here else self._remote
 
     async def close(self) -> None:
         """Close what the running loop holds open towards a remote upstream."""

@@ -13,7 +13,8 @@ from typing import Literal
 
 from iamrange.clouds.aws.upstream_kinds import UpstreamKind
 
-Keeper = Literal["authorizer", "nobody"]
+Keeper = Literal["authorizer", "embedded", "nobody"]
+"""The authorizer, beside the emulator; the embedded store, in its place; or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,4 +51,13 @@ def kept_here(kind: UpstreamKind, operation: str) -> bool:
     return any(
         gap.upstream is kind and gap.operation == operation and gap.kept == "authorizer"
         for gap in gaps()
+    )
+
+
+def services_kept_embedded(kind: UpstreamKind) -> frozenset[str]:
+    """Return the services that an emulator lacks whole, and that the embedded store serves."""
+    return frozenset(
+        gap.operation.removesuffix(":*")
+        for gap in gaps()
+        if gap.upstream is kind and gap.operation.endswith(":*") and gap.kept == "embedded"
     )

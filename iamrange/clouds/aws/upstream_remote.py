@@ -24,7 +24,7 @@ from iamrange.clouds.aws.resources_remote import RemoteResources
 from iamrange.clouds.aws.responses import error_response
 from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
 from iamrange.clouds.aws.upstream_ask import Asker, address
-from iamrange.clouds.aws.upstream_gaps import kept_here
+from iamrange.clouds.aws.upstream_gaps import kept_here, services_kept_embedded
 from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
 from iamrange.clouds.aws.upstream_kinds import UpstreamKind
 from iamrange.clouds.aws.upstream_overlay import BucketPolicies
@@ -76,6 +76,8 @@ class RemoteUpstream:
             self._policies = BucketPolicies()
         self._resources: RemoteResources | None = None
         self.not_mirrored: list[str] = []
+        self.lacking = services_kept_embedded(self.kind)
+        """The services that the embedded store serves, since the emulator has none of them."""
 
     def resources(self, accounts: Callable[[], frozenset[str]]) -> RemoteResources:
         """Return what planners look resources up in; one cloud has one upstream."""

@@ -144,5 +144,8 @@ def lacking(upstream: Located | None) -> frozenset[str]:
     return frozenset(
         gap.operation.removesuffix(":*")
         for gap in gaps()
-        if upstream and gap.upstream is upstream.kind and gap.operation.endswith(":*")
+        if upstream
+        and gap.upstream is upstream.kind
+        and gap.operation.endswith(":*")
+        and gap.kept == "nobody"
     )

@@ -15,12 +15,14 @@ import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from iamrange.clouds.aws.resources import Key, MotoResources, Resource, Resources
 from iamrange.clouds.aws.upstream import UpstreamError
-from iamrange.clouds.aws.upstream_gaps import gaps
+from iamrange.clouds.aws.upstream_gaps import gaps, services_kept_embedded
 from iamrange.clouds.aws.upstream_waiting import waiting
 from tests.conformance.aws.lab import HOME, MANAGEMENT, OTHER, REGION, document, unique
 
@@ -475,10 +477,11 @@ def _(lab: Lab, read: Read) -> None:
 
 
 @pytest.fixture
-def read(lab: Lab) -> Read:
+def read(lab: Lab, request: pytest.FixtureRequest) -> Read:
     """Read as planners do; each reading is afresh."""
     accounts = frozenset({MANAGEMENT, HOME, OTHER})
-    if lab.remote is None:
+    service = request.getfixturevalue("operation").partition(":")[0]
+    if lab.remote is None or service in lab.remote.lacking:
         return lambda look: look(MotoResources(lambda: accounts))
     resources = lab.remote.resources(lambda: accounts)
     return lambda look: asyncio.run_coroutine_threadsafe(waiting(look, resources), lab.loop).result(
@@ -520,6 +523,30 @@ def test_store_holds_what_decisions_turn_on(
     monkeypatch.setattr(lab, "lacking", ())
     with pytest.raises((ClientError, AssertionError, UpstreamError, AttributeError)):
         PROBES[operation](lab, read)
+
+
+def test_service_that_is_kept_here_is_lacking_there(upstream: Located | None) -> None:
+    if upstream is None:
+        pytest.skip("the embedded store lacks nothing of its own")
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "dynamodb": ("list_tables", {}),
+        "ecr": ("describe_repositories", {}),
+        "cloudtrail": ("describe_trails", {}),
+        "ecs": ("list_clusters", {}),
+    }
+    for service in services_kept_embedded(upstream.kind):
+        operation, arguments = calls[service]
+        connect: Any = boto3.client
+        client = connect(
+            service,
+            endpoint_url=upstream.url,
+            region_name=REGION,
+            aws_access_key_id=HOME,
+            aws_secret_access_key="none",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        with pytest.raises(ClientError):
+            getattr(client, operation)(**arguments)
 
 
 def test_every_listed_gap_is_probed() -> None:
