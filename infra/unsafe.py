@@ -55,10 +55,15 @@ class UnsafeOmissions:
         return " ".join(sorted(control.id for control in may_touch if self.lacks(control)))
 
     def trust(self, trust: documents.Document, issuer: str) -> documents.Document:
-        """Leave the subject or the audience, or both, out of a role's trust policy."""
+        """Leave the subject or the audience, or both, out of a role's trust policy.
+
+        Or compare the subject with a pattern that is wider than it looks.
+        """
         prefix = documents.condition_prefix(issuer)
         if self.lacks(aws_controls.TRUST_PINS_SUBJECT):
             trust = _without_key(trust, f"{prefix}:sub")
+        elif self.lacks(aws_controls.TRUST_EXACT_SUBJECT):
+            trust = _with_any_trust_domain(trust, f"{prefix}:sub")
         if self.lacks(aws_controls.TRUST_PINS_AUDIENCE):
             trust = _without_key(trust, f"{prefix}:aud")
         return trust
@@ -141,6 +146,17 @@ def _without_key(document: documents.Document, key: str) -> documents.Document:
             for statement in document.statements
         )
     )
+
+
+def _with_any_trust_domain(document: documents.Document, key: str) -> documents.Document:
+    """Return the document with a wildcard in the place of a subject's trust domain."""
+    changed = []
+    for statement in document.statements:
+        subject = str(statement.condition["StringEquals"][key])
+        pattern = f"spiffe://*/{subject.removeprefix('spiffe://').partition('/')[2]}"
+        condition = {**_condition_without(statement.condition, key), "StringLike": {key: pattern}}
+        changed.append(replace(statement, sid=f"Unsafe{statement.sid}", condition=condition))
+    return documents.Document(tuple(changed))
 
 
 def _condition_without(condition: documents.Condition, key: str) -> documents.Condition:

@@ -59,6 +59,17 @@ def aws_session(session: AwsSession | None) -> boto3.Session:
     )
 
 
+def session_of(credentials: Mapping[str, Any]) -> boto3.Session:
+    """Return a boto3 session on the credentials of an answer of STS."""
+    return aws_session(
+        AwsSession(
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials["SessionToken"],
+        )
+    )
+
+
 def assume_with_token(token: str | None, role_arn: str, *, name: str) -> AwsSession:
     """Exchange an OIDC token for a session of the role, as any holder of the token could."""
     answer = (

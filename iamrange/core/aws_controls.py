@@ -27,6 +27,22 @@ TRUST_PINS_SUBJECT = Control(
     touches=frozenset({_ROLE}),
     maps_to=(fw.NHI4, fw.NHI6, fw.ASI03, fw.IA_9),
 )
+TRUST_EXACT_SUBJECT = Control(
+    id="aws.trust-exact-subject",
+    layer=Layer.AWS,
+    summary="The subject in a role's trust policy is the whole of it, compared as it stands.",
+    without_it="The trust policy compares with a pattern: one `*` stands where the trust domain "
+    "should, so that another tenant's agent of the same name passes.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="trust",
+        effect=Effect.IMPLICIT_DENY,
+        action="sts:AssumeRoleWithWebIdentity",
+        condition_key="*:sub",
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI4, fw.NHI6, fw.IA_9),
+)
 TRUST_PINS_AUDIENCE = Control(
     id="aws.trust-pins-audience",
     layer=Layer.AWS,
@@ -305,6 +321,7 @@ SECRET_RESOURCE_POLICY = Control(
 
 CONTROLS = (
     TRUST_PINS_SUBJECT,
+    TRUST_EXACT_SUBJECT,
     TRUST_PINS_AUDIENCE,
     PROVIDER_CLIENT_IDS,
     LEAST_PRIVILEGE,

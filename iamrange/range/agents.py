@@ -85,11 +85,7 @@ class Enrolment:
             below / "agents" / part,
             name=facts["name"],
             key=key,
-            aws=AwsTarget(
-                role_arn=facts["aws_role_arn"],
-                session_name=f"{facts['name']}-{self.run_id}"[:SESSION_NAME_LIMIT],
-                region=self.landing.region,
-            ),
+            aws=self._aws(facts),
             google=self._google(facts),
             oauth=OauthTarget(issuer=AUTH_ISSUER),
         )
@@ -117,7 +113,7 @@ class Enrolment:
     def namesake(self, part: Part, tenant: str) -> Path:
         """Register another tenant's agent that bears the same name; return its home.
 
-        It may have tokens for the Google provider alone: that tenant uses the same one.
+        It may have tokens for both clouds, which that tenant uses as we do.
         """
         facts = self.stage.agents[part]
         key = SigningKey.generate("ES256")
@@ -125,7 +121,7 @@ class Enrolment:
             AgentRegistration(
                 name=facts["name"],
                 public_jwk=key.public_jwk(),
-                audiences=(self.stage.gcp["audience"],),
+                audiences=(self.stage.aws["audience"], self.stage.gcp["audience"]),
                 tenant=tenant,
             )
         )
@@ -134,7 +130,15 @@ class Enrolment:
             name=facts["name"],
             key=key,
             tenant=tenant,
+            aws=self._aws(facts),
             google=self._google(facts),
+        )
+
+    def _aws(self, facts: Mapping[str, str]) -> AwsTarget:
+        return AwsTarget(
+            role_arn=facts["aws_role_arn"],
+            session_name=f"{facts['name']}-{self.run_id}"[:SESSION_NAME_LIMIT],
+            region=self.landing.region,
         )
 
     def _google(self, facts: Mapping[str, str]) -> GoogleTarget:

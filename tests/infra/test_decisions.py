@@ -248,6 +248,12 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     "aws.trust-pins-subject": lambda plan: _web_identity(
         plan, "payments-agent", subject=f"{OURS}/support-llm", audience="sts.amazonaws.com"
     ),
+    "aws.trust-exact-subject": lambda plan: _web_identity(
+        plan,
+        "payments-agent",
+        subject="spiffe://elsewhere.example/agent/payments-agent",
+        audience="sts.amazonaws.com",
+    ),
     "aws.trust-pins-audience": lambda plan: _web_identity(
         plan, "payments-agent", subject=f"{OURS}/payments-agent", audience="https://other.example"
     ),
@@ -439,6 +445,39 @@ ADMITTED: Mapping[str, tuple[dict[str, str], bool]] = {
         False,
     ),
 }
+
+
+# (subject, audience) that look like the agent's own and are not
+MISSES: Mapping[str, tuple[str, str]] = {
+    "one character more": (f"{OURS}/planners", "sts.amazonaws.com"),
+    "one character less": (f"{OURS}/planne", "sts.amazonaws.com"),
+    "another case": (f"{OURS}/Planner", "sts.amazonaws.com"),
+    "another case of the scheme": (
+        f"{OURS}/planner".replace("spiffe", "SPIFFE"),
+        "sts.amazonaws.com",
+    ),
+    "a path before": ("spiffe://iamrange.example/x/agent/planner", "sts.amazonaws.com"),
+    "a path behind": (f"{OURS}/planner/x", "sts.amazonaws.com"),
+    "a trailing slash": (f"{OURS}/planner/", "sts.amazonaws.com"),
+    "another trust domain": ("spiffe://iamrange.example.org/agent/planner", "sts.amazonaws.com"),
+    "a wildcard for a name": (f"{OURS}/*", "sts.amazonaws.com"),
+    "a wildcard for a character": (f"{OURS}/planne?", "sts.amazonaws.com"),
+    "white space behind": (f"{OURS}/planner ", "sts.amazonaws.com"),
+    "an audience that is a character short": (f"{OURS}/planner", "sts.amazonaws.co"),
+    "the audience that people mistype": (f"{OURS}/planner", "sts.amazon.com"),
+}
+
+
+@pytest.mark.parametrize("case", MISSES)
+def test_role_takes_nothing_that_misses_by_a_character(
+    declare: Declare, lab_config: Mapping[str, Any], case: str
+) -> None:
+    agents = [{**lab_config["iamrange:agents"][0], "name": "planner"}]
+    plan, part = declare(agents=agents), agents[0]["part"]
+    subject, audience = MISSES[case]
+    right = _web_identity(plan, part, subject=f"{OURS}/planner", audience="sts.amazonaws.com")
+    wrong = _web_identity(plan, part, subject=subject, audience=audience)
+    assert (right.outcome, wrong.outcome) == (Outcome.ALLOW, Outcome.DENY)
 
 
 @pytest.mark.parametrize("case", ADMITTED)

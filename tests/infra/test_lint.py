@@ -46,8 +46,9 @@ def _exact(statement: Mapping[str, Any], claim: str) -> bool:
 
 
 def trust_names_its_subject(plan: Plan) -> Iterator[str]:
-    """Rule 1: the subject stands under StringEquals, under the issuer's exact key."""
-    return (name for name, statement in _trusts(plan) if not _exact(statement, "sub"))
+    """Rule 1: the subject is asked for, under the issuer's exact key."""
+    key = f"{ISSUER.removeprefix('https://')}:sub"
+    return (n for n, s in _trusts(plan) if key not in json.dumps(s.get("Condition", {})))
 
 
 def trust_names_its_audience(plan: Plan) -> Iterator[str]:
@@ -56,7 +57,7 @@ def trust_names_its_audience(plan: Plan) -> Iterator[str]:
 
 
 def trust_has_exact_operators_only(plan: Plan) -> Iterator[str]:
-    """Rules 2 and 3: no wildcard, no operator that an absent key satisfies."""
+    """Rules 1 to 3: no wildcard, no operator that an absent key satisfies."""
     for name, statement in _trusts(plan):
         for operator, keys in statement.get("Condition", {}).items():
             values = json.dumps(list(keys.values()))
@@ -271,6 +272,7 @@ def service_accounts_have_no_keys(plan: Plan) -> Iterator[str]:
 
 RULE_OF: Mapping[str, Rule] = {
     "aws.trust-pins-subject": trust_names_its_subject,
+    "aws.trust-exact-subject": trust_has_exact_operators_only,
     "aws.trust-pins-audience": trust_names_its_audience,
     "aws.provider-client-ids": provider_takes_tokens_for_aws_only,
     "aws.least-privilege": agents_read_their_own_secret_only,
@@ -294,7 +296,6 @@ RULE_OF: Mapping[str, Rule] = {
     "gcp.no-service-account-keys": service_accounts_have_no_keys,
 }
 ALWAYS: tuple[Rule, ...] = (
-    trust_has_exact_operators_only,
     trust_lets_nobody_tag_sessions,
     pool_has_one_provider,
     grants_name_single_principals,
