@@ -16,7 +16,17 @@ from scenarios import forged_access_token, service_workloads, workloads
 CLIENTS = (service_workloads, forged_access_token)
 """Modules whose libraries agents and attackers of our own services load."""
 
-SERVICES = ("dynamodb", "iam", "secretsmanager", "sts")
+SERVICES = (
+    "cloudtrail",
+    "dynamodb",
+    "iam",
+    "kms",
+    "lambda",
+    "organizations",
+    "s3",
+    "secretsmanager",
+    "sts",
+)
 PARTS = ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2")
 SHARED = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
 PROGRAM = Path(__file__).resolve().parents[2] / "infra"
