@@ -103,7 +103,7 @@ def read_entry(body: bytes) -> Agent:
         classification=Classification(agent["classification"]),
         scopes=frozenset(agent["scopes"]),
         resources=None if resources is None else frozenset(resources),
-        keys=tuple(AgentKey(**key) for key in agent["keys"]),
+        keys=tuple(AgentKey.checked_before(**key) for key in agent["keys"]),
         certificates=tuple(agent["certificates"]),
         tls_subject=agent["tls_subject"],
         secret_hash=agent["secret_hash"],

@@ -129,8 +129,8 @@ def revoke(agent: Agent, now: float) -> Outcome:
 def rotate(agent: Agent, key: AgentKey, now: float, *, overlap: float) -> Outcome:
     """Make `key` the current one; what was current is accepted for `overlap` seconds more.
 
-    A key that is in its overlap already keeps its own end: rotating again neither ends nor
-    prolongs it.
+    `key` has no end yet. A key that is in its overlap already keeps its own: rotating again
+    neither ends nor prolongs it.
     """
     if agent.state is AgentState.RETIRED:
         return _retired(agent)
@@ -142,15 +142,14 @@ def rotate(agent: Agent, key: AgentKey, now: float, *, overlap: float) -> Outcom
             return agent
         return DirectoryRefusal("key-withdrawn", "this key was rotated out and does not come back")
     kept = [
-        each if each.not_after is not None else replace(each, not_after=now + overlap)
-        for each in agent.keys
+        each if each.not_after is not None else each.until(now + overlap) for each in agent.keys
     ]
-    keys = (replace(key, not_after=None), *(each for each in kept if each.accepted(now)))
+    keys = (key, *(each for each in kept if each.accepted(now)))
     if len(keys) > MAX_KEYS:
         return DirectoryRefusal(
             "too-many-keys", f"{MAX_KEYS} keys are accepted already: withdraw one first"
         )
-    return replace(_changed(agent, now), keys=keys)
+    return _changed(agent, now, keys=keys)
 
 
 def withdraw(agent: Agent, kid: str, now: float) -> Outcome:

@@ -108,11 +108,22 @@ class AgentKey:
             AgentFieldError: it is no public P-256 key, or it has private members.
         """
         public, thumbprint = rules.public_p256(jwk)
+        return cls.checked_before(thumbprint, public, None)
+
+    @classmethod
+    def checked_before(cls, kid: str, jwk: Mapping[str, str], not_after: float | None) -> AgentKey:
+        """Make a key of parts that passed the check already: just now, or before they were signed.
+
+        Checking a point takes longer than all else about a key, and a million keys are read.
+        """
         made = cls.__new__(cls)
-        # checked just now: once is enough for a million
-        for name, value in (("kid", thumbprint), ("jwk", public), ("not_after", None)):
+        for name, value in (("kid", kid), ("jwk", jwk), ("not_after", not_after)):
             object.__setattr__(made, name, value)
         return made
+
+    def until(self, moment: float) -> AgentKey:
+        """Return this key, accepted until then."""
+        return self.checked_before(self.kid, self.jwk, moment)
 
     def accepted(self, now: float) -> bool:
         """Tell whether a signature by this key still counts."""
