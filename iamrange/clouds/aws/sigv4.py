@@ -328,7 +328,7 @@ def _read_version2(query: dict[str, str]) -> Signature | Malformed:
     )
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     """Derive the key that signs a day's requests to one service in one region."""
     key = f"AWS4{secret}".encode()

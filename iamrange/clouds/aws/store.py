@@ -69,6 +69,7 @@ class MotoIamStore:
     def __init__(self) -> None:
         """Start with no account."""
         self._accounts: set[str] = set()
+        self._role_ids: dict[tuple[str, str], str] = {}
         self._mfa_steps: dict[str, int] = {}
 
     def add_account(self, account: str) -> None:
@@ -170,11 +171,21 @@ class MotoIamStore:
 
     def role(self, account: str, name: str) -> RoleRecord | None:
         """Return the role; `name` is without its path."""
+        role = self._role(account, name)
+        return _role_record(account, role, self._trust(role)) if role is not None else None
+
+    def _role(self, account: str, name: str) -> Any:  # noqa: ANN401  # the emulator has no types
+        """Return the emulator's role; where it was found last is looked first, among thousands."""
         backend = self._backend(account)
-        for role in backend.roles.values() if backend else ():
-            if role.name == name:
-                return _role_record(account, role, self._trust(role))
-        return None
+        if backend is None:
+            return None
+        found = backend.roles.get(self._role_ids.get((account, name), ""))
+        if found is None or found.name != name:
+            self._role_ids.pop((account, name), None)
+            found = next((role for role in backend.roles.values() if role.name == name), None)
+            if found is not None:
+                self._role_ids[account, name] = found.id
+        return found
 
     def remember_principals(self, account: str, name: str) -> None:
         """Keep the ids of the users and roles that a trust policy just written names."""
@@ -239,10 +250,7 @@ class MotoIamStore:
         if found is None or backend is None:
             return None, None
         kind, name = found[2], found[3]
-        if kind == "user":
-            entity = backend.users.get(name)
-        else:
-            entity = next((r for r in backend.roles.values() if r.name == name), None)
+        entity = backend.users.get(name) if kind == "user" else self._role(found[1], name)
         return (backend, entity) if entity is not None and entity.arn == arn else (None, None)
 
     def identity_policies(self, principal_arn: str) -> tuple[CompiledPolicy, ...]:
