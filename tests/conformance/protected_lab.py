@@ -275,7 +275,7 @@ class Lab:
         return Sent((*sent.headers, ("X-Test-Certificate", shown)), sent.method, sent.target)
 
     def send(self, sent: Sent) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(sent.method, sent.target, skip_host=True)
             connection.putheader("Host", "logs.iamrange.example")
@@ -334,7 +334,7 @@ def serving(lab: Lab) -> Iterator[Lab]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not server.started:
         assert time.monotonic() < end
         assert thread.is_alive()

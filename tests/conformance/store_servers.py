@@ -24,7 +24,7 @@ import redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SECONDS = 10
+_SECONDS = 30
 
 
 @dataclass

@@ -192,6 +192,18 @@ def test_a_token_is_revoked_by_its_id(stores: Stores) -> None:
     assert state.forgotten_until < NOW
 
 
+@pytest.mark.parametrize(
+    "name", ["a\x00b", "\ud800", "x" * 10_000, "'; DROP TABLE revoked_tokens; --", "\n", "é"]
+)
+def test_any_name_may_be_asked_for(stores: Stores, name: str) -> None:
+    store = stores.revocation(now=lambda: NOW)
+    store.raise_epoch("agent", 1)
+    store.revoke("dead", expires=NOW + 300)
+    state = store.state([name, "agent"], ["dead", name])
+    assert state.epochs == {"agent": 1}
+    assert state.revoked == {"dead"}
+
+
 def test_an_epoch_only_rises(stores: Stores) -> None:
     store = stores.revocation(now=lambda: NOW)
     for epoch in (3, 2, 5, 5, 4):

@@ -48,7 +48,7 @@ class RedisStore:
             if not self._checked:
                 self._check()
             return self._script(script)(keys=[self._prefix], args=list(arguments))
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, UnicodeError) as error:
             self._checked = False
             raise StoreDownError(self._store, type(error).__name__) from None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from iamrange.identity.names import ACCESS_TOKEN_LIFE
 from iamrange.identity.stores import redis_scripts
 from iamrange.identity.stores.horizon import SETTLING, SettledPast
-from iamrange.identity.stores.keys import replay_key
+from iamrange.identity.stores.keys import replay_key, storable
 from iamrange.identity.stores.ports import RevocationState
 from iamrange.identity.stores.redis_client import RedisStore
 
@@ -120,6 +120,7 @@ class RedisRevocation:
         Raises:
             StoreDownError: the server cannot answer.
         """
+        agents, jtis = storable(agents), storable(jtis)
         identity = self._identity(self._now())
         asked: list[str | float] = [*identity, len(agents), *agents, *jtis]
         born, forgotten, found = self._redis.run(redis_scripts.ASK, asked)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from iamrange.identity.stores.horizon import SETTLING, SettledPast
-from iamrange.identity.stores.keys import replay_key
+from iamrange.identity.stores.keys import replay_key, storable
 from iamrange.identity.stores.ports import RevocationState
 from iamrange.identity.stores.sql_database import Database
 from iamrange.identity.stores.sql_tables import EPOCHS, FORGOTTEN, REVOKED, USED, inserting
@@ -187,6 +187,7 @@ class SqlRevocation:
         Raises:
             StoreDownError: the database cannot answer.
         """
+        agents, jtis = storable(agents), storable(jtis)
         asked: dict[str, Any] = {"store": _REVOCATION}
         asked |= {f"agent{number}": agent for number, agent in enumerate(agents)}
         asked |= {f"jti{number}": jti for number, jti in enumerate(jtis)}

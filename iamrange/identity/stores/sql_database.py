@@ -62,7 +62,7 @@ class Database:
         self.engine = _engine(database.url if isinstance(database, Engine) else make_url(database))
         self.dialect = self.engine.dialect.name
         errors: Any = self.engine.dialect.loaded_dbapi
-        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, errors.Error)
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, errors.Error, UnicodeError)
         try:
             self._make_tables()
         except StoreDownError:
@@ -109,8 +109,7 @@ class Database:
             cursor.execute("COMMIT")
         except self._errors as error:
             # whatever the connection is in the middle of ends with it
-            connection.invalidate()
-            raise self._down(error) from None
+            raise self._down(error, connection) from None
         finally:
             connection.close()
 
@@ -132,8 +131,7 @@ class Database:
                     break
             cursor.close()
         except self._errors as error:
-            connection.invalidate()
-            raise self._down(error) from None
+            raise self._down(error, connection) from None
         finally:
             connection.close()
         return answers
@@ -145,11 +143,20 @@ class Database:
             raise self._down(error) from None
         return connection, connection.cursor()
 
-    def _down(self, error: Exception) -> StoreDownError:
-        if self.dialect == "postgresql":
-            # the other connections of the pool went with the same server
-            self.engine.dispose()
+    def _down(self, error: Exception, connection: Any = None) -> StoreDownError:  # noqa: ANN401 - a driver's own
+        if connection is not None:
+            gone = self._is_gone(error, connection)
+            connection.invalidate()
+            if gone:
+                # the other connections of the pool went with the same server
+                self.engine.dispose()
         return StoreDownError(self._store, type(error).__name__)
+
+    def _is_gone(self, error: Exception, connection: Any) -> bool:  # noqa: ANN401 - same
+        errors: Any = self.engine.dialect.loaded_dbapi
+        if not isinstance(error, errors.Error):
+            return False
+        return self.engine.dialect.is_disconnect(error, connection.driver_connection, None)
 
     def _make_tables(self) -> None:
         try:
