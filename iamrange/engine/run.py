@@ -170,8 +170,8 @@ class Engine:
         return self._operate("refresh", ["--preview-only"], progress)
 
     def destroy(self, *, progress: Progress | None = None) -> OperationResult:
-        """Delete every resource of the stack."""
-        return self._operate("destroy", ["--skip-preview"], progress)
+        """Delete every resource of the stack, and what can be where one refuses."""
+        return self._operate("destroy", ["--skip-preview", "--continue-on-error"], progress)
 
     def import_resource(self, type_token: str, name: str, identity: str) -> OperationResult:
         """Take a resource that exists into the state."""

@@ -249,12 +249,23 @@ def _world_config(tools: Tools, landing: Landing) -> WorldConfig:
 
 
 def _clear(tools: Tools, landing: Landing, world: World, engine: Engine) -> None:
-    """Delete what a world has made outside itself; what cannot be deleted now is its user's to."""
-    with (
-        contextlib.suppress(EngineError, ProcessError, OSError),
-        served(tools, landing, world, engine),
-    ):
-        engine.destroy()
+    """Delete what a world has made outside itself.
+
+    Raises:
+        DeploymentError: something of it is still there; the message has the engine's own words.
+    """
+    if tools.cancelled.is_set():
+        return  # the world is ended at once; its accounts are its own, and nobody else's
+    try:
+        with served(tools, landing, world, engine):
+            engine.destroy()
+    except (EngineError, ProcessError) as error:
+        where = tools.emulator.url if tools.emulator is not None else "outside"
+        accounts = ", ".join((landing.management, *landing.members))
+        raise DeploymentError(
+            f"emulator at {where}: what this run has made in accounts {accounts} is not all "
+            f"deleted: {error}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -80,6 +80,9 @@ class ConsoleProgress:
 
     def scenario(self, result: ScenarioResult) -> None:
         """Print whether a scenario is proved."""
+        if not result.evaluated:
+            self._print(Text(f"not evaluated: {result.id}: {result.trial.judgement.detail}"))
+            return
         style = "green" if result.proved else "bold red"
         self._print(
             Text(f"{'proved' if result.proved else 'NOT PROVED'}: {result.id}", style=style)

@@ -52,7 +52,10 @@ def summary(result: RunResult) -> str:
     proved = sum(scenario.proved for scenario in result.scenarios)
     guards = {proof.guard for proof in result.proofs}
     alone = {proof.guard for proof in result.proofs if proof.single_point_of_failure}
+    left = sum(not scenario.evaluated for scenario in result.scenarios)
     head = "all proved" if result.proved else "NOT PROVED"
+    if left:
+        head += f" ({left} not evaluated on {result.target})"
     return (
         f"{head}: {proved} of {attacks} attacks are refused for the expected reason and succeed "
         f"without it; {len(guards)} controls and invariants proved, {len(alone)} of them the only "
