@@ -28,14 +28,14 @@ from iamrange.identity.directory.model import (
 )
 from iamrange.identity.directory.reader import READ_HEAD, Reader, mark_of
 from iamrange.identity.directory.refusals import (
+    key_refusal,
     key_taken,
-    key_withdrawn,
     registered_already,
     unknown_agent,
 )
 from iamrange.identity.directory.signing import DirectoryKey, DirectoryPublicKey
 from iamrange.identity.directory.whole_table import verify_table
-from iamrange.identity.directory.writer import Change, Transaction, Writer
+from iamrange.identity.directory.writer import Change, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -360,13 +360,3 @@ class Directory(BulkCommands):
                 now=self.clock.now(),
                 first=True,
             )
-
-
-def key_refusal(transaction: Transaction, agent: Agent, kid: str) -> DirectoryRefusal | None:
-    """Return why this key cannot become the agent's, or None."""
-    owner = transaction.key_owners([octets_of(kid)]).get(octets_of(kid))
-    if owner is None:
-        return None
-    if owner == agent.number:
-        return key_withdrawn()
-    return key_taken(agent.name)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 from iamrange.identity.directory import field_rules as rules
@@ -237,26 +239,61 @@ def check_fields(value: AgentSpec | Agent) -> None:
         AgentFieldError: a field holds what it must not.
     """
     rules.check_name("name", value.name)
-    rules.check_name("tenant", value.tenant)
-    for name, limit, least in TEXTS:
-        rules.check_text(name, getattr(value, name), limit, least)
-    if not isinstance(value.classification, Classification):
-        raise AgentFieldError("classification", "one of the four", value.classification)
-    rules.check_set("scopes", value.scopes)
-    if value.resources is not None:
-        rules.check_set("resources", value.resources)
-    rules.check_set("may_act", value.may_act)
-    rules.check_set("audiences", value.audiences)
+    shared = _shared_of(value)
+    try:
+        _check_shared(*shared)
+    except TypeError:  # something that has no hash, and so is no field's value
+        _check_shared.__wrapped__(*shared)
     rules.check_several("keys", value.keys, AgentKey, MAX_KEYS)
     if len({key.kid for key in value.keys}) != len(value.keys):
         raise AgentFieldError("keys", "each once")
     rules.check_certificates(value.certificates)
-    if not isinstance(value.tls_subject, bool):
-        raise AgentFieldError("tls_subject", "true or false", value.tls_subject)
-    rules.check_optional("aws_role_arn", value.aws_role_arn)
     rules.check_optional("secret_hash", value.secret_hash)
-    rules.check_session_policy(value.aws_session_policy)
     rules.check_moment("expires", value.expires)
+
+
+# what many agents have alike is checked once; `typed`, since 1 is no True and text no enum
+@lru_cache(maxsize=1024, typed=True)
+def _check_shared(  # noqa: PLR0913, PLR0917 - fields, in the order of _shared_of
+    tenant: object,
+    classification: object,
+    scopes: object,
+    resources: object,
+    may_act: object,
+    audiences: object,
+    tls_subject: object,
+    aws_role_arn: object,
+    aws_session_policy: object,
+    *texts: object,
+) -> None:
+    rules.check_name("tenant", tenant)
+    for (name, limit, least), text in zip(TEXTS, texts, strict=True):
+        rules.check_text(name, text, limit, least)
+    if not isinstance(classification, Classification):
+        raise AgentFieldError("classification", "one of the four", classification)
+    rules.check_set("scopes", scopes)
+    if resources is not None:
+        rules.check_set("resources", resources)
+    rules.check_set("may_act", may_act)
+    rules.check_set("audiences", audiences)
+    if not isinstance(tls_subject, bool):
+        raise AgentFieldError("tls_subject", "true or false", tls_subject)
+    rules.check_optional("aws_role_arn", aws_role_arn)
+    rules.check_session_policy(aws_session_policy)
+
+
+_shared_of = attrgetter(
+    "tenant",
+    "classification",
+    "scopes",
+    "resources",
+    "may_act",
+    "audiences",
+    "tls_subject",
+    "aws_role_arn",
+    "aws_session_policy",
+    *(name for name, _, _ in TEXTS),
+)
 
 
 class AgentSource(Protocol):

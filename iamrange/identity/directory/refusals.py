@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from iamrange.identity.directory.field_rules import octets_of
 from iamrange.identity.directory.model import Agent, AgentState, DirectoryRefusal
+
+if TYPE_CHECKING:
+    from iamrange.identity.directory.writer import Transaction
 
 
 def unknown_agent() -> DirectoryRefusal:
@@ -29,3 +35,13 @@ def key_taken(name: str) -> DirectoryRefusal:
 def key_withdrawn() -> DirectoryRefusal:
     """Refuse an agent a key that it once had."""
     return DirectoryRefusal("key-withdrawn", "this key was withdrawn and does not come back")
+
+
+def key_refusal(transaction: Transaction, agent: Agent, kid: str) -> DirectoryRefusal | None:
+    """Return why this key cannot become the agent's, or None."""
+    owner = transaction.key_owners([octets_of(kid)]).get(octets_of(kid))
+    if owner is None:
+        return None
+    if owner == agent.number:
+        return key_withdrawn()
+    return key_taken(agent.name)
