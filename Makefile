@@ -19,7 +19,7 @@ ARGS ?=
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
-	| awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	| awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Install what the range needs: Python packages, the Pulumi engine
@@ -32,6 +32,10 @@ run: setup ## Run every scenario and prove every control (ARGS="..." for `iamran
 .PHONY: test
 test: setup ## Run the tests (ARGS="..." for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-localstack
+test-localstack: setup ## Run the AWS tests and the range on LocalStack, from an environment of its own
+	@IAMRANGE_AWS_UPSTREAM=localstack $(BIN)/python -m pytest tests/conformance/aws tests/localstack $(ARGS)
 
 .PHONY: fmt
 fmt: $(VENV)/.installed ## Format the code

@@ -106,6 +106,10 @@ class Emulator:
                     raise RuntimeError(f"{self.kind} did not start: {text[-2000:]}") from None
                 time.sleep(0.1)
 
+    def log(self) -> str:
+        """Return what it has written of itself until now."""
+        return Path(self._folder.name, "log").read_text("utf-8", "replace")
+
     def stop(self) -> None:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)  # its state is nobody's
