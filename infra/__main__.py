@@ -11,6 +11,7 @@ from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
 from infra.aws.audit_trail import AuditTrail, AuditTrailArgs
 from infra.aws.data_keys import DataKeys, DataKeysArgs
+from infra.aws.google_copier import GoogleCopier, GoogleCopierArgs
 from infra.aws.guardrails import OrganisationGuardrails, OrganisationGuardrailsArgs
 from infra.aws.issuer_trust import IssuerTrust, IssuerTrustArgs
 from infra.aws.platform_assets import PlatformAssets as AwsPlatformAssets
@@ -36,7 +37,7 @@ OrganisationGuardrails(
     "organisation",
     OrganisationGuardrailsArgs(
         account=stack.accounts.workloads,
-        issuers=(stack.issuer,),
+        issuers=(stack.issuer, names.GOOGLE_ISSUER),
         corporate_networks=stack.corporate_networks,
         omissions=omissions,
     ),
@@ -135,6 +136,14 @@ gcp_platform = GcpPlatformAssets(
     in_project,
 )
 
+# From one cloud into the other: Google's backup account fetches what AWS keeps for it
+
+copier = GoogleCopier(
+    "google",
+    GoogleCopierArgs(place=place, subject=gcp_platform.backup_account_number, omissions=omissions),
+    workloads,
+)
+
 pulumi.export(
     "agents",
     {
@@ -167,6 +176,7 @@ pulumi.export(
         "backup_secret_arn": aws_platform.backup_key_arn,
         "backup_user": aws_platform.backup_user,
         "trail_arn": trail.arn,
+        "google_role_arn": copier.role_arn,
         "release_role_arn": aws_platform.release_role_arn,
         "worker_role_arn": workers.worker_arn,
         "records_role_arn": workers.reader_arn,

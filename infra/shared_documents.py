@@ -99,6 +99,28 @@ def vendor_trust(account: str, external_id: str) -> documents.Document:
     )
 
 
+def google_trust(subject: str) -> documents.Document:
+    """Let one service account of Google Cloud come, with an ID token made for AWS.
+
+    Google signs for everybody who has a service account. The subject is the account's number,
+    which no other account ever gets; the audience that the token was asked for stands under
+    `oaud`, because `aud` is the account once more.
+    """
+    host = documents.condition_prefix(names.GOOGLE_ISSUER)
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="OneGoogleAccount",
+                principal={"Federated": host},
+                actions=("sts:AssumeRoleWithWebIdentity",),
+                condition={
+                    "StringEquals": {f"{host}:oaud": names.AWS_AUDIENCE, f"{host}:sub": subject}
+                },
+            ),
+        )
+    )
+
+
 def data_key_policy(place: documents.Place) -> documents.Document:
     """Let an agent open the data keys that were wrapped for it.
 

@@ -114,6 +114,13 @@ class UnsafeOmissions:
             return trust
         return _without_key(trust, shared_documents.EXTERNAL_ID)
 
+    def google_trust(self, trust: documents.Document) -> documents.Document:
+        """Trust everybody for whom Google signs."""
+        if not self.lacks(aws_controls.TRUST_PINS_SUBJECT):
+            return trust
+        prefix = documents.condition_prefix(names.GOOGLE_ISSUER)
+        return _without_key(trust, f"{prefix}:sub")
+
     def data_key_policy(self, policy: documents.Document) -> documents.Document:
         """Open every agent's data key to all of them."""
         if not self.lacks(aws_controls.KMS_ENCRYPTION_CONTEXT):

@@ -120,6 +120,19 @@ def federate_with_token(token: str | None, provider: str, service_account: str) 
     )
 
 
+def exchange_at_google(token: str | None, provider: str) -> str:
+    """Exchange an OIDC token at Google STS for a federated access token, and go no further."""
+    credentials = identity_pool.Credentials(
+        audience=f"//iam.googleapis.com/{provider}",
+        subject_token_type="urn:ietf:params:oauth:token-type:jwt",  # noqa: S106  # a type's name
+        token_url="https://sts.googleapis.com/v1/token",  # noqa: S106  # Google's own endpoint
+        subject_token_supplier=_FixedToken(token or ""),
+        scopes=[CLOUD_PLATFORM],
+    )
+    credentials.refresh(Request())
+    return str(credentials.token)
+
+
 def bearer(access_token: str | None) -> Credentials:
     """Return credentials that show a stolen access token as it is."""
     return oauth2_credentials.Credentials(token=access_token)

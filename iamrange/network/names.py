@@ -10,10 +10,19 @@ BROKER_HOST = "broker.iamrange.example"
 ATTACKER_HOST = "idp.attacker.example"
 """A host of the attacker's own: nobody in the range vouches for what it says."""
 
+GOOGLE_ISSUER_HOST = "accounts.google.com"
+GOOGLE_KEYS_HOST = "www.googleapis.com"
 AWS_PATTERN = "*.amazonaws.com"
 GCP_PATTERN = "*.googleapis.com"
 
-WORLD_PATTERNS = (AWS_PATTERN, GCP_PATTERN, IDP_HOST, BROKER_HOST, ATTACKER_HOST)
+WORLD_PATTERNS = (
+    AWS_PATTERN,
+    GCP_PATTERN,
+    IDP_HOST,
+    BROKER_HOST,
+    ATTACKER_HOST,
+    GOOGLE_ISSUER_HOST,
+)
 
 _MAX_NAME = 253
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")

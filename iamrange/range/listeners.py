@@ -23,6 +23,8 @@ from iamrange.network.names import (
     AWS_PATTERN,
     BROKER_HOST,
     GCP_PATTERN,
+    GOOGLE_ISSUER_HOST,
+    GOOGLE_KEYS_HOST,
     IDP_HOST,
 )
 from iamrange.network.proxy import Proxy, Refused, Target
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from iamrange.range.identity_services import IdentityServices
 
 CA_FILE = "ca.pem"
+
+ISSUER_HOSTS = (IDP_HOST, ATTACKER_HOST, GOOGLE_ISSUER_HOST, GOOGLE_KEYS_HOST)
+"""Where clouds fetch the keys of issuers from, whoever trusts those."""
 
 
 class Listeners:
@@ -56,6 +61,7 @@ class Listeners:
         routes = [
             Route(AWS_PATTERN, content.aws),
             Route(GCP_PATTERN, content.gcp),
+            Route(GOOGLE_ISSUER_HOST, content.gcp),
             Route(IDP_HOST, content.issuer),
             Route(BROKER_HOST, content.broker),
             Route(ATTACKER_HOST, PublicSite()),
@@ -112,7 +118,7 @@ class Listeners:
         config = self._content.config
         self._content.fetcher.target = HttpFetcher(
             resolve={
-                **dict.fromkeys((IDP_HOST, ATTACKER_HOST), f"https://127.0.0.1:{self.tls.port}"),
+                **dict.fromkeys(ISSUER_HOSTS, f"https://127.0.0.1:{self.tls.port}"),
                 **config.resolve,
             },
             authorities=(self.authority.pem, *config.trust_ca),

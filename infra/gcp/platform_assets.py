@@ -28,6 +28,7 @@ class PlatformAssets(pulumi.ComponentResource):
     """A service account without keys, and the one secret that it may read."""
 
     backup_account: pulumi.Output[str]
+    backup_account_number: pulumi.Output[str]
     backup_secret: pulumi.Output[str]
 
     def __init__(
@@ -67,6 +68,7 @@ class PlatformAssets(pulumi.ComponentResource):
                 opts=child,
             )
         self.backup_account = account.email
+        self.backup_account_number = account.unique_id
         self.backup_secret = secret.secret_id
         self.register_outputs(
             {"backup_account": self.backup_account, "backup_secret": self.backup_secret}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+GOOGLE_NUMBER = "113000000000000000001"
 
 
 with warnings.catch_warnings():
@@ -115,6 +116,7 @@ def _computed(type_: str, inputs: Mapping[str, Any]) -> dict[str, str]:
             return {
                 "email": email,
                 "member": f"serviceAccount:{email}",
+                "uniqueId": GOOGLE_NUMBER,
                 "name": f"projects/iamrange-agents/serviceAccounts/{email}",
             }
         case _:

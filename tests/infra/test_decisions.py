@@ -172,6 +172,25 @@ def _vendor(plan: Plan, **context: str) -> Decision:
     )
 
 
+def _google(plan: Plan, *, number: str, audience: str = "sts.amazonaws.com") -> Decision:
+    """Ask for the copier's role with an ID token of a Google account."""
+    role, host = plan.only(ROLE, "google"), "accounts.google.com"
+    trust = compile_policy(role.inputs["assumeRolePolicy"], kind=PolicyKind.TRUST, name="trust")
+    request = Request(
+        action="sts:AssumeRoleWithWebIdentity",
+        resource=f"arn:aws:iam::{ACCOUNT}:role/google/backup-copier",
+        principal=Principal("web-identity", number, federated=host),
+        resource_account=ACCOUNT,
+        context={
+            f"{host}:sub": number,
+            f"{host}:aud": number,
+            f"{host}:oaud": audience,
+            "aws:FederatedProvider": host,
+        },
+    )
+    return decide(request, PolicySet(trust=trust, rcps=_level(plan, PolicyKind.RCP)))
+
+
 def _level(plan: Plan, kind: PolicyKind) -> tuple[tuple[CompiledPolicy, ...], ...]:
     """Return the control policies of a kind over the account: root first, account last."""
     full_text = ALLOW_ALL if kind is PolicyKind.SCP else ALLOW_ALL_RCP
@@ -239,6 +258,7 @@ GET_SECRET = "secretsmanager:GetSecretValue"
 RELEASE = f"arn:aws:iam::{ACCOUNT}:role/platform/release"
 FUNCTION = f"arn:aws:iam::{ACCOUNT}:role/functions/deploy-bot-function"
 TRAIL = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/iamrange"
+GOOGLE_NUMBER = "113000000000000000001"
 DATA_KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
 OURS = "spiffe://iamrange.example/agent"
 SELF = f"arn:aws:iam::{ACCOUNT}:role/agents/deploy-bot-role"
@@ -309,6 +329,16 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     ),
 }
 
+
+def test_another_google_account_comes_only_without_the_subject(declare: Declare) -> None:
+    other = GOOGLE_NUMBER[:-1] + "2"
+    lapse = {"aws.trust-pins-subject": False}
+    assert _google(declare(), number=other).outcome is Outcome.DENY
+    assert _google(declare(controls=lapse), number=other).outcome is Outcome.ALLOW
+    elsewhere = _google(declare(), number=GOOGLE_NUMBER, audience="https://other.example")
+    assert elsewhere.outcome is Outcome.DENY
+
+
 # the controls that refuse the same attack too, and are off when one alone is looked at
 BEHIND: Mapping[str, tuple[str, ...]] = {"aws.passrole-scoped": ("aws.permissions-boundary",)}
 
@@ -344,6 +374,7 @@ WORK: Mapping[str, Callable[[Plan], Decision]] = {
     "opens its own data key": _ask(
         Call("support-llm", "kms:Decrypt", DATA_KEY, {"kms:EncryptionContext:agent": "support-llm"})
     ),
+    "lets Google's backup account come": lambda plan: _google(plan, number=GOOGLE_NUMBER),
     "lets the vendor come for us": lambda plan: _vendor(
         plan, sts__ExternalId="iamrange-customer-5b1d0f7a"
     ),

@@ -40,6 +40,17 @@ def _trusts(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, statement
 
 
+def google_accounts_are_named(plan: Plan) -> Iterator[str]:
+    """Rule 1, for the issuer that everybody shares: one account, and a token made for AWS."""
+    for name, role in plan.of(ROLE).items():
+        for statement in role.document("assumeRolePolicy")["Statement"]:
+            if "accounts.google.com" not in json.dumps(statement["Principal"]):
+                continue
+            exact = statement.get("Condition", {}).get("StringEquals", {})
+            if not {"accounts.google.com:sub", "accounts.google.com:oaud"} <= exact.keys():
+                yield name
+
+
 def _exact(statement: Mapping[str, Any], claim: str) -> bool:
     key = f"{ISSUER.removeprefix('https://')}:{claim}"
     return key in statement.get("Condition", {}).get("StringEquals", {})
@@ -48,7 +59,8 @@ def _exact(statement: Mapping[str, Any], claim: str) -> bool:
 def trust_names_its_subject(plan: Plan) -> Iterator[str]:
     """Rule 1: the subject is asked for, under the issuer's exact key."""
     key = f"{ISSUER.removeprefix('https://')}:sub"
-    return (n for n, s in _trusts(plan) if key not in json.dumps(s.get("Condition", {})))
+    yield from (n for n, s in _trusts(plan) if key not in json.dumps(s.get("Condition", {})))
+    yield from google_accounts_are_named(plan)
 
 
 def trust_names_its_audience(plan: Plan) -> Iterator[str]:

@@ -49,6 +49,7 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "backup_user",
         "release_role_arn",
         "trail_arn",
+        "google_role_arn",
         "vendor_role_arn",
         "vendor_external_id",
         "vendor_secret_arn",

@@ -46,7 +46,9 @@ class Certificates:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes; they need no credentials."""
         accounts = "/service_accounts/v1"
-        return service_routes(
+        discovery = ("GET", "/.well-known/openid-configuration", self.discovery)
+        issuer = service_routes("accounts.google.com", [discovery], public=True)
+        return issuer + service_routes(
             "www.googleapis.com",
             [
                 ("GET", "/oauth2/v1/certs", self.x509),
@@ -55,7 +57,7 @@ class Certificates:
                 ("GET", f"{accounts}/metadata/x509/{{account}}", self.account_x509),
                 ("GET", f"{accounts}/jwk/{{account}}", self.account_jwks),
                 ("GET", f"{accounts}/metadata/jwk/{{account}}", self.account_jwks),
-                ("GET", "/.well-known/openid-configuration", self.discovery),
+                discovery,
             ],
             public=True,
         )
