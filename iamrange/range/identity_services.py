@@ -98,7 +98,7 @@ class IdentityServices:
         self._nonces: defaultdict[str, NonceSource] = defaultdict(
             lambda: NonceSource(None, real_clock)
         )
-        self._revocation = MemoryRevocation()
+        self._revocation = MemoryRevocation(now=clock.now)
         self._values: dict[str, str] = {}
         self.off: frozenset[str] = frozenset()
         self.switch(())
