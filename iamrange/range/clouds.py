@@ -134,7 +134,7 @@ def serve_clouds(options: CloudsOptions) -> int:
             entry.remove()
 
 
-def _with_upstream(config: WorldConfig) -> tuple[WorldConfig, Mapping[str, str] | None]:
+def _with_upstream(config: WorldConfig) -> tuple[WorldConfig, Mapping[str, Any] | None]:
     """Recognise the emulator that holds AWS's resources, if there is one.
 
     Raises:
@@ -148,11 +148,22 @@ def _with_upstream(config: WorldConfig) -> tuple[WorldConfig, Mapping[str, str] 
         f"iamrange clouds: AWS's resources are kept by {found.kind} {found.version} at {url}; "
         "whoever reaches that address needs no credentials\n"
     )
-    told = {"url": url, "kind": found.kind, "version": found.version}
-    return replace(config, aws_upstream_kind=found.kind), told
+    if found.lacking:
+        sys.stderr.write(
+            f"iamrange clouds: it has no {', '.join(found.lacking)}; "
+            "their resources are kept here, while this command runs\n"
+        )
+    told = {
+        "url": url,
+        "kind": found.kind,
+        "version": found.version,
+        "lacking": list(found.lacking),
+    }
+    known = replace(config, aws_upstream_kind=found.kind, aws_upstream_lacking=found.lacking)
+    return known, told
 
 
-async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, str] | None) -> int:
+async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, Any] | None) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDING:
@@ -170,7 +181,7 @@ async def _serve(content: Content, listeners: Listeners, upstream: Mapping[str, 
 
 
 def _first_line(
-    content: Content, listeners: Listeners, upstream: Mapping[str, str] | None
+    content: Content, listeners: Listeners, upstream: Mapping[str, Any] | None
 ) -> Mapping[str, Any]:
     description = listeners.description()
     projects = {

@@ -102,7 +102,8 @@ class WorldConfig:
     PEM files of authorities to trust for it. `aws_cloud` and `gcp_cloud` are import paths too.
     `off` are the controls of the world's own services that are off from the start.
     `aws_upstream` is the URL of the emulator that holds AWS's resources, `aws_upstream_kind` what
-    it was recognised as; without it they are held in the world's own process. `aws_unmapped` and
+    it was recognised as, `aws_upstream_lacking` the services that it does not have; those, and all
+    where there is no emulator, are held in the world's own process. `aws_unmapped` and
     `aws_explain` are the AWS cloud's own options.
     """
 
@@ -123,6 +124,7 @@ class WorldConfig:
     gcp_cloud: str = "iamrange.clouds.gcp.cloud:GcpCloud"
     aws_upstream: str | None = None
     aws_upstream_kind: str = "unknown"
+    aws_upstream_lacking: tuple[str, ...] = ()
     aws_unmapped: Literal["deny", "allow"] = "deny"
     aws_explain: bool = False
 
@@ -137,7 +139,7 @@ class WorldConfig:
         Raises:
             TypeError: a member is missing or unknown.
         """
-        lists = ("aws_accounts", "aws_members", "trust_ca", "off")
+        lists = ("aws_accounts", "aws_members", "trust_ca", "off", "aws_upstream_lacking")
         tuples = {name: tuple(value[name]) for name in lists}
         return cls(
             **{

@@ -174,7 +174,8 @@ def _remote(config: WorldConfig) -> dict[str, Any]:
         return {}
     # By path, as the clouds are: a world without one needs no HTTP client for its store.
     remote = imported("iamrange.clouds.aws.upstream_remote:RemoteUpstream")
-    return {"remote": remote(config.aws_upstream, config.aws_upstream_kind)}
+    known = (config.aws_upstream, config.aws_upstream_kind, config.aws_upstream_lacking)
+    return {"remote": remote(*known)}
 
 
 class Content:

@@ -245,7 +245,12 @@ def _world_config(tools: Tools, landing: Landing) -> WorldConfig:
     config = landing.world_config(tools.run_id)
     if tools.emulator is None:
         return config
-    return replace(config, aws_upstream=tools.emulator.url, aws_upstream_kind=tools.emulator.kind)
+    return replace(
+        config,
+        aws_upstream=tools.emulator.url,
+        aws_upstream_kind=tools.emulator.kind,
+        aws_upstream_lacking=tools.emulator.lacking,
+    )
 
 
 def _clear(tools: Tools, landing: Landing, world: World, engine: Engine) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 4566
 _RECOGNISE = "iamrange.clouds.aws.upstream_kinds:recognise"
+_LACKING = "iamrange.clouds.aws.upstream_kinds:lacking"
 _ACCOUNT_DIGITS = 12
 
 
@@ -36,11 +37,12 @@ class EmulatorDownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
-    """A running emulator, as it says itself."""
+    """A running emulator, as it says itself; `lacking` are the services that it does not have."""
 
     url: str
     kind: str
     version: str
+    lacking: tuple[str, ...] = ()
 
 
 def loopback_url(url: str) -> str:
@@ -89,12 +91,13 @@ def find_emulator(url: str) -> Emulator:
     try:
         # By path: a range without an emulator needs no HTTP client for one.
         found: Recognised = asyncio.run(imported(_RECOGNISE)(url))
+        lacking: tuple[str, ...] = asyncio.run(imported(_LACKING)(url, found.kind))
     except UpstreamDownError as error:
         raise EmulatorDownError(
             f"no emulator answers at {url}; way out: start LocalStack there, "
             "or name another by AWS_ENDPOINT_URL or LOCALSTACK_HOST"
         ) from error
-    return Emulator(url, str(found.kind), found.version)
+    return Emulator(url, str(found.kind), found.version, lacking)
 
 
 def in_fresh_accounts(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iamrange.clouds.aws.upstream import UpstreamDownError, UpstreamError
+from iamrange.clouds.aws.upstream_gaps import UpstreamKind
 from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
-from iamrange.clouds.aws.upstream_kinds import UpstreamKind
 from iamrange.clouds.aws.upstream_remote import RemoteUpstream
 from iamrange.range.clouds import CloudsOptions, serve_clouds
 from tests.conformance.aws.emulators import Emulator, free_port
@@ -139,7 +139,7 @@ def test_nothing_at_the_url_is_the_range_broken(
     url = f"http://127.0.0.1:{free_port()}"
     assert serve_clouds(CloudsOptions(aws_upstream=url)) == 3
     captured = capsys.readouterr()
-    assert f"nothing answers at {url}" in captured.err
+    assert f"no emulator answers at {url}" in captured.err
     assert captured.out == ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iamrange.clouds.aws.upstream_kinds import UpstreamKind
+from iamrange.clouds.aws.upstream_gaps import UpstreamKind
 from tests.conformance.aws.emulators import Emulator
 
 if TYPE_CHECKING:

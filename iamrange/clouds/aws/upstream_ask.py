@@ -190,7 +190,7 @@ class Asker:
         return await asyncio.gather(*outputs, return_exceptions=True)
 
     async def _output(self, asked: Question) -> Any:  # noqa: ANN401  # any output
-        sent = _s3(asked) if asked.service == "s3" else _written(asked)
+        sent = _s3(asked) if asked.service == "s3" else written(asked)
         try:
             answer = await self._transport.send(sent, Lane.LOOKUP)
         except UpstreamDownError:
@@ -199,7 +199,8 @@ class Asker:
         return _read(asked, answer)
 
 
-def _written(asked: Question) -> Sent:
+def written(asked: Question) -> Sent:
+    """Write a question as its service's protocol has it."""
     model = service_model(asked.service).operation_model(asked.operation)
     written = _serializer(_protocol(asked.service)).serialize_to_request(
         dict(asked.parameters), model

@@ -8,10 +8,19 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from typing import Literal
 
-from iamrange.clouds.aws.upstream_kinds import UpstreamKind
+
+class UpstreamKind(StrEnum):
+    """The emulators that are known; any other is taken by LocalStack's conventions."""
+
+    MOTO = "moto"
+    LOCALSTACK = "localstack"
+    MINISTACK = "ministack"
+    UNKNOWN = "unknown"
+
 
 Keeper = Literal["authorizer", "embedded", "nobody"]
 """The authorizer, beside the emulator; the embedded store, in its place; or nobody."""

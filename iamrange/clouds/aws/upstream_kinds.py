@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from iamrange.clouds.aws.upstream import UpstreamDownError
+from iamrange.clouds.aws.upstream_ask import question, written
+from iamrange.clouds.aws.upstream_gaps import UpstreamKind, services_kept_embedded
 from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
 
 if TYPE_CHECKING:
     from iamrange.clouds.aws.upstream_http import Answer
-
-
-class UpstreamKind(StrEnum):
-    """The emulators that are known; any other is taken by LocalStack's conventions."""
-
-    MOTO = "moto"
-    LOCALSTACK = "localstack"
-    MINISTACK = "ministack"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,41 @@ async def recognise(url: str) -> Recognised:
         return Recognised(UpstreamKind.UNKNOWN, "")
     finally:
         await transport.close()
+
+
+# What an emulator must answer for a service to be there, in some editions or places only.
+_FIRST_CALLS = {
+    "cloudtrail": "DescribeTrails",
+    "dynamodb": "ListTables",
+    "ecr": "DescribeRepositories",
+    "ecs": "ListClusters",
+}
+_PROBE_SECONDS = 20.0
+
+
+async def lacking(url: str, kind: str) -> tuple[str, ...]:
+    """Return the services that the emulator at a URL does not have, of those that it may lack.
+
+    Asked once, when the clouds start: another edition has more, and a container brings what the
+    Python package would have to fetch. What is there is the emulator's.
+    """
+    listed = sorted(services_kept_embedded(UpstreamKind(kind)))
+    transport = HttpTransport(url)
+    try:
+        has = await asyncio.gather(*(_has(transport, service) for service in listed))
+    finally:
+        await transport.close()
+    return tuple(name for name, there in zip(listed, has, strict=True) if not there)
+
+
+async def _has(transport: HttpTransport, service: str) -> bool:
+    asked = question(service, _FIRST_CALLS[service], "000000000000", "us-east-1")
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            answer = await transport.send(written(asked), Lane.CALL)
+    except (TimeoutError, UpstreamDownError):
+        return False
+    return answer.status == HTTPStatus.OK
 
 
 def _version(answer: Answer) -> str | None:

@@ -24,14 +24,17 @@ from iamrange.clouds.aws.resources_remote import RemoteResources
 from iamrange.clouds.aws.responses import error_response
 from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
 from iamrange.clouds.aws.upstream_ask import Asker, address
-from iamrange.clouds.aws.upstream_gaps import kept_here, services_kept_embedded
+from iamrange.clouds.aws.upstream_gaps import (
+    UpstreamKind,
+    kept_here,
+    services_kept_embedded,
+)
 from iamrange.clouds.aws.upstream_http import HttpTransport, Lane, Sent
-from iamrange.clouds.aws.upstream_kinds import UpstreamKind
 from iamrange.clouds.aws.upstream_overlay import BucketPolicies
 from iamrange.clouds.aws.upstream_waiting import waited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from iamrange.clouds.aws.canonical import Canonical
     from iamrange.clouds.aws.model import AwsRequest
@@ -66,8 +69,16 @@ _WAITS: Final = frozenset({("sqs", "ReceiveMessage")})
 class RemoteUpstream:
     """The services of an emulator at a URL; IAM, STS and the organisation stay with us."""
 
-    def __init__(self, url: str, kind: str = UpstreamKind.UNKNOWN) -> None:
-        """Take where it is, and what it was recognised as."""
+    def __init__(
+        self,
+        url: str,
+        kind: str = UpstreamKind.UNKNOWN,
+        lacking: Collection[str] | None = None,
+    ) -> None:
+        """Take where it is, what it was recognised as, and which services it was found to lack.
+
+        Not asked (None), it lacks what emulators of its kind are listed as lacking.
+        """
         self.kind = UpstreamKind(kind)
         self._transport = HttpTransport(url)
         self._asker = Asker(self._transport)
@@ -76,7 +87,8 @@ class RemoteUpstream:
             self._policies = BucketPolicies()
         self._resources: RemoteResources | None = None
         self.not_mirrored: list[str] = []
-        self.lacking = services_kept_embedded(self.kind)
+        listed = services_kept_embedded(self.kind)
+        self.lacking = listed if lacking is None else frozenset(lacking) & listed
         """The services that the embedded store serves, since the emulator has none of them."""
 
     def resources(self, accounts: Callable[[], frozenset[str]]) -> RemoteResources:

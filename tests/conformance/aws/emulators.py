@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.upstream import UpstreamDownError
-from iamrange.clouds.aws.upstream_gaps import gaps
-from iamrange.clouds.aws.upstream_kinds import Recognised, UpstreamKind, recognise
+from iamrange.clouds.aws.upstream_gaps import UpstreamKind, gaps
+from iamrange.clouds.aws.upstream_kinds import Recognised, recognise
 from tests.conformance.aws.environments import python_of
 
 if TYPE_CHECKING:
