@@ -51,8 +51,8 @@ TARGETS = (
 TAGGED = ("secretsmanager:", "dynamodb:", "kms:")
 _ACTIONS = (
     "*", "s3:*", "s3:Get*", "s3:GetObject", "S3:putobject", "s3:List*", "kms:Decrypt", "kms:*",
-    "secretsmanager:Get*", "secretsmanager:?etSecretValue", "dynamodb:Query", "sqs:*", "sns:Publish",
-    "iam:Get*", "iam:*", "ec2:Describe*",
+    "secretsmanager:Get*", "secretsmanager:?etSecretValue", "dynamodb:Query", "sqs:*",
+    "sns:Publish", "iam:Get*", "iam:*", "ec2:Describe*",
 )  # fmt: skip
 _OF_A_SERVICE = tuple(
     one for one in _ACTIONS if one != "*" and not one.startswith(("iam", "ec2", "sns"))

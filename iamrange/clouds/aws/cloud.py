@@ -32,6 +32,7 @@ from iamrange.clouds.aws.responses import HttpResponse, error_response, output_r
 from iamrange.clouds.aws.services.planners import planners
 from iamrange.clouds.aws.sessions import SessionTable
 from iamrange.clouds.aws.store import MotoIamStore
+from iamrange.clouds.aws.store_answers import rewritten, stumbled, unreadable
 from iamrange.clouds.aws.sts import StsHandler
 from iamrange.clouds.aws.upstream import (
     EmbeddedMoto,
@@ -66,7 +67,6 @@ Message = MutableMapping[str, Any]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,12 +366,13 @@ class AwsCloud:
             message = f"the store has no operation {request.operation}; the call was authorised"
             return AwsError(code="InvalidAction", message=message, status=HTTPStatus.BAD_REQUEST)
         except UpstreamError as error:
-            if self._remote is not None or not isinstance(error.__cause__, _UNREADABLE):
+            if self._remote is not None or not stumbled(error):
                 raise
-            # The embedded emulator stumbles over what AWS's own checks would have refused.
             _LOG.warning("request %s: %s", request.request_id, _where(error))
-            message = "the store cannot read this request; the call was authorised"
-            return AwsError(code="ValidationError", message=message, status=HTTPStatus.BAD_REQUEST)
+            return unreadable()
+        answer = rewritten(request, response, embedded=self._remote is None)
+        if isinstance(answer, AwsError):
+            return answer
         done = response.status < HTTPStatus.MULTIPLE_CHOICES
         if plan.after is not None and done:
             plan.after()

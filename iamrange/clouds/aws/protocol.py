@@ -39,6 +39,7 @@ PROTOCOL_PARSERS: Any = moto.core.parse.PROTOCOL_PARSERS
 MAX_DEPTH = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ONCE = frozenset({"host", "content-type", "content-length", "content-encoding", "date", "range"})
 
 # Where the name in a credential scope is not the folder of the service's model.
@@ -214,12 +215,23 @@ def parse(target: Target, http: HttpRequest) -> Operation | AwsError:
         return _malformed(target, "the request body does not follow the service's model")
     if isinstance(found, AwsError):
         return found
+    if target.protocol in ("query", "ec2") and _unwritable(found.parameters):
+        return _malformed(target, "a parameter holds a character that no answer could say")
     shape = service_model(target.service).operation_model(found.name).input_shape
     if shape is not None:
         report = ParamValidator().validate(_for_validation(found.parameters), shape)
         if report.has_errors():
             return _invalid(target, _only_text(report.generate_report()))
     return found
+
+
+def _unwritable(value: Any) -> bool:  # noqa: ANN401  # any shape
+    """Tell whether a text is among the parameters that XML 1.0 cannot carry (its section 2.2)."""
+    if isinstance(value, Mapping):
+        return any(_unwritable(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return any(_unwritable(item) for item in value)
+    return isinstance(value, str) and _NOT_XML.search(value) is not None
 
 
 def _only_text(report: str) -> str:

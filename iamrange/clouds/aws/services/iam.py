@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[\w+=,.@-]{1,128}\Z", re.ASCII)
 _PATH = re.compile(r"/(?:[!-.0-~]+/)*\Z")
 _NAMES = ("UserName", "RoleName", "GroupName", "PolicyName", "InstanceProfileName", "NewUserName")
+_LONGEST = {"UserName": 64, "NewUserName": 64, "RoleName": 64}
 # Operations that, without a user name, are about the caller's own user.
 _SELF = frozenset(
     [
@@ -300,6 +301,8 @@ def _arn(request: AwsRequest, rest: str) -> str:
 def _bad_name(parameters: Mapping[str, Any]) -> AwsError | None:
     for member in _NAMES:
         value = parameters.get(member)
+        if value is not None and len(str(value)) > _LONGEST.get(member, 128):
+            return _validation(f"The value for {member} is too long")
         if value is not None and not _NAME.match(str(value)):
             return _validation(
                 f"The specified value for {member[0].lower()}{member[1:]} is invalid. It must "
