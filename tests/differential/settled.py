@@ -30,10 +30,10 @@ def _unresolved(texts: Any, case: Case) -> bool:  # noqa: ANN401  # JSON
     )
 
 
-def allow_beside_a_resource_without_a_value(statement: Document, case: Case) -> bool:
-    """Allow with NotResource, in which a variable has no value."""
+def not_resource_without_a_value(statement: Document, case: Case) -> bool:
+    """NotResource, in which a variable has no value."""
     beside = statement.get("NotResource")
-    return statement["Effect"] == "Allow" and beside is not None and _unresolved(beside, case)
+    return beside is not None and _unresolved(beside, case)
 
 
 def inverted_operator_on_a_variable_without_a_value(statement: Document, case: Case) -> bool:
@@ -57,7 +57,7 @@ def account_alone_in_not_principal(statement: Document, case: Case) -> bool:
 
 
 READINGS: tuple[Reading, ...] = (
-    allow_beside_a_resource_without_a_value,
+    not_resource_without_a_value,
     inverted_operator_on_a_variable_without_a_value,
     account_alone_in_not_principal,
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.differential.peer import Peer
 
-EXAMPLES = int(os.environ.get("IAMRANGE_DIFFERENTIAL", "400"))
+EXAMPLES = int(os.environ.get("IAMRANGE_DIFFERENTIAL", "300"))
 
 
 def both(case: Case, peer: Peer) -> tuple[bool, bool]:
