@@ -379,3 +379,11 @@ def test_an_exchange_widens_only_where_that_control_was_left_out() -> None:
     answer = house.exchange(house.worker, held, resource=DEFAULT_RESOURCE, scope="read:payments")
     assert answer.verdict == (200, "", "issued")
     assert house.read(answer.body["access_token"]).subject == ANALYST
+
+
+def test_a_token_whose_client_is_not_who_acts_in_it_is_none_of_ours(house: House) -> None:
+    """Even with our own signature: routing rests on the chain, never on `client_id` alone."""
+    claims = dict(house.read(house.token()).claims) | {"client_id": WORKER}
+    forged = house.keys.signer.sign(claims, typ="at+jwt")
+    answer = house.exchange(house.worker, forged)
+    assert answer.verdict == (400, "invalid_request", "subject-malformed")
