@@ -38,6 +38,7 @@ OrganisationGuardrails(
     OrganisationGuardrailsArgs(
         account=stack.accounts.workloads,
         issuers=(stack.issuer, names.GOOGLE_ISSUER),
+        trust_domain=stack.trust_domain,
         corporate_networks=stack.corporate_networks,
         omissions=omissions,
     ),

@@ -87,6 +87,27 @@ def issuer_allow_list(issuers: Sequence[str]) -> documents.Document:
     )
 
 
+def own_subjects_only(issuer: str, pattern: str) -> documents.Document:
+    """Refuse, on the account's roles, tokens of our issuer about subjects that are not ours.
+
+    An issuer that others share signs for them too. The condition stands for tokens that name a
+    subject under this issuer, and for no others.
+    """
+    key = f"{documents.condition_prefix(issuer)}:sub"
+    return documents.Document(
+        (
+            documents.Statement(
+                sid="OwnSubjectsOnly",
+                effect="Deny",
+                principal="*",
+                actions=("sts:AssumeRoleWithWebIdentity",),
+                resources=("*",),
+                condition={"StringNotLike": {key: pattern}, "Null": {key: "false"}},
+            ),
+        )
+    )
+
+
 def network_perimeter(account: str, networks: Sequence[str]) -> documents.Document:
     """Refuse calls of agents, and of roles that they share, from elsewhere than our own networks.
 

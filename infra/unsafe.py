@@ -55,18 +55,19 @@ class UnsafeOmissions:
         return " ".join(sorted(control.id for control in may_touch if self.lacks(control)))
 
     def trust(self, trust: documents.Document, issuer: str) -> documents.Document:
-        """Leave the subject or the audience, or both, out of a role's trust policy.
-
-        Or compare the subject with a pattern that is wider than it looks.
-        """
+        """Leave the subject or the audience, or both, out of a role's trust policy."""
         prefix = documents.condition_prefix(issuer)
         if self.lacks(aws_controls.TRUST_PINS_SUBJECT):
             trust = _without_key(trust, f"{prefix}:sub")
-        elif self.lacks(aws_controls.TRUST_EXACT_SUBJECT):
-            trust = _with_any_trust_domain(trust, f"{prefix}:sub")
         if self.lacks(aws_controls.TRUST_PINS_AUDIENCE):
             trust = _without_key(trust, f"{prefix}:aud")
         return trust
+
+    def own_subjects(self, pattern: str) -> str:
+        """End the pattern for our subjects inside the name of the trust domain."""
+        if not self.lacks(aws_controls.ISSUER_TENANT):
+            return pattern
+        return f"{pattern.partition('.')[0]}*"
 
     def client_ids(self, client_ids: Sequence[str], gcp_audience: str) -> list[str]:
         """Add the other cloud's audience, as one does to make a call work."""
@@ -153,17 +154,6 @@ def _without_key(document: documents.Document, key: str) -> documents.Document:
             for statement in document.statements
         )
     )
-
-
-def _with_any_trust_domain(document: documents.Document, key: str) -> documents.Document:
-    """Return the document with a wildcard in the place of a subject's trust domain."""
-    changed = []
-    for statement in document.statements:
-        subject = str(statement.condition["StringEquals"][key])
-        pattern = f"spiffe://*/{subject.removeprefix('spiffe://').partition('/')[2]}"
-        condition = {**_condition_without(statement.condition, key), "StringLike": {key: pattern}}
-        changed.append(replace(statement, sid=f"Unsafe{statement.sid}", condition=condition))
-    return documents.Document(tuple(changed))
 
 
 def _condition_without(condition: documents.Condition, key: str) -> documents.Condition:

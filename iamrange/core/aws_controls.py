@@ -27,22 +27,6 @@ TRUST_PINS_SUBJECT = Control(
     touches=frozenset({_ROLE}),
     maps_to=(fw.NHI4, fw.NHI6, fw.ASI03, fw.IA_9),
 )
-TRUST_EXACT_SUBJECT = Control(
-    id="aws.trust-exact-subject",
-    layer=Layer.AWS,
-    summary="The subject in a role's trust policy is the whole of it, compared as it stands.",
-    without_it="The trust policy compares with a pattern: one `*` stands where the trust domain "
-    "should, so that another tenant's agent of the same name passes.",
-    refusal=Refusal(
-        point="aws.authorize",
-        layer="trust",
-        effect=Effect.IMPLICIT_DENY,
-        action="sts:AssumeRoleWithWebIdentity",
-        condition_key="*:sub",
-    ),
-    touches=frozenset({_ROLE}),
-    maps_to=(fw.NHI4, fw.NHI6, fw.IA_9),
-)
 TRUST_PINS_AUDIENCE = Control(
     id="aws.trust-pins-audience",
     layer=Layer.AWS,
@@ -208,6 +192,24 @@ ISSUER_ALLOW_LIST = Control(
     touches=frozenset({_ATTACHMENT}),
     maps_to=(fw.NHI4, fw.NHI6, fw.IA_13_2),
 )
+ISSUER_TENANT = Control(
+    id="aws.issuer-tenant",
+    layer=Layer.AWS,
+    summary="The organisation lets subjects of its own trust domain assume roles, read up to the "
+    "delimiter.",
+    without_it="The pattern for our subjects ends a little early, at a `*` inside the name of the "
+    "trust domain: other tenants' names that begin like ours pass.",
+    refusal=Refusal(
+        point="aws.authorize",
+        layer="rcp",
+        effect=Effect.DENY,
+        action="sts:AssumeRoleWithWebIdentity",
+        condition_key="*:sub",
+        reason="statement-denies",
+    ),
+    touches=frozenset({"aws:organizations/policy:Policy"}),
+    maps_to=(fw.NHI4, fw.NHI6, fw.IA_9),
+)
 TAG_SESSION = Control(
     id="aws.tag-session",
     layer=Layer.AWS,
@@ -321,7 +323,6 @@ SECRET_RESOURCE_POLICY = Control(
 
 CONTROLS = (
     TRUST_PINS_SUBJECT,
-    TRUST_EXACT_SUBJECT,
     TRUST_PINS_AUDIENCE,
     PROVIDER_CLIENT_IDS,
     LEAST_PRIVILEGE,
@@ -334,6 +335,7 @@ CONTROLS = (
     ORG_STAY_IN_ORGANISATION,
     SECRET_RESOURCE_POLICY,
     ISSUER_ALLOW_LIST,
+    ISSUER_TENANT,
     TAG_SESSION,
     KMS_ENCRYPTION_CONTEXT,
     PASSROLE_SCOPED,

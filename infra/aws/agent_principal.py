@@ -154,7 +154,6 @@ def _tags(args: AgentPrincipalArgs) -> dict[str, str]:
         **incident,
         **args.omissions.tags(
             aws_controls.TRUST_PINS_SUBJECT,
-            aws_controls.TRUST_EXACT_SUBJECT,
             aws_controls.TRUST_PINS_AUDIENCE,
             aws_controls.PERMISSIONS_BOUNDARY,
         ),

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from iamrange.core import aws_controls
-from infra import organisation_documents
+from infra import names, organisation_documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ RCP = "RESOURCE_CONTROL_POLICY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganisationGuardrailsArgs:
-    """The account that is bound, the issuers that it may trust, the networks of its agents."""
+    """The account that is bound, the issuers that it may trust (ours first), and its agents'."""
 
     account: str
     issuers: tuple[str, ...]
+    trust_domain: str
     corporate_networks: tuple[str, ...]
     omissions: UnsafeOmissions = NOTHING_OMITTED
 
@@ -52,12 +53,15 @@ class OrganisationGuardrails(pulumi.ComponentResource):
             policy = aws.organizations.Policy(
                 short,
                 name=f"iamrange-{short}",
-                description=control.summary,
+                description=args.omissions.description(
+                    control.summary, *((control,) if control is aws_controls.ISSUER_TENANT else ())
+                ),
                 type=kind,
                 content=document.to_json(),
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            if not args.omissions.lacks(control):
+            # a pattern that ends early is attached like any other
+            if control is aws_controls.ISSUER_TENANT or not args.omissions.lacks(control):
                 aws.organizations.PolicyAttachment(
                     short,
                     policy_id=policy.id,
@@ -87,5 +91,13 @@ def _guardrails(
             aws_controls.ISSUER_ALLOW_LIST,
             RCP,
             organisation_documents.issuer_allow_list(args.issuers),
+        ),
+        (
+            aws_controls.ISSUER_TENANT,
+            RCP,
+            organisation_documents.own_subjects_only(
+                args.issuers[0],
+                args.omissions.own_subjects(names.spiffe_id(args.trust_domain, "*")),
+            ),
         ),
     )

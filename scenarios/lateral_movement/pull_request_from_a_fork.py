@@ -21,12 +21,12 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a pull request from a fork gets no role of the repository that it was forked from",
-    blocked_by=(aws_controls.TRUST_PINS_SUBJECT, aws_controls.TRUST_EXACT_SUBJECT),
+    blocked_by=(aws_controls.TRUST_PINS_SUBJECT,),
     foothold=Foothold(
         Part.DEPLOY_BOT,
         Material.AWS_TOKEN,
         taken_from="the fork's own pipeline, named like the victim",
-        tenant="fork",
+        tenant="iamrange-fork",
     ),
     asset=Asset(AssetKind.AWS_SECRET, Part.DEPLOY_BOT),
     knows=("victim.aws_role_arn", "victim.aws_secret_arn"),

@@ -268,10 +268,10 @@ ATTACKS: Mapping[str, Callable[[Plan], Decision]] = {
     "aws.trust-pins-subject": lambda plan: _web_identity(
         plan, "payments-agent", subject=f"{OURS}/support-llm", audience="sts.amazonaws.com"
     ),
-    "aws.trust-exact-subject": lambda plan: _web_identity(
+    "aws.issuer-tenant": lambda plan: _web_identity(
         plan,
         "payments-agent",
-        subject="spiffe://elsewhere.example/agent/payments-agent",
+        subject="spiffe://iamrange-fork.example/agent/payments-agent",
         audience="sts.amazonaws.com",
     ),
     "aws.trust-pins-audience": lambda plan: _web_identity(
@@ -340,7 +340,10 @@ def test_another_google_account_comes_only_without_the_subject(declare: Declare)
 
 
 # the controls that refuse the same attack too, and are off when one alone is looked at
-BEHIND: Mapping[str, tuple[str, ...]] = {"aws.passrole-scoped": ("aws.permissions-boundary",)}
+BEHIND: Mapping[str, tuple[str, ...]] = {
+    "aws.passrole-scoped": ("aws.permissions-boundary",),
+    "aws.issuer-tenant": ("aws.trust-pins-subject",),
+}
 
 
 WORK: Mapping[str, Callable[[Plan], Decision]] = {

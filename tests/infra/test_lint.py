@@ -210,8 +210,9 @@ def organisation_keeps_its_accounts(plan: Plan) -> Iterator[str]:
 
 def organisation_lists_its_issuers(plan: Plan) -> Iterator[str]:
     """Rule 10: issuers come from an allow-list, and nobody in the account can lengthen it."""
-    if not any("sts:AssumeRoleWithWebIdentity" in c for c in _attached(plan).values()):
-        yield "no attached policy names sts:AssumeRoleWithWebIdentity"
+    key = f"{ISSUER.removeprefix('https://')}:aud"
+    if not any(key in content for content in _attached(plan).values()):
+        yield "no attached policy asks whose token it is"
 
 
 def shared_roles_take_tags_for_good(plan: Plan) -> Iterator[str]:
@@ -246,6 +247,15 @@ def keys_are_opened_in_ones_own_name(plan: Plan) -> Iterator[str]:
             asks = "kms:EncryptionContext:" in json.dumps(statement.get("Condition", {}))
             if "kms:Decrypt" in json.dumps(statement["Action"]) and not asks:
                 yield name
+
+
+def patterns_end_at_a_delimiter(plan: Plan) -> Iterator[str]:
+    """Rule 3: a wildcard for subjects stands behind a delimiter."""
+    for name, content in _attached(plan).items():
+        for statement in json.loads(content)["Statement"]:
+            for pattern in statement.get("Condition", {}).get("StringNotLike", {}).values():
+                if not pattern.endswith("/*"):
+                    yield f"{name}: {pattern}"
 
 
 def restricted_secrets_have_one_reader(plan: Plan) -> Iterator[str]:
@@ -284,7 +294,6 @@ def service_accounts_have_no_keys(plan: Plan) -> Iterator[str]:
 
 RULE_OF: Mapping[str, Rule] = {
     "aws.trust-pins-subject": trust_names_its_subject,
-    "aws.trust-exact-subject": trust_has_exact_operators_only,
     "aws.trust-pins-audience": trust_names_its_audience,
     "aws.provider-client-ids": provider_takes_tokens_for_aws_only,
     "aws.least-privilege": agents_read_their_own_secret_only,
@@ -296,6 +305,7 @@ RULE_OF: Mapping[str, Rule] = {
     "aws.org-keep-logging": organisation_keeps_its_logs,
     "aws.org-stay-in-organisation": organisation_keeps_its_accounts,
     "aws.issuer-allow-list": organisation_lists_its_issuers,
+    "aws.issuer-tenant": patterns_end_at_a_delimiter,
     "aws.tag-session": shared_roles_take_tags_for_good,
     "aws.passrole-scoped": roles_are_passed_one_by_one,
     "aws.kms-encryption-context": keys_are_opened_in_ones_own_name,
@@ -308,6 +318,7 @@ RULE_OF: Mapping[str, Rule] = {
     "gcp.no-service-account-keys": service_accounts_have_no_keys,
 }
 ALWAYS: tuple[Rule, ...] = (
+    trust_has_exact_operators_only,
     trust_lets_nobody_tag_sessions,
     pool_has_one_provider,
     grants_name_single_principals,

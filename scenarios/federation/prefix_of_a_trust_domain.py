@@ -1,4 +1,4 @@
-"""A trust condition that misses by one character: a wildcard where the trust domain should be."""
+"""A trust condition that misses by a little: a pattern that ends inside the trust domain's name."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def attack(foothold: Taken) -> Loot:
 
 
 SCENARIO = Scenario(
-    claim="a role knows its agent by the whole subject, not by how it ends",
-    blocked_by=(aws_controls.TRUST_EXACT_SUBJECT, aws_controls.TRUST_PINS_SUBJECT),
+    claim="a trust domain whose name begins like ours is another trust domain",
+    blocked_by=(aws_controls.ISSUER_TENANT,),
     foothold=Foothold(
         Part.PAYMENTS_AGENT,
         Material.AWS_TOKEN,
         taken_from="the attacker's own agent, named like the victim",
-        tenant="elsewhere",
+        tenant="iamrange-fork",
     ),
     asset=Asset(AssetKind.AWS_RECORDS, Part.PAYMENTS_AGENT),
     knows=("victim.aws_role_arn", "victim.aws_table"),
     legitimate=workloads.READS_PROJECT_RECORDS,
     attack=attack,
     maps_to=(fw.NHI4, fw.NHI6, fw.T1199),
-    lesson="A pattern is read from both ends: what a `*` lets in was written by somebody else.",
+    lesson="A pattern that ends before the delimiter has its last word said by somebody else.",
 )
