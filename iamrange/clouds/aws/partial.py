@@ -49,16 +49,19 @@ def completed(
     request: AwsRequest, response: HttpResponse | None, errors: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return the store's answer (None: it was asked for nothing) with the refused parts in it."""
-    output: dict[str, Any] = {}
-    if response is not None:
-        shape = service_model(request.service).operation_model(request.operation).output_shape
-        read = create_parser(request.protocol).parse(
-            {
-                "status_code": response.status,
-                "headers": HeadersDict(dict(response.headers)),
-                "body": response.body,
-            },
-            shape,
-        )
-        output = {name: value for name, value in read.items() if name != "ResponseMetadata"}
+    output = read_output(request, response) if response is not None else {}
     return output | {"Errors": [*output.get("Errors", ()), *errors]}
+
+
+def read_output(request: AwsRequest, response: HttpResponse) -> dict[str, Any]:
+    """Return what the store answered, by the operation's own model."""
+    shape = service_model(request.service).operation_model(request.operation).output_shape
+    read = create_parser(request.protocol).parse(
+        {
+            "status_code": response.status,
+            "headers": HeadersDict(dict(response.headers)),
+            "body": response.body,
+        },
+        shape,
+    )
+    return {name: value for name, value in read.items() if name != "ResponseMetadata"}

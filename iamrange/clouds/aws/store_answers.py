@@ -2,7 +2,7 @@
 
 - The embedded emulator stumbles over requests that AWS's own checks would have refused: its
   exception, or its 500, is a refusal then, and nothing of ours is broken.
-- An error in another form than its protocol's is written anew.
+- An error in another form than its protocol's is written anew; so is a list that was to be parted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from iamrange.clouds.aws.iam_pages import paged
 from iamrange.clouds.aws.model import AwsError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def rewritten(
     """Return the answer, or the error that stands for it."""
     if embedded and response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return unreadable()
+    if request.service == "iam" and response.status == HTTPStatus.OK:
+        return paged(request, response)
     in_json = request.protocol in _XML and response.body[:1] == b"{"
     if response.status < HTTPStatus.BAD_REQUEST or not in_json:
         return response

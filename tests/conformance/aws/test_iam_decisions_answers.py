@@ -203,3 +203,21 @@ def test_upload_is_finished_under_its_own_key_only(lab: Lab) -> None:
         refused = refusal_of(functools.partial(call, **whole, Key="public/x"))
         assert refused == ("NoSuchUpload", 404)
     s3.complete_multipart_upload(**whole, Key="private", MultipartUpload=parts)
+
+
+def test_lists_of_iam_come_page_by_page(lab: Lab) -> None:
+    iam = lab.admin.iam
+    names = sorted(lab.user().name for _ in range(3))
+    first = iam.list_users(MaxItems=2)
+    assert (len(first["Users"]), first["IsTruncated"]) == (2, True)
+    pages = iam.get_paginator("list_users").paginate(PaginationConfig={"PageSize": 2})
+    found = [user["UserName"] for page in pages for user in page["Users"]]
+    assert len(found) == len(set(found))
+    assert set(names) <= set(found)
+    assert refusal_of(lambda: iam.list_users(Marker="elsewhere")) == ("ValidationError", 400)
+    groups = [unique("group") for _ in range(2)]
+    for group in groups:
+        iam.create_group(GroupName=group)
+        iam.add_user_to_group(GroupName=group, UserName=names[0])
+    page = iam.list_groups_for_user(UserName=names[0], MaxItems=1)
+    assert (len(page["Groups"]), page["IsTruncated"]) == (1, True)
