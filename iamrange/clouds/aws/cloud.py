@@ -373,6 +373,7 @@ class AwsCloud:
         answer = rewritten(request, response, embedded=self._remote is None)
         if isinstance(answer, AwsError):
             return answer
+        response = answer
         done = response.status < HTTPStatus.MULTIPLE_CHOICES
         if plan.after is not None and done:
             plan.after()
