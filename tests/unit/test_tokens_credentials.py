@@ -128,3 +128,7 @@ def test_possession_holds_only_with_every_key_that_is_asked_for(
     asked = Confirmation(jkt=other_jkt, x5t_s256=other_x5t)
     expected = other_jkt in (None, jkt) and other_x5t in (None, x5t)
     assert proved.holds(asked) == expected
+
+
+def test_a_secret_is_never_good_by_its_beginning() -> None:
+    assert not secret_matches(hash_secret("x" * 1024), "x" * 1025)
