@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -153,16 +154,15 @@ class WorldDirectory:
         """Copy the directory as it is now into another world's folder."""
         target = folder / FOLDER
         target.mkdir(mode=0o700)
-        with (
-            sqlite3.connect(self._folder / DATABASE) as source,
-            sqlite3.connect(target / DATABASE) as copy,
-        ):
-            source.backup(copy)
-        source.close()
-        copy.close()
+        # the anchor first: a database that is newer than its anchor is none that was rolled back
         for name in (KEY_FILE, ANCHOR_FILE):
             if (self._folder / name).exists():  # there is no anchor before the first change
                 shutil.copy(self._folder / name, target / name)
+        with (
+            contextlib.closing(sqlite3.connect(self._folder / DATABASE)) as source,
+            contextlib.closing(sqlite3.connect(target / DATABASE)) as copy,
+        ):
+            source.backup(copy)
 
     def reopen(self, folder: Path) -> None:
         """Go on with the copy in a fork's folder; the connections before are the parent's."""
