@@ -104,6 +104,7 @@ def foreign_group(lab: Lab, *, shared: bool) -> Call:
     return lambda: who.logs.filter_log_events(logGroupIdentifier=arn)
 
 
+case("cross-account group, both allow", allowed=True)(lambda lab: foreign_group(lab, shared=True))
 case("cross-account group, only identity", allowed=False)(
     lambda lab: foreign_group(lab, shared=False)
 )

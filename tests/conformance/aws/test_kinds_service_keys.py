@@ -282,6 +282,27 @@ case("volume's tag, by the reference", allowed=True)(lambda lab: volume(lab, "re
 case("volume's other tag, by the reference", allowed=False)(lambda lab: volume(lab, "blue"))
 
 
+def regroups(lab: Lab, *, spared: bool) -> Call:
+    """Put an instance into a security group: a permission on both (by the group's id)."""
+    made = lab.admin.ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)
+    ident = made["Instances"][0]["InstanceId"]
+    vpc = lab.admin.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    groups = [
+        lab.admin.ec2.create_security_group(GroupName=unique("g"), Description="d", VpcId=vpc)[
+            "GroupId"
+        ]
+        for _ in range(2)
+    ]
+    denied = f"arn:aws:ec2:{REGION}:{HOME}:security-group/{groups[0]}"
+    who = lab.user(allow("ec2:*"), deny("ec2:ModifyInstanceAttribute", denied))
+    wanted = groups[1:] if spared else groups
+    return lambda: who.ec2.modify_instance_attribute(InstanceId=ident, Groups=wanted)
+
+
+case("security group in a list, denied", allowed=False)(lambda lab: regroups(lab, spared=False))
+case("security group in a list, spared", allowed=True)(lambda lab: regroups(lab, spared=True))
+
+
 def stream(lab: Lab, end: str) -> Call:
     name = unique("stream")
     lab.admin.kinesis.create_stream(StreamName=name, ShardCount=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.aws.actions import exists, takes_resource
 from iamrange.clouds.aws.context import Context, request_tags
@@ -11,6 +12,11 @@ from iamrange.clouds.aws.plan import Plan, Unmapped
 from iamrange.clouds.aws.resources import Resource, split, tag_map
 from iamrange.clouds.aws.services.by_reference import ReferencePlanner
 from iamrange.clouds.aws.services.passed_roles import passed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iamrange.clouds.aws import reference
 
 _INSTANCES = frozenset(
     [
@@ -28,6 +34,7 @@ _INSTANCES = frozenset(
 _LAUNCHES = frozenset(
     ["CreateFleet", "RequestSpotFleet", "RequestSpotInstances", "RunScheduledInstances"]
 )
+_ID = re.compile(r"[a-z]+(?:-[a-z]+)*-[0-9a-f]{8,17}\Z", re.ASCII)
 _BY_PREFIX = {
     "i": "instance",
     "vol": "volume",
@@ -42,6 +49,16 @@ _BY_PREFIX = {
     "acl": "network-acl",
     "eipalloc": "elastic-ip",
     "lt": "launch-template",
+    "nat": "natgateway",
+    "vpce": "vpc-endpoint",
+    "pcx": "vpc-peering-connection",
+    "dopt": "dhcp-options",
+    "cgw": "customer-gateway",
+    "vgw": "vpn-gateway",
+    "vpn": "vpn-connection",
+    "tgw": "transit-gateway",
+    "fl": "vpc-flow-log",
+    "pl": "prefix-list",
 }
 
 
@@ -80,6 +97,20 @@ class Ec2Planner(ReferencePlanner):
         _, region, account, rest = parts
         tags = self._resources.ec2_tags(account or request.account, region, rest.partition("/")[2])
         return Resource(arn=arn, account=account or request.account, tags=tags)
+
+    def resources(self, request: AwsRequest, about: reference.Action) -> Sequence[str] | Unmapped:
+        """Return the ARNs: of what is named by its parameter, and of what its id tells."""
+        kinds = {use.kind for use in about.uses}
+        told = {
+            _arn(request, kind, name): kind
+            for name in _ids(request.parameters)
+            if (kind := _BY_PREFIX.get(name.rpartition("-")[0], "")) in kinds
+        }
+        named = super().resources(request, about)
+        if not isinstance(named, Unmapped):
+            return tuple(dict.fromkeys((*named, *told)))
+        needed = {use.kind for use in about.uses if use.required}
+        return tuple(told) if told and needed <= set(told.values()) else named
 
     def _on(self, request: AwsRequest, ids: list[str], context: Context) -> Plan | Unmapped:
         checks: list[Check] = []
@@ -135,6 +166,17 @@ class Ec2Planner(ReferencePlanner):
                 return Unmapped("an instance profile that is not there, or holds no role")
             checks.append(passed(request, self._store, role, "ec2", checks[0].resource))
         return Plan(checks=tuple(checks), account=request.account)
+
+
+def _ids(value: Any) -> Iterator[str]:  # noqa: ANN401  # any parameter
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _ids(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _ids(item)
+    elif isinstance(value, str) and _ID.match(value):
+        yield value
 
 
 def _specified(specifications: Any) -> dict[str, dict[str, str]]:  # noqa: ANN401  # a list of shapes

@@ -29,6 +29,7 @@ _SAFE = re.compile(r"[^\s:*?$\"\\]{1,512}\Z")
 _READS = ("List", "Describe", "Get", "BatchGet", "Search")
 # Catalogues beside an account's own one are not decided: a request that names one is unmapped.
 _NEVER_NAMED = frozenset({("glue", "catalog")})
+_TELLING = 8
 _NAMING = re.compile(r"(?:names?|ids?|arns?|identifiers?)\Z")
 _MAKES = ("Create", "Start", "Run", "Register", "Request", "Submit", "Import", "Put")
 
@@ -143,7 +144,11 @@ def _given(
     mine = last and noun.rstrip("s") in (stem, stem.rstrip("s"), _plain(kind))
     if mine:
         called |= {"name", "names", "id", "ids", "identifier"}
-    found = {k: v for k, v in _strings(request).items() if k in called}
+    strings = _strings(request)
+    found = {k: v for k, v in strings.items() if k in called}
+    if not found and len(wanted) >= _TELLING:
+        # `DBParameterGroupName` for `ParameterGroupName`.
+        found = {k: v for k, v in strings.items() if k.endswith(wanted)}
     if len({tuple(values) for values in found.values()}) > 1:
         return Unmapped(f"more than one parameter could name the {kind}", whole=True)
     values = next(iter(found.values()), [])
