@@ -158,6 +158,14 @@ pulumi.export(
                 documents.session_policy(place, agent.name).to_json() if agent.task else ""
             ),
             "aws_secret_arn": principals[agent.part].secret_arn,
+            **(
+                {
+                    "aws_function": names.function(agent.name),
+                    "aws_function_role_arn": names.function_role_arn(place.account, agent.name),
+                }
+                if settings.Power.DEPLOY_FUNCTIONS in agent.powers
+                else {}
+            ),
             "gcp_service_account": accounts[agent.part].email,
             "gcp_secret": pulumi.Output.concat(
                 "projects/", stack.gcp.project, "/secrets/", accounts[agent.part].secret_id

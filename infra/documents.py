@@ -195,8 +195,7 @@ def pass_function_role(place: Place, agent: str) -> Statement:
 
     Whoever deploys the code of a function has every power of the role that the function runs with.
     """
-    arn = f"arn:aws:iam::{place.account}:role{names.FUNCTION_PATH}{names.function(agent)}"
-    return pass_role(arn)
+    return pass_role(names.function_role_arn(place.account, agent))
 
 
 def pass_role(arn: str) -> Statement:

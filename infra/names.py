@@ -68,6 +68,11 @@ def function(agent: str) -> str:
     return f"{agent}-function"
 
 
+def function_role_arn(account: str, agent: str) -> str:
+    """Return the ARN of the role that an agent's function runs with."""
+    return f"arn:aws:iam::{account}:role{FUNCTION_PATH}{function(agent)}"
+
+
 def secret(agent: str) -> str:
     """Return the name of the agent's own secret in AWS Secrets Manager."""
     return f"agents/{agent}/credentials"

@@ -306,12 +306,10 @@ def run_function(session: boto3.Session, *, name: str, role_arn: str, secret: st
 
 def _deploy_a_function(facts: Mapping[str, str]) -> Work:
     session = _one_session()
-    name = f"{facts['own.name']}-function"
-    account = facts["own.aws_account"]
     nonce = run_function(
         aws_session(session),
-        name=name,
-        role_arn=f"arn:aws:iam::{account}:role/functions/{name}",
+        name=facts["own.aws_function"],
+        role_arn=facts["own.aws_function_role_arn"],
         secret=facts["own.aws_secret_arn"],
     )
     return Work(nonce, _in_memory(session))
@@ -375,7 +373,7 @@ OPENS_OWN_DATA_KEY = Workload(
 DEPLOYS_A_FUNCTION = Workload(
     run=_deploy_a_function,
     asset_kind=AssetKind.AWS_SECRET,
-    knows=("own.name", "own.aws_account", "own.aws_secret_arn"),
+    knows=("own.aws_function", "own.aws_function_role_arn", "own.aws_secret_arn"),
 )
 COLLECTS_FOR_US = Workload(
     run=_collect_for_us,

@@ -22,7 +22,7 @@ def attack(foothold: Taken) -> Loot:
     """Deploy a function with the platform's own role, and have it read what the role may."""
     secret = workloads.run_function(
         workloads.aws_session(foothold.aws_session),
-        name=f"{foothold.knows['victim.name']}-function",
+        name=foothold.knows["victim.aws_function"],
         role_arn=foothold.knows["aws.release_role_arn"],
         secret=foothold.knows["aws.platform_secret_arn"],
     )
@@ -34,7 +34,7 @@ SCENARIO = Scenario(
     blocked_by=(aws_controls.PASSROLE_SCOPED,),
     foothold=Foothold(Part.DEPLOY_BOT, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_PLATFORM_SECRET),
-    knows=("victim.name", "aws.release_role_arn", "aws.platform_secret_arn"),
+    knows=("victim.aws_function", "aws.release_role_arn", "aws.platform_secret_arn"),
     legitimate=workloads.DEPLOYS_A_FUNCTION,
     attack=attack,
     maps_to=(fw.NHI5, fw.ASI03, fw.T1548_005),

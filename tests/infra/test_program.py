@@ -36,6 +36,8 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "aws_session_policy": "",
         "aws_secret_arn": "arn:aws:secretsmanager:us-east-1:100000000002:secret:"
         "agents/deploy-bot/credentials-AbCdEf",
+        "aws_function": "deploy-bot-function",
+        "aws_function_role_arn": "arn:aws:iam::100000000002:role/functions/deploy-bot-function",
         "gcp_service_account": "agent-deploy-bot@iamrange-agents.iam.gserviceaccount.com",
         "gcp_secret": "projects/iamrange-agents/secrets/agent-deploy-bot-credentials",
     }
