@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _GROUP = re.compile(r"[\w\-/.#]{1,512}\Z", re.ASCII)
 _STREAM = re.compile(r"[^:*]{1,512}\Z")
 _GROUPS = ("logGroupName", "logGroupIdentifier", "logGroupNames", "logGroupIdentifiers")
+_BY_EITHER = frozenset({"FilterLogEvents", "GetLogEvents", "DescribeLogStreams"})
 
 
 class LogsPlanner(ReferencePlanner):
@@ -81,6 +82,8 @@ class LogsPlanner(ReferencePlanner):
         if request.parameters.get("resourceArn"):
             return self._tagged(request, str(request.parameters["resourceArn"]), about)
         groups = _named(request.parameters)
+        if len(groups) > 1 and request.operation in _BY_EITHER:
+            return Unmapped("the group is named twice")
         if not groups:
             return Unmapped("which group it is about cannot be told", whole=True)
         streams = [str(request.parameters.get("logStreamName") or "")]
@@ -131,6 +134,11 @@ def _plain(request: AwsRequest) -> dict[str, Any]:
         names = [str(one).partition(":log-group:")[2].removesuffix(":*") or one for one in listed]
         if names != listed:
             overrides[member] = names if isinstance(value, list) else names[0]
+    identifier = request.parameters.get("logGroupIdentifier")
+    if identifier and request.operation in _BY_EITHER:
+        # The store reads the name only.
+        name = overrides.get("logGroupIdentifier", identifier)
+        overrides |= {"logGroupName": name, "logGroupIdentifier": None}
     return overrides
 
 
