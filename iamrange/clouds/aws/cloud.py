@@ -142,9 +142,11 @@ class AwsCloud:
             "organizations": OrganizationsHandler(self._organizations, self._make_member),
         }
         self._functions: FunctionInvoker | None = None
-        if functions is not None and remote is None:
+        if functions is not None:
             self._functions = FunctionInvoker(
-                functions=EmbeddedFunctions(accounts),
+                functions=(
+                    EmbeddedFunctions(accounts) if remote is None else remote.functions(accounts)
+                ),
                 store=self._store,
                 authorizer=self._authorizer,
                 sessions=sessions,

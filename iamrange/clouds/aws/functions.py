@@ -18,6 +18,7 @@ from iamrange.clouds.aws.policy import MalformedPolicy, PolicyKind, compile_poli
 from iamrange.clouds.aws.request import Principal
 from iamrange.clouds.aws.responses import HttpResponse
 from iamrange.clouds.aws.sessions import Grant, SessionTable
+from iamrange.clouds.aws.upstream_waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +60,14 @@ class FunctionRunner(Protocol):
         ...
 
 
+class Functions(Protocol):
+    """Finds functions, wherever they are kept; called from inside `waiting`."""
+
+    def find(self, account: str, region: str, name: str) -> Function | None:
+        """Return the function of that name, or None."""
+        ...
+
+
 class EmbeddedFunctions:
     """Finds functions in the emulator of this process."""
 
@@ -92,7 +101,7 @@ class EmbeddedFunctions:
 class FunctionInvoker:
     """Answers Invoke, once it is authorised."""
 
-    functions: EmbeddedFunctions
+    functions: Functions
     store: IamStore
     authorizer: Authorizer
     sessions: SessionTable
@@ -107,7 +116,7 @@ class FunctionInvoker:
             return _error("InvalidParameterValueException", "iamrange runs functions at once.")
         if len(event) > _LONGEST_EVENT:
             return _error("RequestTooLargeException", "The event is too long.", status=413)
-        function = self.functions.find(account, request.region, name)
+        function = await waiting(self.functions.find, account, request.region, name)
         if function is None:
             return _error("ResourceNotFoundException", f"Function not found: {name}", status=404)
         if not function.runtime.startswith("python"):

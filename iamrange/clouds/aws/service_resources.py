@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from moto.s3.models import PublicAccessBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class ServiceResources(Protocol):
@@ -94,7 +94,7 @@ class MotoServiceResources:
         function = next((one for one in listed if one.function_name == name), None)
         if function is None or not function.policy.statements:
             return None
-        return _document([_statement(one) for one in function.policy.statements])
+        return lambda_policy(function.policy.statements)
 
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return a container repository's policy."""
@@ -193,5 +193,6 @@ def _statement(kept: Mapping[str, Any]) -> dict[str, Any]:
     return made | ({"Condition": condition} if condition else {})
 
 
-def _document(statements: Any) -> str:  # noqa: ANN401  # a list of statements
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+def lambda_policy(kept: Iterable[Mapping[str, Any]]) -> str:
+    """Return a function's policy as Lambda writes it, from what an emulator keeps."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [_statement(one) for one in kept]})

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from iamrange.clouds.aws.resources import tag_map
+from iamrange.clouds.aws.service_resources import lambda_policy
 from iamrange.clouds.aws.upstream_ask import question
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ class RemoteServiceResources:
         if account not in self._accounts():
             return None
         found = self._asker.one(question("lambda", "GetPolicy", account, region, FunctionName=name))
-        policy = (found or {}).get("Policy")
+        statements = json.loads((found or {}).get("Policy") or "{}").get("Statement")
         # Some tell a policy without statements where AWS has none.
-        return policy if policy and json.loads(policy).get("Statement") else None
+        return lambda_policy(statements) if statements else None
 
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return a container repository's policy."""

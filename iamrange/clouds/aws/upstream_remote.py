@@ -24,6 +24,7 @@ from iamrange.clouds.aws.resources_remote import RemoteResources
 from iamrange.clouds.aws.responses import error_response
 from iamrange.clouds.aws.upstream import UnsupportedError, UpstreamError, store_answer
 from iamrange.clouds.aws.upstream_ask import Asker, address
+from iamrange.clouds.aws.upstream_functions import RemoteFunctions
 from iamrange.clouds.aws.upstream_gaps import (
     UpstreamKind,
     kept_here,
@@ -86,6 +87,7 @@ class RemoteUpstream:
         if kept_here(self.kind, "s3:PutBucketPolicy"):
             self._policies = BucketPolicies()
         self._resources: RemoteResources | None = None
+        self._functions = RemoteFunctions(self._asker)
         self.not_mirrored: list[str] = []
         listed = services_kept_embedded(self.kind)
         self.lacking = listed if lacking is None else frozenset(lacking) & listed
@@ -95,6 +97,10 @@ class RemoteUpstream:
         """Return what planners look resources up in; one cloud has one upstream."""
         self._resources = RemoteResources(self._asker, accounts, self._policies)
         return self._resources
+
+    def functions(self, accounts: Callable[[], frozenset[str]]) -> RemoteFunctions:
+        """Return where functions are found, to be run here."""
+        return self._functions.of(accounts)
 
     def call(
         self,
@@ -127,6 +133,8 @@ class RemoteUpstream:
             answer.body[:9].lower() == b"<!doctype" and request.service != "s3"
         ):
             raise UnsupportedError(f"{request.service}.{request.operation}")
+        if request.service == "lambda" and answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            self._functions.remember(request)
         body = answer.body
         if request.service == "sqs" and request.operation in _QUEUE_URLS:
             body = _QUEUE_URL.sub(_own_address(request) + rb"/\1", body)

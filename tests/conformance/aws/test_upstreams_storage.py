@@ -315,10 +315,10 @@ def _(lab: Lab, read: Read) -> None:
     assert read(lambda r: r.object_key(name, "k", None)) == key
 
 
-def packed() -> bytes:
+def packed(source: str = "x = 1") -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("a.py", "x = 1")
+        archive.writestr("a.py", source)
     return content.getvalue()
 
 
@@ -380,6 +380,16 @@ def _(lab: Lab, read: Read) -> None:
     (statement,) = json.loads(policy)["Statement"]
     assert statement["Action"] == "lambda:InvokeFunction"
     assert OTHER in json.dumps(statement["Principal"])
+
+
+@probe("lambda:UpdateFunctionCode")
+def _(lab: Lab, read: Read) -> None:
+    name, role = function(lab)
+    before = lab.admin.lambda_.get_function_configuration(FunctionName=name)["CodeSha256"]
+    lab.admin.lambda_.update_function_code(FunctionName=name, ZipFile=packed("x = 2"))
+    after = lab.admin.lambda_.get_function_configuration(FunctionName=name)["CodeSha256"]
+    assert after != before
+    assert read(lambda r: r.function_role(HOME, REGION, name)) == role
 
 
 @probe("logs:PutResourcePolicy")
