@@ -35,6 +35,19 @@ _SETS_POLICY = re.compile(
     r"(?:Put|Set|Update|Create|Attach|Add|Delete|Remove)\w*"
     r"(?:ResourcePolicy|AccessPolicy|FileSystemPolicy|VaultPolicy|Permissions?|RepositoryPolicy)\Z"
 )
+# What stores do at the target of such a call, now or later, they would do without asking anybody.
+_ACTS_ELSEWHERE = frozenset(
+    {
+        ("athena", "StartQueryExecution"),
+        ("config", "PutDeliveryChannel"),
+        ("ses", "CreateConfigurationSetEventDestination"),
+        ("ses", "SetIdentityNotificationTopic"),
+        ("ses", "UpdateConfigurationSetEventDestination"),
+        ("sesv2", "CreateConfigurationSetEventDestination"),
+        ("sesv2", "UpdateConfigurationSetEventDestination"),
+    }
+)
+_ALARMS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 # Made by a service for itself when it is first used: nothing that a caller may do by them.
 _OF_THE_SERVICE = frozenset({"iam:CreateServiceLinkedRole", "iam:GetRole", "iam:PassRole"})
 
@@ -148,6 +161,10 @@ class ReferencePlanner:
         rest = {n for n in about.needs if "Tag" not in n} - _OF_THE_SERVICE - self.optional_needs
         if rest:
             return f"it needs {', '.join(sorted(rest))} as well, AWS does not say when"
+        if (request.service, request.operation) in _ACTS_ELSEWHERE or any(
+            request.parameters.get(member) for member in _ALARMS
+        ):
+            return "the store would act elsewhere without asking anybody"
         if not self.asks_policies:
             if _SETS_POLICY.match(request.operation):
                 return "nobody would ask the policy that it changes"

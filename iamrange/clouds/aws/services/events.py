@@ -98,12 +98,11 @@ class EventsPlanner(ReferencePlanner):
         if operation in _BUSES:
             return self._bus(request, parameters.get("Name"))
         if operation in _PERMISSIONS:
-            # The reference knows no resource for them; the bus's own ARN is what `*` would mean.
-            return (
-                ("*",)
-                if parameters.get("EventBusName") in (None, "default")
-                else self._bus(request, parameters.get("EventBusName"))
-            )
+            # The reference knows no resource for them: a policy on a bus's ARN does not mean them.
+            bus = self._bus(request, parameters.get("EventBusName"))
+            if isinstance(bus, Unmapped) or f":{request.account}:" not in bus[0]:
+                return Unmapped("permissions are put on a bus of one's own, named plainly")
+            return ("*",)
         if operation not in _RULES:
             return super().resources(request, about)
         bus = self._bus(request, parameters.get("EventBusName"))

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _GROUP = re.compile(r"[\w\-/.#]{1,512}\Z", re.ASCII)
 _STREAM = re.compile(r"[^:*]{1,512}\Z")
 _GROUPS = ("logGroupName", "logGroupIdentifier", "logGroupNames", "logGroupIdentifiers")
+_DELIVERS = frozenset(
+    ["CreateDelivery", "CreateExportTask", "PutDestination", "PutSubscriptionFilter"]
+)
 _BY_EITHER = frozenset({"FilterLogEvents", "GetLogEvents", "DescribeLogStreams"})
 
 
@@ -40,7 +43,7 @@ class LogsPlanner(ReferencePlanner):
 
     def __call__(self, request: AwsRequest, caller: Caller) -> Plan | Unmapped:
         """Plan one call."""
-        if request.operation in ("PutSubscriptionFilter", "PutDestination"):
+        if request.operation in _DELIVERS:
             return Unmapped("the store would deliver without asking anybody", whole=True)
         plan = super().__call__(request, caller)
         if isinstance(plan, Unmapped):
