@@ -270,6 +270,14 @@ def test_policy_of_a_bucket_ends_with_the_bucket(lab: Lab, moto: Emulator) -> No
     assert refused == ("AccessDenied", 403)
 
 
+def test_metadata_comes_back_as_it_was_sent(lab: Lab) -> None:
+    bucket, s3 = lab.bucket(), lab.admin.s3
+    metadata = {"plain": 'a, "quoted"; b=c', "encoded": "=?UTF-8?B?w7w=?=", "Dashed-Name": "%2F"}
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata=metadata)
+    got = s3.head_object(Bucket=bucket, Key="k")["Metadata"]
+    assert got == {name.lower(): value for name, value in metadata.items()}
+
+
 # --- when it is slow, busy or away
 
 

@@ -165,13 +165,25 @@ class RemoteUpstream:
 
 
 def _addressed(request: AwsRequest, account: str, sent: Canonical) -> Sent:
-    headers = {**sent.headers, **address(request.service, account, request.region)}
+    headers = {name: _as_text(value) for name, value in sent.headers.items()}
+    headers |= address(request.service, account, request.region)
     return Sent(
         method=sent.method,
         target=sent.path + (f"?{sent.query}" if sent.query else ""),
         headers=headers,
         body=sent.body,
     )
+
+
+def _as_text(value: str) -> str:
+    """Return a header's value as the text that the HTTP client writes as the same bytes.
+
+    Ours came as bytes read as Latin-1; the client writes UTF-8.
+    """
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _documented(request: AwsRequest, sent: Canonical) -> Canonical:
