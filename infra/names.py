@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+ACCESS_ROLE = "OrganizationAccountAccessRole"
 AGENT_PATH = "/agents/"
 SERVICE_PATH = "/service/"
 SHARED_PATH = "/shared/"

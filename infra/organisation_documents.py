@@ -49,8 +49,13 @@ def stay_in_organisation() -> documents.Document:
     )
 
 
-def keep_logging() -> documents.Document:
-    """Refuse, to everybody in the account, to make its audit trail say less."""
+def keep_logging(account: str) -> documents.Document:
+    """Refuse, to everybody in the account, to make its audit trail say less.
+
+    The role by which the organisation provisions the account is spared: the trail is its own work,
+    and only the management account can take that role.
+    """
+    provisioning = f"arn:aws:iam::{account}:role/{names.ACCESS_ROLE}"
     return documents.Document(
         (
             documents.Statement(
@@ -58,6 +63,7 @@ def keep_logging() -> documents.Document:
                 effect="Deny",
                 actions=TRAIL_WEAKENING,
                 resources=("*",),
+                condition={"ArnNotEquals": {"aws:PrincipalArn": provisioning}},
             ),
         )
     )

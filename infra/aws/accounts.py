@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi_aws as aws
 
-ACCESS_ROLE = "OrganizationAccountAccessRole"
+from infra import names
 
 
 def member_provider(name: str, *, account: str, region: str) -> aws.Provider:
@@ -18,7 +18,7 @@ def member_provider(name: str, *, account: str, region: str) -> aws.Provider:
         allowed_account_ids=[account],
         assume_roles=[
             aws.ProviderAssumeRoleArgs(
-                role_arn=f"arn:aws:iam::{account}:role/{ACCESS_ROLE}", session_name="iamrange"
+                role_arn=f"arn:aws:iam::{account}:role/{names.ACCESS_ROLE}", session_name="iamrange"
             )
         ],
     )

@@ -81,7 +81,7 @@ def _guardrails(
             SCP,
             organisation_documents.network_perimeter(args.account, args.corporate_networks),
         ),
-        (aws_controls.ORG_KEEP_LOGGING, SCP, organisation_documents.keep_logging()),
+        (aws_controls.ORG_KEEP_LOGGING, SCP, organisation_documents.keep_logging(args.account)),
         (
             aws_controls.ORG_STAY_IN_ORGANISATION,
             SCP,

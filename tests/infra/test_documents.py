@@ -184,6 +184,38 @@ def test_organisation_denies_every_credential_without_an_end() -> None:
     assert "iam:CreateAccessKey" in statement["Action"]
 
 
+def test_trail_is_kept_from_everybody_but_the_role_that_provisions_it() -> None:
+    (statement,) = _statements(organisation_documents.keep_logging("111122223333"))
+    assert statement["Effect"] == "Deny"
+    assert "cloudtrail:StopLogging" in statement["Action"]
+    assert statement["Condition"] == {
+        "ArnNotEquals": {
+            "aws:PrincipalArn": "arn:aws:iam::111122223333:role/OrganizationAccountAccessRole"
+        }
+    }
+
+
+def test_shared_issuers_subjects_are_ours_up_to_the_delimiter() -> None:
+    document = organisation_documents.own_subjects_only(ISSUER, "spiffe://agents.example/agent/*")
+    (statement,) = _statements(document)
+    assert statement["Principal"] == "*"
+    assert statement["Condition"] == {
+        "StringNotLike": {"idp.agents.example:sub": "spiffe://agents.example/agent/*"},
+        "Null": {"idp.agents.example:sub": "false"},
+    }
+    weak = UnsafeOmissions(frozenset({"aws.issuer-tenant"}))
+    assert weak.own_subjects("spiffe://agents.example/agent/*") == "spiffe://agents*"
+
+
+def test_list_of_issuers_refuses_where_none_of_their_keys_is_there() -> None:
+    (statement,) = _statements(
+        organisation_documents.issuer_allow_list((ISSUER, "https://b.example"))
+    )
+    assert statement["Condition"] == {
+        "Null": {"idp.agents.example:aud": "true", "b.example:aud": "true"}
+    }
+
+
 def test_perimeter_denies_agents_calls_from_other_networks() -> None:
     document = organisation_documents.network_perimeter(
         "111122223333", ("192.0.2.0/24", "2001:db8::/32")
