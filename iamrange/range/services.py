@@ -67,13 +67,11 @@ SERVICE_OF: Mapping[Part, str] = {
 }
 """The service that each part works with."""
 
-AT_THE_GATEWAY = frozenset({"read:database"})
-"""Scopes that only the gateway understands."""
-
-RESOURCES: Mapping[str, frozenset[str]] = {
+RESOURCES: Mapping[str, frozenset[str] | None] = {
     **{service.resource: service.scopes for service in (*SERVICES.values(), DIRECTORY)},
-    DEFAULT_RESOURCE: AT_THE_GATEWAY.union(
-        DIRECTORY.scopes, *(service.scopes for service in SERVICES.values())
-    ),
+    DEFAULT_RESOURCE: None,
 }
-"""Every resource that a token may be for -> the scopes that it understands."""
+"""Every resource that a token may be for -> the scopes that it understands.
+
+The gateway (None) knows every scope: it stands before services that come and go.
+"""
