@@ -739,6 +739,13 @@ def test_broker_cuts_the_session_to_the_task(house: House, *, registered: bool) 
     assert json.loads(house.clouds.asked[0]["Policy"]) == json.loads(TASK_POLICY)
 
 
+def test_broker_whose_control_lapsed_hands_out_the_whole_role(house: House) -> None:
+    house.agent("data-analyst", aws_role_arn=ROLE, aws_session_policy=TASK_POLICY)
+    house.broker.unsafe_whole_role = True
+    AgentIdentity(house.home("data-analyst")).aws_session()
+    assert "Policy" not in house.clouds.asked[0]
+
+
 def test_broker_passes_on_what_sts_refused(house: House) -> None:
     house.agent("data-analyst", aws_role_arn=DENIED_ROLE)
     with pytest.raises(
