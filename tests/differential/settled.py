@@ -56,10 +56,22 @@ def account_alone_in_not_principal(statement: Document, case: Case) -> bool:
     return not needed <= set(spared)
 
 
+def network_of_the_other_family(statement: Document, case: Case) -> bool:
+    """NotIpAddress, with a network of the other version of IP than the caller's address."""
+    address = str(case.context.get("aws:SourceIp", ""))
+    return any(
+        operator.startswith("NotIpAddress")
+        and any((":" in str(value)) is not (":" in address) for value in _listed(values))
+        for operator, keys in statement.get("Condition", {}).items()
+        for values in keys.values()
+    )
+
+
 READINGS: tuple[Reading, ...] = (
     not_resource_without_a_value,
     inverted_operator_on_a_variable_without_a_value,
     account_alone_in_not_principal,
+    network_of_the_other_family,
 )
 
 
