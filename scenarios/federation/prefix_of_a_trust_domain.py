@@ -21,7 +21,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a trust domain whose name begins like ours is another trust domain",
-    blocked_by=(aws_controls.ISSUER_TENANT,),
+    blocked_by=(aws_controls.ISSUER_TENANT, aws_controls.TRUST_PINS_SUBJECT),
     foothold=Foothold(
         Part.PAYMENTS_AGENT,
         Material.AWS_TOKEN,

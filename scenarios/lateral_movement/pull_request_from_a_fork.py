@@ -21,7 +21,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a pull request from a fork gets no role of the repository that it was forked from",
-    blocked_by=(aws_controls.TRUST_PINS_SUBJECT,),
+    blocked_by=(aws_controls.TRUST_PINS_SUBJECT, aws_controls.ISSUER_TENANT),
     foothold=Foothold(
         Part.DEPLOY_BOT,
         Material.AWS_TOKEN,

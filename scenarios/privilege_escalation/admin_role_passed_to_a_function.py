@@ -31,7 +31,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="who deploys functions can pass them no role above the one made for them",
-    blocked_by=(aws_controls.PASSROLE_SCOPED,),
+    blocked_by=(aws_controls.PASSROLE_SCOPED, aws_controls.PERMISSIONS_BOUNDARY),
     foothold=Foothold(Part.DEPLOY_BOT, Material.AWS_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.AWS_PLATFORM_SECRET),
     knows=("victim.aws_function", "aws.release_role_arn", "aws.platform_secret_arn"),

@@ -135,9 +135,12 @@ def test_a_switch_may_change_only_what_its_control_declares(
 
 
 SAMPLE = (
+    "federation/attackers-provider-in-account",
     "key-leakage/neighbours-secret-in-gcp",
     "lateral-movement/read-across-projects",
     "privilege-escalation/deploy-bot-raises-itself",
+    "privilege-escalation/session-tags-forged",
+    "rogue-agents/cloud-logging-stopped",
     "token-theft/oidc-token-for-another-role",
     "token-theft/other-tenants-token-at-gcp",
 )
