@@ -388,12 +388,21 @@ _transition("retire", "End an agent for good.", "iamrange agents retire data-ana
 
 
 @app.command()
-def verify(database: Database = None, home: Home = None, *, as_json: Json = False) -> None:
+def verify(
+    database: Database = None,
+    home: Home = None,
+    *,
+    restored: Annotated[
+        bool,
+        typer.Option("--restored", help="A backup was restored, on purpose: take it as it is."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check the whole directory: every row, its signature, and the signed head over all of them.
 
     Example: iamrange agents verify
     """
-    with _opened(database, home) as directory:
+    with _opened(database, home, restored=restored) as directory:
         head = directory.verify()
     if as_json:
         print_json({"agents": head.count, "version": head.version, "intact": True})
@@ -430,14 +439,15 @@ class _Open:
         self._directory.close()
 
 
-def _opened(database: str | None, home: Path | None) -> _Open:
+def _opened(database: str | None, home: Path | None, *, restored: bool = False) -> _Open:
     from iamrange.identity.directory.directory import Directory
 
     if database is None:
         from iamrange.range.service import running
 
         state = running().state["directory"]
-        return _Open(Directory.open(state["database"], Path(state["home"])))
+        home = Path(state["home"])
+        return _Open(Directory.open(state["database"], home, restored=restored))
     if home is None:
         _, found, path = database.partition("sqlite:///")
         if not found or not path:
@@ -446,7 +456,7 @@ def _opened(database: str | None, home: Path | None) -> _Open:
             )
         home = Path(path).parent
     try:
-        return _Open(Directory.open(database, home))
+        return _Open(Directory.open(database, home, restored=restored))
     except ValueError as error:
         misuse(f"--database: {error}")
 

@@ -113,7 +113,7 @@ class IdentityServices:
             for_tokens, for_verifiers = LAPSES[own[name]]
             tokens |= for_tokens
             verifiers |= for_verifiers
-        self._tokens = self._token_service(replace(TokenSettings(), **tokens))
+        self._tokens = self._token_service(replace(TokenSettings(nonce_required=True), **tokens))
         settings = replace(VerifierSettings(), **verifiers)
         self._services = {
             service.host: ServiceApp(service, self._verifier(service.resource, settings))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.identity.directory.anchor import FileAnchor
 from iamrange.identity.directory.directory import ANCHOR_FILE, KEY_FILE, Directory
+from iamrange.identity.directory.field_rules import is_agent_id
 from iamrange.identity.directory.lifecycle import MAX_OVERLAP
 from iamrange.identity.directory.model import (
     Agent,
@@ -22,7 +23,6 @@ from iamrange.identity.directory.model import (
     DirectoryRefusal,
 )
 from iamrange.identity.directory.signing import DirectoryKey
-from iamrange.identity.directory.view import DirectoryView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,11 +58,6 @@ class WorldDirectory:
         self._folder = folder / FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self.directory = Directory.open(directory_url(folder), self._folder, clock=clock)
-        self._view = self._viewed()
-
-    def _viewed(self) -> DirectoryView:
-        # the runner's orders count at once: no staleness
-        return DirectoryView(self.directory, clock=self._clock, staleness=0.0)
 
     def __iter__(self) -> Iterator[Agent]:
         """Iterate over all agents, in the order of registration."""
@@ -73,13 +68,16 @@ class WorldDirectory:
             after = page.next
 
     def by_id(self, agent_id: str) -> Agent | None:
-        """Return the agent with exactly this id, or None.
+        """Return the agent with exactly this id, or None, proven anew each time.
+
+        A world is asked a few times a second: what its directory says counts at once, and what
+        was tampered with is seen at once.
 
         Raises:
             TamperedError: the table is not what the directory signed.
             StoreDownError: the database is away.
         """
-        return self._view.by_id(agent_id)
+        return self.directory.get(agent_id) if is_agent_id(agent_id) else None
 
     def register(self, registration: AgentRegistration, *, withdraws: bool = True) -> Agent:
         """Register an active agent; one that is there gets the new registration and key.
@@ -173,7 +171,6 @@ class WorldDirectory:
             clock=self._clock,
             anchor=FileAnchor(self._folder / ANCHOR_FILE),
         )
-        self._view = self._viewed()
 
 
 def _done(outcome: Agent | DirectoryRefusal) -> Agent:

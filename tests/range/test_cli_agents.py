@@ -40,7 +40,10 @@ asked = {"grant_type": "client_credentials", "client_id": client_id}
 over_tls = requests.post(endpoint, data=asked, cert=certificate, timeout=20)
 print(over_tls.status_code, over_tls.json().get("token_type"))
 from requests_oauth2client import DPoPKey
-proof = DPoPKey.generate("ES256").proof("POST", endpoint)
+key = DPoPKey.generate("ES256")
+nonce = requests.post(endpoint, data=asked, headers={"DPoP": str(key.proof("POST", endpoint))},
+    cert=certificate, timeout=20).headers["DPoP-Nonce"]
+proof = key.proof("POST", endpoint, nonce=nonce)
 kind = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 by_svid = requests.post(
     endpoint,

@@ -31,7 +31,13 @@ class Mark:
 
 
 class Anchor(Protocol):
-    """Remembers the newest head, somewhere that the database's writer cannot reach."""
+    """Remembers the newest head, somewhere that the database's writer cannot reach.
+
+    `durable` tells that it outlives the process: that it knows nothing of a directory which has
+    changed is then no beginning, but a loss.
+    """
+
+    durable: bool
 
     def read(self) -> Mark | None:
         """Return the newest mark, or None before the first.
@@ -53,6 +59,8 @@ class Anchor(Protocol):
 class MemoryAnchor:
     """Remembers for this process only; a restart forgets."""
 
+    durable = False
+
     def __init__(self) -> None:
         """Start with none."""
         self._mark: Mark | None = None
@@ -69,6 +77,8 @@ class MemoryAnchor:
 
 class FileAnchor:
     """Remembers in a file, shared by all processes on this machine."""
+
+    durable = True
 
     def __init__(self, path: Path) -> None:
         """Take the file's path; its folder is made."""
@@ -111,6 +121,11 @@ class FileAnchor:
                     self._write(mark)
         except OSError as error:
             raise StoreDownError(STORE, f"anchor file: {type(error).__name__}") from None
+
+    def forget(self) -> None:
+        """Remember nothing: the operator has restored a backup, and knows it."""
+        self._seen = None
+        self._path.unlink(missing_ok=True)
 
     def _write(self, mark: Mark) -> None:
         draft = self._path.with_name(f"{self._path.name}.draft")

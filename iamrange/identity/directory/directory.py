@@ -95,8 +95,12 @@ class Directory(BulkCommands):
         *,
         clock: Clock | None = None,
         audit: AuditSink | None = None,
+        restored: bool = False,
     ) -> Self:
         """Open a directory, made ready; its key and anchor are files in `home`.
+
+        `restored` takes the database as it is, whatever the anchor remembers: for an operator
+        who has restored a backup.
 
         Raises:
             DirectoryKeyError: the key file is no key, or others may read it.
@@ -104,21 +108,24 @@ class Directory(BulkCommands):
             TamperedError: the database is older than the anchor, or not signed by this key.
             StoreDownError: the database is away.
         """
+        anchor = FileAnchor(home / ANCHOR_FILE)
         directory = cls(
             url,
             signer=DirectoryKey.load_or_create(home / KEY_FILE),
             clock=clock,
             audit=audit,
-            anchor=FileAnchor(home / ANCHOR_FILE),
+            anchor=anchor,
         )
         try:
-            directory.migrate()
+            if restored:
+                anchor.forget()
+            directory.migrate(restored=restored)
         except BaseException:
             directory.close()
             raise
         return directory
 
-    def migrate(self) -> None:
+    def migrate(self, *, restored: bool = False) -> None:
         """Make or upgrade the tables, and sign the first head.
 
         Raises:
@@ -134,6 +141,8 @@ class Directory(BulkCommands):
             self._first_head()
         with self.database.statement() as connection:
             head = self.reader.head(connection, floor)
+        if floor is None and head.version > 0 and self.reader.anchor.durable and not restored:
+            raise TamperedError("anchor", "is gone, though the directory has changed before")
         # who was killed between its commit and this has left the anchor behind
         self.reader.anchor.raise_to(mark_of(head))
 
@@ -190,9 +199,8 @@ class Directory(BulkCommands):
             if entry is not None:
                 return registered_already(entry.agent, registration)
             agent = lifecycle.provision(spec, registration, transaction.now, activate=activate)
-            kids = tuple(key.kid for key in spec.keys)
-            taken = transaction.key_owners([octets_of(kid) for kid in kids])
-            if taken:
+            kids = tuple(octets_of(key.kid) for key in spec.keys)
+            if transaction.key_owners(kids):
                 return key_taken(spec.name)
             change = Change(None, agent, "register", agent.state.value, text, kids)
             return transaction.put([change], actor=actor)[0]
@@ -279,6 +287,10 @@ class Directory(BulkCommands):
             key = AgentKey.from_jwk(new_jwk)
         except AgentFieldError as error:
             return DirectoryRefusal("bad-key", str(error))
+        if expected_version is None:
+            # of two rotations at once one wins: the other one's key would be rotated out unseen
+            found = self.get(identifier)
+            expected_version = None if found is None else found.version
         return self._command(
             "rotate",
             identifier,
@@ -328,12 +340,12 @@ class Directory(BulkCommands):
             outcome = step(agent, transaction.now)
             if outcome is agent or isinstance(outcome, DirectoryRefusal):
                 return outcome
-            new_keys: tuple[str, ...] = ()
+            new_keys: tuple[bytes, ...] = ()
             if new_key is not None:
                 refusal = key_refusal(transaction, agent, new_key)
                 if refusal is not None:
                     return refusal
-                new_keys = (new_key,)
+                new_keys = (octets_of(new_key),)
             change = Change(agent, outcome, action, detail, None, new_keys)
             return transaction.put([change], actor=actor)[0]
 

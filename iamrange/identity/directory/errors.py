@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from iamrange.identity.stores.errors import StoreDownError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STORE = "directory"
 
@@ -27,3 +33,16 @@ class SchemaError(Exception):
 
 class DirectoryKeyError(Exception):
     """The directory's key file is no key, or others can read it."""
+
+
+@contextmanager
+def unreadable_is_tampered(row: str) -> Iterator[None]:
+    """Take values of another kind than the directory writes for what they are.
+
+    Raises:
+        TamperedError: the block met one.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise TamperedError(row, f"unreadable: {type(error).__name__}") from None

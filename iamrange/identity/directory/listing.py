@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.audit import AuditEvent
 from iamrange.identity.directory.encoding import entry_digest, read_entry
-from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.errors import TamperedError, unreadable_is_tampered
 from iamrange.identity.directory.rows import entry_columns
 from iamrange.identity.directory.verified_tree import VerifiedTree
 
@@ -123,7 +123,7 @@ def read_page(reader: Reader, where: AgentFilter, *, after: int, limit: int, now
     """
     limit = max(1, min(limit, MAX_PAGE))
     floor = reader.floor()
-    with reader.database.reading() as connection:
+    with reader.database.reading() as connection, unreadable_is_tampered("entries"):
         head = reader.head(connection, floor)
         rows = connection.execute(select_rows(where, after=after, limit=limit, now=now)).all()
         agents = verified_rows(connection, VerifiedTree(root=head.root), rows)
@@ -149,5 +149,5 @@ def read_events(reader: Reader, *, after: int, limit: int) -> tuple[AuditEvent, 
         .order_by(schema.events.c.version)
         .limit(max(1, min(limit, MAX_PAGE)))
     )
-    with reader.database.statement() as connection:
+    with reader.database.statement() as connection, unreadable_is_tampered("events"):
         return tuple(AuditEvent(**row._asdict()) for row in connection.execute(statement))

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.anchor import Anchor, Mark
 from iamrange.identity.directory.encoding import (
-    ENTRY_CONTEXT,
     HEAD_CONTEXT,
     Head,
     entry_digest,
@@ -26,7 +25,8 @@ from iamrange.identity.directory.encoding import (
     read_entry,
     read_head,
 )
-from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.entry_signatures import entry_signed
+from iamrange.identity.directory.errors import TamperedError, unreadable_is_tampered
 from iamrange.identity.directory.lookups import select_in
 from iamrange.identity.directory.model import Agent, agent_id
 
@@ -151,7 +151,8 @@ class Reader:
         row = connection.execute(READ_HEAD).first()
         if row is None:
             raise TamperedError("head", "is gone")
-        return self.accept(row.document, row.signature, floor)
+        with unreadable_is_tampered("head"):
+            return self.accept(row.document, row.signature, floor)
 
     def lookup(self, identifier: str) -> tuple[Head, Entry | None]:
         """Read one agent by its id, or prove that there is none.
@@ -161,6 +162,10 @@ class Reader:
             StoreDownError: the database is away.
         """
         slot = tree.slot_of(identifier)
+        with unreadable_is_tampered(f"entry {identifier!r}"):
+            return self._read_one(identifier, slot)
+
+    def _read_one(self, identifier: str, slot: bytes) -> tuple[Head, Entry | None]:
         bucket = tree.bucket_of(slot)
         _, middle, low = tree.path_of(bucket)
         floor = self.floor()
@@ -204,7 +209,7 @@ class Reader:
         row_name = f"entry {identifier!r}"
         if entry_digest(body, signature) != expected:
             raise TamperedError(row_name, "changed, swapped or rolled back to an older version")
-        if not self.key.verifies(signature, ENTRY_CONTEXT + body):
+        if not entry_signed(self.key, signature, body):
             raise TamperedError(row_name, "not signed by the directory's key")
         return Entry(_agent(row_name, body, identifier), body, signature)
 
@@ -218,6 +223,12 @@ class Reader:
         Raises:
             TamperedError: what was read is not what the directory signed.
         """
+        with unreadable_is_tampered("entries"):
+            return self._read_many(connection, verified, slots)
+
+    def _read_many(
+        self, connection: sa.Connection, verified: VerifiedTree, slots: Collection[bytes]
+    ) -> dict[bytes, Entry]:
         buckets = {tree.bucket_of(slot) for slot in slots}
         leaves = verified.leaves(connection, buckets)
         wanted: dict[int, tuple[bytes, bytes]] = {}

@@ -4,8 +4,9 @@
 - Once in `staleness` seconds the signed head is read. When it moved, the hash tree says which
   buckets differ, and only what lies in those is forgotten: a change feed that cannot lie.
 - The database away: `StoreDownError`, until it answers again; asked once in `staleness` seconds,
-  so that those who wait for it do not wait one after another. Tampering found: nobody is
-  believed any more, until an operator's `recheck` has found the whole table to be right.
+  so that those who wait for it do not wait one after another.
+- Tampering found: what was remembered is forgotten, and everybody is proven anew. Each agent is
+  proven by itself, so that a row that is not right takes nobody else along.
 - The bound is kept on a clock that nobody can set back.
 """
 
@@ -64,7 +65,6 @@ class DirectoryView:
         self._in_bucket: dict[int, set[str]] = {}
         self._fresh_until = float("-inf")
         self._version = -1
-        self._tampered: TamperedError | None = None
         self._down: StoreDownError | None = None
         self._ask_again = float("-inf")
 
@@ -96,22 +96,10 @@ class DirectoryView:
         agent = self.by_id(agent_id)
         return agent if agent is not None and agent.usable(self._clock.now()) else None
 
-    def recheck(self) -> None:
-        """Check the whole table, and believe it again if it is right.
-
-        Raises:
-            TamperedError: it is not.
-            StoreDownError: the database is away.
-        """
-        self._directory.verify()
-        with self._lock:
-            self._forget()
-            self._tampered = None
-
     def _refresh(self) -> None:
         with self._lock:
             started = self._ticks()
-            if self._tampered is None and started < self._fresh_until:
+            if started < self._fresh_until:
                 return
             with self._reading():
                 pass
@@ -129,24 +117,31 @@ class DirectoryView:
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         """Give a snapshot at the newest head, unless it is known that there is none to have."""
-        if self._tampered is not None:
-            raise TamperedError(self._tampered.row, self._tampered.detail)
         if self._down is not None and self._ticks() < self._ask_again:
-            raise StoreDownError(self._down.store, "it was away a moment ago")
+            raise self._down
         try:
             floor = self._directory.reader.floor()
             with self._directory.database.reading() as connection:
-                self._advance(connection, floor)
+                try:
+                    self._advance(connection, floor)
+                except TamperedError as error:
+                    self._rest(error)
+                    raise
+                self._down = None
                 yield connection
-        except TamperedError as error:
-            self._tampered = error
+        except TamperedError:
             self._forget()
             raise
         except StoreDownError as error:
-            self._down = error
-            self._ask_again = self._ticks() + self._staleness
+            self._rest(error)
             raise
-        self._down = None
+
+    def _rest(self, error: StoreDownError) -> None:
+        """Answer the same for a while, without asking."""
+        again = "it was away a moment ago"
+        tampered = isinstance(error, TamperedError)
+        self._down = error if tampered else StoreDownError(error.store, again)
+        self._ask_again = self._ticks() + self._staleness
 
     def _remember(self, identifier: str, bucket: int, entry: Entry | None) -> Agent | None:
         # those who are not there have a bound of their own: asking for many evicts nobody

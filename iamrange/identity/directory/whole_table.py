@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from iamrange.identity.directory import schema, tree
-from iamrange.identity.directory.encoding import ENTRY_CONTEXT, entry_digest, read_entry
-from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.encoding import entry_digest, read_entry
+from iamrange.identity.directory.entry_signatures import entry_signed
+from iamrange.identity.directory.errors import TamperedError, unreadable_is_tampered
 from iamrange.identity.directory.field_rules import octets_of
 from iamrange.identity.directory.lookups import select_in
 from iamrange.identity.directory.rows import entry_columns
@@ -52,10 +53,11 @@ def verify_table(reader: Reader, *, signatures: bool) -> Head:
         StoreDownError: the database is away.
     """
     floor = reader.floor()
-    with reader.database.reading() as connection:
+    with reader.database.reading() as connection, unreadable_is_tampered("table"):
         head = reader.head(connection, floor)
         verified = VerifiedTree(root=head.root)
         verified.load(connection, range(tree.NODES))
+        signed: set[bytes] | None = set() if signatures else None
         taken: dict[str, int] = {}
         leaves = 0
         unseen = set(range(tree.FIRST_LOW, tree.NODES))
@@ -64,7 +66,7 @@ def verify_table(reader: Reader, *, signatures: bool) -> Head:
                 buckets: dict[int, list[tree.Pair]] = {}
                 for row in rows:
                     # the entries first: they have a name, a bucket has none
-                    agent = _check_entry(reader, row, signatures=signatures)
+                    agent = _check_entry(reader, row, signed)
                     taken.update(dict.fromkeys((key.kid for key in agent.keys), agent.number))
                     buckets.setdefault(row.bucket, []).append((row.slot, row.digest))
                     leaves += 1
@@ -98,7 +100,7 @@ def _check_low_node(verified: VerifiedTree, low: int, buckets: dict[int, list[tr
         raise TamperedError(f"bucket {min(digests)}", "is not what the signed head covers")
 
 
-def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa: ANN401 - a row
+def _check_entry(reader: Reader, row: Any, signed: set[bytes] | None) -> Any:  # noqa: ANN401 - a row
     if row.number is None:
         raise TamperedError(f"entry number {row.leaf_number}", "deleted")
     name = f"entry number {row.number}"
@@ -111,7 +113,7 @@ def _check_entry(reader: Reader, row: Any, *, signatures: bool) -> Any:  # noqa:
         raise TamperedError(name, "changed, swapped or rolled back to an older version")
     if tree.slot_of(agent.id) != row.slot or agent.number != row.number:
         raise TamperedError(name, "swapped with another agent's")
-    if signatures and not reader.key.verifies(row.signature, ENTRY_CONTEXT + row.body):
+    if signed is not None and not entry_signed(reader.key, row.signature, row.body, signed):
         raise TamperedError(name, "not signed by the directory's key")
     for column, value in entry_columns(agent).items():
         if getattr(row, column) != value:

@@ -63,6 +63,8 @@ def assertion_profile(settings: TokenSettings) -> Profile:
         required_claims=frozenset({"iss", "sub", "aud", "iat", "exp", "jti"}),
         required_typ=None,
         requires_kid=False,
+        # RFC 7519 section 2: a NumericDate may have a fraction
+        integer_dates=False,
         max_lifetime=settings.assertion_lifetime,
         max_age=settings.assertion_age,
     )

@@ -257,27 +257,50 @@ def test_no_write_signs_what_somebody_else_put_there(
 
 
 @tampering
-def test_a_view_believes_nobody_any_more_until_the_table_is_right_again(
+def test_a_view_refuses_until_the_table_is_right_again(
     directory: Directory,
     intruder: Intruder,
     clock: FixedClock,
     tamper: Callable[[Intruder], None],
 ) -> None:
     view = DirectoryView(directory, clock=clock, staleness=0.0)
+    assert agent_of(view.by_id(agent_id("first"))).epoch == 0
     good = intruder.copy()
     tamper(intruder)
-    with pytest.raises(TamperedError):
-        view.by_id(VICTIM)
-    with pytest.raises(StoreDownError):  # whoever fails closed on a store that is away, does here
-        view.by_id(agent_id("first"))
-    with pytest.raises(TamperedError):
-        view.recheck()
+    for _ in range(2):
+        with pytest.raises(StoreDownError):  # whoever fails closed on a store that is away
+            view.by_id(VICTIM)
     intruder.old = good
     intruder.put_back(*TABLES)
-    with pytest.raises(TamperedError):
-        view.by_id(agent_id("first"))
-    view.recheck()
     assert agent_of(view.by_id(VICTIM)).epoch == 1
+    assert agent_of(view.by_id(agent_id("first"))).epoch == 0
+
+
+def test_a_row_that_is_not_right_takes_no_other_agent_along(
+    directory: Directory, intruder: Intruder, clock: FixedClock
+) -> None:
+    view = DirectoryView(directory, clock=clock, staleness=0.0)
+    intruder.run(
+        schema.entries.update()
+        .where(schema.entries.c.number == agent_of(directory.get("victim")).number)
+        .values(body=b"{}")
+    )
+    with pytest.raises(TamperedError):
+        view.by_id(VICTIM)
+    assert agent_of(view.by_id(agent_id("first"))).name == "first"
+
+
+@pytest.mark.parametrize("column", ["body", "signature"])
+@pytest.mark.parametrize("value", ["text", 7, b"[" * 100_000])
+def test_a_value_of_another_kind_is_tampering_and_no_accident(
+    directory: Directory, intruder: Intruder, url: str, column: str, value: object
+) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL's columns keep their type")
+    intruder.run(sa.text(f"UPDATE directory_entries SET {column} = :value").bindparams(value=value))  # noqa: S608 - a column's name
+    for ask in (lambda: directory.get("victim"), directory.list, directory.verify):
+        with pytest.raises(TamperedError):
+            ask()
 
 
 def test_an_added_agent_is_seen_by_who_asks_for_it(
