@@ -67,11 +67,22 @@ def network_of_the_other_family(statement: Document, case: Case) -> bool:
     )
 
 
+def any_value_if_exists_of_an_absent_key(statement: Document, case: Case) -> bool:
+    """ForAnyValue with IfExists, on a key that the request does not have."""
+    return any(
+        operator.startswith("ForAnyValue:")
+        and operator.endswith("IfExists")
+        and any(key not in case.context for key in keys)
+        for operator, keys in statement.get("Condition", {}).items()
+    )
+
+
 READINGS: tuple[Reading, ...] = (
     not_resource_without_a_value,
     inverted_operator_on_a_variable_without_a_value,
     account_alone_in_not_principal,
     network_of_the_other_family,
+    any_value_if_exists_of_an_absent_key,
 )
 
 
