@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -88,7 +89,7 @@ class HttpTransport:
             async with session.request(
                 sent.method,
                 url,
-                data=sent.body or None,
+                data=io.BytesIO(sent.body) if sent.body else None,
                 headers=sent.headers,
                 allow_redirects=False,
             ) as response:

@@ -57,6 +57,7 @@ _FIRST_CALLS = {
     "dynamodb": "ListTables",
     "ecr": "DescribeRepositories",
     "ecs": "ListClusters",
+    "glue": "ListJobs",
 }
 _PROBE_SECONDS = 20.0
 

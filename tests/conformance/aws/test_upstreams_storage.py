@@ -465,6 +465,61 @@ def _(lab: Lab, read: Read) -> None:
     assert not read(lambda r: r.public_grants(HOME, name, "own/key", None))
 
 
+@probe("ecs:RunTask")
+def _(lab: Lab, read: Read) -> None:
+    ecs, cluster = lab.admin.ecs, unique("cluster")
+    ecs.create_cluster(clusterName=cluster)
+    made = ecs.register_task_definition(
+        family=unique("family"),
+        containerDefinitions=[{"name": "c", "image": "i", "memory": 8}],
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+    )["taskDefinition"]["taskDefinitionArn"]
+    subnet = lab.admin.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    group = lab.admin.ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
+    assert ecs.run_task(
+        cluster=cluster, taskDefinition=made, launchType="FARGATE", networkConfiguration=network
+    )["tasks"]
+    assert read(lambda r: r.task_definition(HOME, REGION, made))
+
+
+@probe("glue:CreateJob")
+def _(lab: Lab, read: Read) -> None:
+    name, role = unique("job"), trusted_by(lab, "glue.amazonaws.com")
+    command = {"Name": "glueetl", "ScriptLocation": "s3://b/k"}
+    lab.admin.glue.create_job(Name=name, Role=role, Command=command)
+    assert read(lambda r: r.secret(HOME, REGION, name)) is None
+
+
+@probe("kms:ReEncrypt")
+def _(lab: Lab, read: Read) -> None:
+    kms = lab.admin.kms
+    one, two = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    sealed = kms.encrypt(KeyId=one, Plaintext=b"x")["CiphertextBlob"]
+    moved = kms.re_encrypt(CiphertextBlob=sealed, DestinationKeyId=two)["CiphertextBlob"]
+    assert read(lambda r: r.sealing_key(REGION, moved)).arn == two
+
+
+@probe("dynamodb:GetItem")
+def _(lab: Lab, read: Read) -> None:
+    name = unique("table")
+    schema = [{"AttributeName": "n", "KeyType": "HASH"}]
+    lab.admin.dynamodb.create_table(
+        TableName=name,
+        KeySchema=schema,
+        AttributeDefinitions=[{"AttributeName": "n", "AttributeType": "N"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    item = {"n": {"N": "1.50"}}
+    lab.admin.dynamodb.put_item(TableName=name, Item=item)
+    assert "Item" in lab.admin.dynamodb.get_item(TableName=name, Key=item)
+    arn = f"arn:aws:dynamodb:{REGION}:{HOME}:table/{name}"
+    assert read(lambda r: r.table_schema(arn, None)) == schema
+
+
 @probe("cloudtrail:CreateTrail")
 def _(lab: Lab, read: Read) -> None:
     bucket = lab.bucket()
@@ -543,6 +598,7 @@ def test_service_that_is_kept_here_is_lacking_there(upstream: Located | None) ->
         "ecr": ("describe_repositories", {}),
         "cloudtrail": ("describe_trails", {}),
         "ecs": ("list_clusters", {}),
+        "glue": ("list_jobs", {}),
     }
     for service in services_kept_embedded(upstream.kind):
         operation, arguments = calls[service]

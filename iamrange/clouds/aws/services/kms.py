@@ -289,7 +289,7 @@ class KmsPlanner:
         return Plan(
             checks=tuple(checks),
             account=target.account,
-            overrides={"DestinationKeyId": target.id},
+            overrides={"DestinationKeyId": target.id, "SourceKeyId": source.id},
             instead=_out_of_service("ReEncrypt", source) or _out_of_service("ReEncrypt", target),
         )
 
