@@ -129,6 +129,8 @@ def check_several(field: str, values: object, kind: type, limit: int) -> None:
     Raises:
         AgentFieldError: they are not.
     """
+    if values == ():
+        return
     if (
         not isinstance(values, tuple)
         or len(values) > limit

@@ -126,11 +126,14 @@ def revoke(agent: Agent, now: float) -> Outcome:
     return _changed(agent, now, epoch=agent.epoch + 1)
 
 
-def rotate(agent: Agent, key: AgentKey, now: float, *, overlap: float) -> Outcome:
+def rotate(
+    agent: Agent, key: AgentKey, now: float, *, overlap: float, version: int | None = None
+) -> Outcome:
     """Make `key` the current one; what was current is accepted for `overlap` seconds more.
 
     `key` has no end yet. A key that is in its overlap already keeps its own: rotating again
-    neither ends nor prolongs it.
+    neither ends nor prolongs it. `version` is what the agent's will be, where that is known: who
+    rotates a hundred thousand saves a copy of each.
     """
     if agent.state is AgentState.RETIRED:
         return _retired(agent)
@@ -149,7 +152,7 @@ def rotate(agent: Agent, key: AgentKey, now: float, *, overlap: float) -> Outcom
         return DirectoryRefusal(
             "too-many-keys", f"{MAX_KEYS} keys are accepted already: withdraw one first"
         )
-    return _changed(agent, now, keys=keys)
+    return _changed(agent, now, keys=keys, version=agent.version if version is None else version)
 
 
 def withdraw(agent: Agent, kid: str, now: float) -> Outcome:

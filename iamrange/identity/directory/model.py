@@ -239,6 +239,8 @@ def check_fields(value: AgentSpec | Agent) -> None:
         AgentFieldError: a field holds what it must not.
     """
     rules.check_name("name", value.name)
+    for name, limit, least in TEXTS:
+        rules.check_text(name, getattr(value, name), limit, least)
     shared = _shared_of(value)
     try:
         _check_shared(*shared)
@@ -264,11 +266,8 @@ def _check_shared(  # noqa: PLR0913, PLR0917 - fields, in the order of _shared_o
     tls_subject: object,
     aws_role_arn: object,
     aws_session_policy: object,
-    *texts: object,
 ) -> None:
     rules.check_name("tenant", tenant)
-    for (name, limit, least), text in zip(TEXTS, texts, strict=True):
-        rules.check_text(name, text, limit, least)
     if not isinstance(classification, Classification):
         raise AgentFieldError("classification", "one of the four", classification)
     rules.check_set("scopes", scopes)
@@ -292,7 +291,6 @@ _shared_of = attrgetter(
     "tls_subject",
     "aws_role_arn",
     "aws_session_policy",
-    *(name for name, _, _ in TEXTS),
 )
 
 

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from iamrange.identity.directory import schema
-from iamrange.identity.directory.field_rules import octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +34,13 @@ def entry_columns(agent: Agent) -> dict[str, Any]:
         "project": agent.project,
         "state": agent.state.value,
         "expires": agent.expires,
-        "scopes": f" {' '.join(sorted(agent.scopes))} ",
+        "scopes": _scopes_column(agent.scopes),
     }
+
+
+@lru_cache(maxsize=1024)
+def _scopes_column(scopes: frozenset[str]) -> str:
+    return f" {' '.join(sorted(scopes))} "
 
 
 class RowWriter:
@@ -54,15 +59,24 @@ class RowWriter:
 
     def entry(self, agent: Agent, body: bytes, signature: bytes, leaf: Row, *, new: bool) -> None:
         """Add or replace an entry and its leaf."""
-        columns = entry_columns(agent)
-        version = columns.pop("version")
-        entry = (agent.number, version, body, signature, *columns.values())
+        entry = (
+            agent.number,
+            agent.version,
+            body,
+            signature,
+            agent.owner,
+            agent.project,
+            agent.state.value,
+            agent.expires,
+            _scopes_column(agent.scopes),
+        )
         (self._new_entries if new else self._entries).append(entry)
         (self._new_leaves if new else self._leaves).append(leaf)
 
-    def keys(self, number: int, kids: Iterable[str]) -> None:
+    def keys(self, number: int, kids: Iterable[bytes]) -> None:
         """Add keys that are now taken."""
-        self._keys.extend((octets_of(kid), number) for kid in kids)
+        for kid in kids:
+            self._keys.append((kid, number))
 
     def nodes(self, nodes: Mapping[int, bytes]) -> None:
         """Add or replace tree nodes."""

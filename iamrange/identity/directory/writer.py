@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from iamrange.identity.directory import schema, tree
 from iamrange.identity.directory.audit import AuditEvent, AuditSink
 from iamrange.identity.directory.encoding import (
-    ENTRY_CONTEXT,
     HEAD_CONTEXT,
     Head,
     entry_body,
     entry_digest,
     head_document,
 )
+from iamrange.identity.directory.entry_signatures import sign_entries
 from iamrange.identity.directory.errors import DirectoryKeyError, TamperedError
 from iamrange.identity.directory.lookups import select_in
 from iamrange.identity.directory.reader import mark_of
@@ -44,14 +44,17 @@ _KEYS = (schema.agent_keys.c.kid, schema.agent_keys.c.number)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One agent's new state. `before` is None for a new one; `spec` its spec's canonical text."""
+    """One agent's new state. `before` is None for a new one; `spec` its spec's canonical text.
+
+    `new_keys` are the octets of the thumbprints of keys that are new with it.
+    """
 
     before: Agent | None
     after: Agent
     action: str
     detail: str = ""
     spec: str | None = None
-    new_keys: tuple[str, ...] = ()
+    new_keys: tuple[bytes, ...] = ()
 
 
 class Transaction:
@@ -83,32 +86,29 @@ class Transaction:
         Raises:
             TamperedError: what would be built on is not what the directory signed.
         """
-        key = self._writer.key
         slots = [tree.slot_of(each.after.id) for each in changes]
         buckets = [tree.bucket_of(slot) for slot in slots]
         leaves = self._writer.verified.leaves(self.connection, set(buckets))
         rows = RowWriter(self.connection)
-        version, number = self.head.version, self.head.count
-        agents: list[Agent] = []
-        for change, slot, bucket in zip(changes, slots, buckets, strict=True):
-            version += 1
-            if change.before is None:
-                number += 1
-            agent, place = change.after, number if change.before is None else change.before.number
-            if (agent.version, agent.number) != (version, place):
-                agent = replace(agent, version=version, number=place)
-            body = entry_body(agent, change.spec)
-            signature = key.sign(ENTRY_CONTEXT + body)
+        agents = self._numbered(changes)
+        bodies = [
+            entry_body(agent, change.spec) for agent, change in zip(agents, changes, strict=True)
+        ]
+        signatures = sign_entries(self._writer.key, bodies)
+        for change, agent, slot, bucket, body, signature in zip(
+            changes, agents, slots, buckets, bodies, signatures, strict=True
+        ):
             digest = entry_digest(body, signature)
-            if (change.before is None) == (slot in leaves[bucket]):
+            new = change.before is None
+            if new == (slot in leaves[bucket]):
                 raise TamperedError(f"entry {agent.id!r}", "changed while it was written")
             leaves[bucket][slot] = (digest, agent.number)
             leaf = (bucket, slot, digest, agent.number)
-            rows.entry(agent, body, signature, leaf, new=change.before is None)
+            rows.entry(agent, body, signature, leaf, new=new)
             rows.keys(agent.number, change.new_keys)
             self.events.append(
                 AuditEvent(
-                    version=version,
+                    version=agent.version,
                     time=self.now,
                     actor=actor,
                     action=change.action,
@@ -116,8 +116,25 @@ class Transaction:
                     detail=change.detail,
                 )
             )
+        new_agents = sum(change.before is None for change in changes)
+        version, count = self.head.version + len(changes), self.head.count + new_agents
+        self._seal(rows, leaves, version, count)
+        return agents
+
+    def _numbered(self, changes: Sequence[Change]) -> list[Agent]:
+        """Return the agents with their versions and, where they are new, their numbers."""
+        version, count = self.head.version, self.head.count
+        agents: list[Agent] = []
+        for change in changes:
+            version += 1
+            if change.before is None:
+                place = count = count + 1
+            else:
+                place = change.before.number
+            agent = change.after
+            if (agent.version, agent.number) != (version, place):
+                agent = replace(agent, version=version, number=place)
             agents.append(agent)
-        self._seal(rows, leaves, version, number)
         return agents
 
     def _seal(self, rows: RowWriter, leaves: dict[int, Leaves], version: int, count: int) -> None:
