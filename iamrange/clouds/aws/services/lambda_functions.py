@@ -39,7 +39,14 @@ _PRINCIPAL = re.compile(
     re.ASCII,
 )
 _PASSES = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
-_MAPPINGS = frozenset({"CreateEventSourceMapping", "UpdateEventSourceMapping"})
+_MAPPINGS = frozenset(
+    [
+        "CreateEventSourceMapping",
+        "UpdateEventSourceMapping",
+        "PutFunctionEventInvokeConfig",
+        "UpdateFunctionEventInvokeConfig",
+    ]
+)
 
 
 class LambdaPlanner(ReferencePlanner):
@@ -50,7 +57,9 @@ class LambdaPlanner(ReferencePlanner):
         operation, parameters = request.operation, request.parameters
         action = f"lambda:{_ACTIONS.get(operation, operation)}"
         if operation in _MAPPINGS:
-            return Unmapped("the store would run the function without asking anybody", whole=True)
+            return Unmapped("the store would act on events without asking anybody", whole=True)
+        if (parameters.get("DeadLetterConfig") or {}).get("TargetArn"):
+            return Unmapped("the store would write dead letters without asking anybody")
         if not exists(action) or not any(k.startswith("function") for k in resource_types(action)):
             return super().__call__(request, caller)
         named = str(parameters.get("FunctionName") or parameters.get("Resource") or "")
