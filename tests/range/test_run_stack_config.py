@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BEHIND = {
     "aws.trust-pins-audience": "aws.provider-client-ids",
     "aws.provider-client-ids": "aws.trust-pins-audience",
+    "aws.issuer-tenant": "aws.trust-pins-subject",
+    "aws.passrole-scoped": "aws.permissions-boundary",
 }
 """Controls in depth, and what still holds the attack once one is off."""
 
