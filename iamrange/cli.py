@@ -460,7 +460,7 @@ def _status_of(error: Exception) -> Exit | None:
     misuse = (UnknownNameError, LandingError, AlreadyRunningError, NotRunningError)
     if isinstance(error, (*misuse, EmulatorUrlError)):
         return Exit.MISUSE
-    if isinstance(error, TamperedError):
+    if isinstance(error, (TamperedError, OrderRefusedError)):
         return Exit.FAILED
     broke = (
         EngineError,
@@ -468,7 +468,6 @@ def _status_of(error: Exception) -> Exit | None:
         DeploymentError,
         StageError,
         CatalogueError,
-        OrderRefusedError,
         EmulatorDownError,
         StoreDownError,
         DirectoryKeyError,

@@ -282,7 +282,7 @@ def test_agent_proves_itself_by_certificate_and_by_jwt_svid(running: Shell) -> N
     assertion = running.ok("agents", "svid", "meshed", "--jwt").strip()
     said = script(running, SVID, made["id"], "meshed-svid.pem", assertion)
     assert said.splitlines() == ["200 Bearer", "200 DPoP"]
-    assert running.run("agents", "svid", "nobody").returncode == 3
+    assert running.run("agents", "svid", "nobody").returncode == 1
     assert not (running.folder / "nobody-svid.pem").exists()
 
 
@@ -298,6 +298,9 @@ def test_token_keys_rotate_and_a_withdrawn_one_is_gone(running: Shell) -> None:
     assert after[0] == before[1]
     assert before[0] in after
     assert before[0] not in running.json("tokens", "withdraw-key", before[0])["keys"]
+    unknown = running.run("tokens", "withdraw-key", "nobodys")
+    assert unknown.returncode == 1
+    assert "'nobodys': expected one of" in unknown.stderr
 
 
 def test_worlds_control_goes_off_and_on_from_the_shell(running: Shell) -> None:
