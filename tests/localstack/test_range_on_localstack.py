@@ -20,7 +20,7 @@ SCENARIOS = (
     "token-theft/oidc-token-for-another-role",
     "key-leakage/every-secret-in-the-account",
     "rogue-agents/offboarded-agent",
-    "privilege-escalation/admin-role-passed-to-a-function",
+    "privilege-escalation/role-passed-to-a-function",
 )
 
 
