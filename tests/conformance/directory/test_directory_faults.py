@@ -30,14 +30,28 @@ from iamrange.identity.directory import (
     TamperedError,
     schema,
 )
-from iamrange.identity.directory.migrate import MIGRATIONS
+from iamrange.identity.directory.database import Database
+from iamrange.identity.directory.migrate import MIGRATIONS, upgrade
 from iamrange.identity.stores.errors import StoreDownError
 from tests.conformance.directory import writer_process
 from tests.conformance.directory.lab import agent_of, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tests.conformance.directory.lab import Postgres
+
+WHOLE_SCHEMA = {
+    "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master",
+    "postgresql": """
+        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable,
+            column_default
+        FROM information_schema.columns WHERE table_schema = 'public';
+        SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public';
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    """,
+}
 ROUNDS = 5
 ROOT = Path(__file__).parents[3]
 
@@ -196,6 +210,78 @@ def test_the_migrations_make_exactly_the_declared_tables(url: str, tmp_path: Pat
             connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
         )
         assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def whole_schema(url: str) -> set[tuple[object, ...]]:
+    """Return what the database itself says of its tables, columns, indexes and constraints."""
+    engine = sa.create_engine(url)
+    statements = WHOLE_SCHEMA[engine.dialect.name].split(";")
+    with engine.connect() as connection:
+        rows = [row for text in statements for row in connection.exec_driver_sql(text)]
+    engine.dispose()
+    return {
+        tuple(" ".join(each.split()) if isinstance(each, str) else each for each in row)
+        for row in rows
+    }
+
+
+def other_database(url: str, tmp_path: Path, postgres: Callable[[], Postgres]) -> str:
+    if url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path}/other.db"
+    return postgres().new_database()
+
+
+def test_the_migrations_and_the_schema_make_the_same_database(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    Directory.open(url, tmp_path / "home").close()
+    other = other_database(url, tmp_path, lambda: request.getfixturevalue("postgres"))
+    database = Database(other)
+    database.create_file()
+    with database.writing() as connection:
+        upgrade(connection, None)
+    database.close()
+    made = whole_schema(url)
+    assert made == whole_schema(other)
+    # all that the declared tables have is there to be compared
+    told = " ".join(str(each) for row in made for each in row)
+    for table in schema.metadata.tables.values():
+        assert table.name in told
+        assert all(str(index.name) in told for index in table.indexes)
+    engine = sa.create_engine(other)
+    with engine.connect() as connection:
+        text = sa.text(f"SELECT version_num FROM {schema.VERSION_TABLE}")  # noqa: S608 - a constant
+        assert connection.execute(text).scalars().all() == [schema.SCHEMA_REVISION]
+    engine.dispose()
+    # and a directory opens on what the migrations have made
+    with closing(Directory.open(other, tmp_path / "other-home")) as directory:
+        assert directory.verify().count == 0
+
+
+def test_a_new_database_is_made_without_alembic(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from iamrange.identity.directory import Directory\n"
+        "home = pathlib.Path(sys.argv[1])\n"
+        "Directory.open(f'sqlite:///{home}/d.db', home).close()\n"
+        "assert (home / 'd.db').stat().st_size\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_table_that_nobody_marked_is_left_alone(url: str, tmp_path: Path) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE directory_nodes (mine INTEGER)"))
+    before = whole_schema(url)
+    with pytest.raises(StoreDownError):
+        Directory.open(url, tmp_path / "home")
+    assert whole_schema(url) == before
     engine.dispose()
 
 
