@@ -159,6 +159,9 @@ class DirectoryApi:
             return directory.withdraw(
                 identifier, body["kid"], actor=actor, expected_version=version
             )
+        if action == "update":
+            changes = values.changes_from_json(body)
+            return directory.update(identifier, actor=actor, expected_version=version, **changes)
         if action == "recertify":
             return directory.recertify(
                 identifier, expires=body["expires"], actor=actor, expected_version=version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.identity.directory.model import AgentFieldError, AgentKey, AgentSpec, Classification
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from iamrange.identity.directory.bulk import BulkResult
     from iamrange.identity.directory.encoding import Head
+    from iamrange.identity.directory.lifecycle import AgentChanges
     from iamrange.identity.directory.listing import Page
     from iamrange.identity.directory.model import Agent
 
@@ -69,6 +70,19 @@ def spec_from_json(value: Mapping[str, Any]) -> AgentSpec:
         raise
     except (TypeError, ValueError):
         raise AgentFieldError("registration", "the fields of an agent") from None
+
+
+def changes_from_json(value: Mapping[str, Any]) -> AgentChanges:
+    """Read an update, which its JSON schema has accepted; the directory checks its values."""
+    given = {name: member for name, member in value.items() if name != "expected_version"}
+    for name in _SETS:
+        if given.get(name) is not None:
+            given[name] = frozenset(given[name])
+    if "certificates" in given:
+        given["certificates"] = tuple(given["certificates"])
+    if "classification" in given:
+        given["classification"] = Classification(given["classification"])
+    return cast("AgentChanges", given)
 
 
 def page_to_json(page: Page) -> dict[str, Any]:

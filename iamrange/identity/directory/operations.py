@@ -11,7 +11,7 @@ from typing import Any
 
 from iamrange.identity.directory import field_rules as rules
 from iamrange.identity.directory.bulk import BULK_ACTIONS
-from iamrange.identity.directory.lifecycle import MAX_OVERLAP
+from iamrange.identity.directory.lifecycle import MAX_OVERLAP, AgentChanges
 from iamrange.identity.directory.listing import MAX_PAGE
 from iamrange.identity.directory.model import TEXTS, AgentState, Classification
 
@@ -54,6 +54,7 @@ _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
 _TIME: Schema = {"type": "number", "minimum": 0, "exclusiveMaximum": rules.LATEST}
 _TEXT: Schema = {"type": "string"}
 _VERSION = {"expected_version": _COUNT}
+_CHANGEABLE = AgentChanges.__optional_keys__
 _OVERLAP: Schema = {"type": "number", "minimum": 0, "maximum": MAX_OVERLAP}
 _SHARED: dict[str, Schema] = {
     "name": _NAME,
@@ -119,6 +120,15 @@ SCHEMAS: dict[str, Schema] = {
         secret_hash=_or_null(_pattern(rules.SECRET_HASH)),
         activate={"type": "boolean", "default": False},
     ),
+    "Update": {
+        **_object(
+            (),
+            **{name: schema for name, schema in _SHARED.items() if name in _CHANGEABLE},
+            secret_hash=_or_null(_pattern(rules.SECRET_HASH)),
+            **_VERSION,
+        ),
+        "description": "What is absent stays as it is; null stands for no value.",
+    },
     "Command": _object((), **_VERSION),
     "Rotation": _object(("jwk", "overlap"), jwk=_ref("Jwk"), overlap=_OVERLAP, **_VERSION),
     "Withdrawal": _object(("kid",), kid=_pattern(rules.OCTETS_32), **_VERSION),
@@ -252,6 +262,17 @@ OPERATIONS: tuple[Operation, ...] = (
         answer="Agent",
         query=_TENANT,
         refusals=(400, 404),
+    ),
+    Operation(
+        id="update",
+        method="PATCH",
+        path="/agents/{name}",
+        scope=WRITE,
+        summary="Change what was registered; taking something away kills the agent's tokens",
+        answer="Agent",
+        body="Update",
+        query=_TENANT,
+        refusals=(400, 404, 409),
     ),
     *(
         Operation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from iamrange.core.clock import FixedClock
-from iamrange.identity.directory import Directory, DirectoryKey
+from iamrange.identity.directory import AgentSpec, Directory, DirectoryKey
 from iamrange.identity.directory.api import DirectoryApi
 from iamrange.identity.directory.bulk import BULK_ACTIONS
 from iamrange.identity.directory.openapi import document
@@ -96,6 +97,67 @@ def test_the_life_of_an_agent_over_http(client: AsgiClient) -> None:
     ]
 
 
+NARROWING: list[tuple[dict[str, Any], bool]] = [
+    ({"scopes": ["read:database"]}, True),
+    ({"scopes": ["read:database", "read:hr"]}, True),
+    ({"scopes": ["read:database", "read:hr", "write:logs"]}, False),
+    ({"resources": ["https://logs.iamrange.example"]}, True),
+    ({"resources": None}, False),
+    ({"classification": "public"}, True),
+    ({"classification": "restricted"}, False),
+    ({"may_act": []}, True),
+    ({"audiences": []}, True),
+    ({"certificates": []}, True),
+    ({"tls_subject": False}, True),
+    ({"secret_hash": None}, True),
+    ({"owner": "team-b", "project": "", "purpose": "other"}, False),
+    ({"aws_role_arn": None, "aws_session_policy": None}, False),
+]
+
+
+@pytest.mark.parametrize(("body", "kills"), NARROWING, ids=lambda value: str(value)[:60])
+def test_an_update_changes_what_it_names_and_kills_tokens_when_it_narrows(
+    directory: Directory, client: AsgiClient, body: dict[str, Any], *, kills: bool
+) -> None:
+    whole = spec(
+        "updated",
+        resources=frozenset({"https://hr.iamrange.example", "https://logs.iamrange.example"}),
+        may_act=frozenset({"spiffe://iamrange.example/agent/other"}),
+        audiences=frozenset({"sts.amazonaws.com"}),
+        certificates=("A" * 43,),
+        tls_subject=True,
+        secret_hash="scrypt$c2FsdHNhbHQ$aGFzaA",
+        aws_role_arn="arn:aws:iam::123456789012:role/reader",
+        aws_session_policy="{}",
+    )
+    before = agent_of(directory.register(whole, actor="tester"))
+    answer = client.request("PATCH", "/agents/updated", json={**body, "expected_version": 1})
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert all(told[name] == value for name, value in body.items() if name != "secret_hash")
+    assert (told["epoch"], told["version"]) == (int(kills), 2)
+    assert "scrypt" not in answer.text
+    after = agent_of(directory.get("updated"))
+    unnamed = {each.name for each in fields(AgentSpec)} - body.keys()
+    assert {name: getattr(after, name) for name in unnamed} == {
+        name: getattr(before, name) for name in unnamed
+    }
+    assert (after.secret_hash is None) == ("secret_hash" in body)
+    # the same once more is no change, and kills nothing
+    assert client.request("PATCH", "/agents/updated", json=body).json() == told
+    [*_, event] = directory.events()
+    assert (event.version, event.action, event.detail) == (2, "update", " ".join(sorted(body)))
+
+
+def test_an_update_gives_back_no_token_that_a_narrower_one_has_killed(
+    directory: Directory, client: AsgiClient
+) -> None:
+    agent_of(directory.register(spec("updated"), actor="tester"))
+    for scopes in (["read:database"], ["read:database", "write:logs"]):
+        answer = client.request("PATCH", "/agents/updated", json={"scopes": scopes})
+    assert (answer.json()["scopes"], answer.json()["epoch"]) == (scopes, 1)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "error"),
     [
@@ -120,6 +182,21 @@ def test_the_life_of_an_agent_over_http(client: AsgiClient) -> None:
         ("POST", "/agents/there/recertify", {"expires": 1}, 400, "bad-expiry"),
         ("POST", "/agents/there/explode", {}, 404, "not-found"),
         ("DELETE", "/agents/there", None, 405, "not-found"),
+        ("PATCH", "/agents/nobody", {"owner": "o"}, 404, "unknown-agent"),
+        ("PATCH", "/agents/there?tenant=other", {"owner": "o"}, 404, "unknown-agent"),
+        ("PATCH", "/agents/there", {"owner": "o", "expected_version": 9}, 409, "conflict"),
+        ("PATCH", "/agents/there", {"owner": " o"}, 400, "bad-field"),
+        ("PATCH", "/agents/there", {"aws_session_policy": "[]"}, 400, "bad-field"),
+        ("PATCH", "/agents/there", {"owner": None}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"scopes": ["*"]}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"scopes": ["a:b", "a:b"]}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"name": "other"}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"tenant": "other"}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"state": "active"}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"epoch": 0}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"keys": []}, 400, "malformed"),
+        ("PATCH", "/agents/there", {"expires": None}, 400, "malformed"),
+        ("PATCH", "/agents/there", [], 400, "malformed"),
         ("GET", "/", None, 404, "not-found"),
     ],
 )
@@ -172,9 +249,10 @@ def test_a_private_key_is_refused_and_never_shown(client: AsgiClient) -> None:
     ],
     ids=lambda content: f"{content[:20]!r}..{content[-9:]!r}",
 )
-@pytest.mark.parametrize("path", ["/agents", "/agents/a/rotate", "/agents:bulk"])
+@pytest.mark.parametrize("path", ["/agents", "/agents/a", "/agents/a/rotate", "/agents:bulk"])
 def test_a_hostile_body_is_no_500(client: AsgiClient, path: str, content: bytes) -> None:
-    answer = client.post(path, content=content)
+    method = "PATCH" if path == "/agents/a" else "POST"
+    answer = client.request(method, path, content=content)
     if path == "/agents:bulk" and answer.status_code == 200:
         assert answer.json()["changed"] == 0
     else:
