@@ -98,7 +98,8 @@ def without(case: Case, reading: Reading) -> Case | None:
         if len(kept) == len(document["Statement"]):
             return document
         found = True
-        neutral = {**_NEUTRAL, **({"Principal": "*"} if "Principal" in str(document) else {})}
+        named = any({"Principal", "NotPrincipal"} & set(one) for one in document["Statement"])
+        neutral = {**_NEUTRAL, **({"Principal": "*"} if named else {})}
         return {**document, "Statement": kept or [neutral]}
 
     def strip_all(documents: list[Document]) -> list[Document]:
