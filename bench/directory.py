@@ -1,13 +1,18 @@
-"""Measure the directory at a million agents: registration, lookups, rotation, memory, freshness.
+"""Measure the directory: bulk registration, lookups, rotation, freshness, memory.
 
+- 200,000 agents by default, some three minutes on two quiet cores; `--agents 1000000` is the whole
+  figure. Each figure is printed beside its target; one that was not met is marked, not an error.
 - One table a database: SQLite in a file of a new folder, and a PostgreSQL of our own, which syncs
   to disk as it does by default.
-- Not counted is the making of keys. The public keys are consecutive multiples of P-256's base
-  point, made a thousand at a time with one modular inversion, a part before each transaction.
+- Not counted is the making of keys: agents bring theirs. The public keys are consecutive multiples
+  of P-256's base point, made a thousand at a time with one modular inversion, and laid ready as
+  JWKs before each part, with the watch stopped. Counted is all that is done with them: checking
+  that each is a point of the curve, its thumbprint, every other field, signing, writing, syncing.
 - Lookups are verified, of random agents, past every cache of ours, with the pages warm. Those at
   a thousand and those at all agents take turns: the machine's other load strikes both alike.
-- Beside the rate by the clock stands that by this process's own processor time; `pace` is what it
-  signs with Ed25519 in a second of that just before and after, the measure of the machine.
+- Beside the rate by the clock stands that by this process's own processor time (a PostgreSQL
+  server's is not in it); `pace` is what it signs with Ed25519 in a second of that just before and
+  after, and `load` the machine's: what else ran.
 
 Run as `python -m bench.directory [--agents N] [--rotate N] [--lookups N] [--database NAME]...`.
 """
@@ -15,6 +20,7 @@ Run as `python -m bench.directory [--agents N] [--rotate N] [--lookups N] [--dat
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import shutil
@@ -42,8 +48,10 @@ if TYPE_CHECKING:
 
     from iamrange.identity.directory.bulk import BulkResult
 
-BATCH = 10_000
+BATCH = 20_000
 SMALL = 1000
+# what the issue asks for
+RATE, RATIO, ROTATED = 10_000, 1.2, 100_000
 # SEC 2 section 2.4.2, secp256r1
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 G = (
@@ -129,18 +137,26 @@ def register(
     return spent, processor
 
 
-def rotate(directory: Directory, rotated: int, keys: Iterator[dict[str, object]]) -> float:
-    """Rotate the keys of so many agents; return the seconds it took."""
+def rotate(
+    directory: Directory, rotated: int, keys: Iterator[dict[str, object]]
+) -> tuple[float, float, int]:
+    """Rotate the keys of so many agents.
+
+    Returns the seconds by the clock and of our processor time, and how often progress was told.
+    """
     pairs = [(f"agent-{number}", next(keys)) for number in range(rotated)]
-    started = time.perf_counter()
+    told = 0
+    started, own = time.perf_counter(), time.process_time()
 
     def progress(result: BulkResult) -> None:
+        nonlocal told
+        told += 1
         show(f"rotated {result.position:,} in {time.perf_counter() - started:.1f} s")
 
     result = directory.rotate_many(pairs, overlap=3600, actor="bench", progress=progress)
     if result.changed != rotated:
         raise SystemExit(f"refused: {result.refusals[:1]}")
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - own, told
 
 
 def lookups(
@@ -191,6 +207,11 @@ def pace() -> float:
     return 2000 / (time.process_time() - started)
 
 
+def load() -> str:
+    """Return how many processes wanted to run, in the last minute, for each processor."""
+    return f"{os.getloadavg()[0] / (os.cpu_count() or 1):.1f} a core"
+
+
 def memory() -> str:
     """Return this process's peak of resident memory."""
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB"
@@ -199,16 +220,17 @@ def memory() -> str:
 def measure(name: str, urls: Callable[[], str], folder: Path, options: Any) -> None:  # noqa: ANN401 - argparse's
     """Measure one database, and print its table."""
     keys = public_keys()
-    at_start, before = memory(), pace()
+    at_start, before, load_before = memory(), pace(), load()
+    rotated = min(options.rotate, options.agents)
     with (
         closing(Directory.open(urls(), folder / f"{name}-small")) as small,
         closing(Directory.open(urls(), folder / f"{name}-large")) as large,
     ):
         register(small, min(SMALL, options.agents), public_keys())
         seconds, processor = register(large, options.agents, keys)
-        after_registration, after = memory(), pace()
+        after_registration, after, load_after = memory(), pace(), load()
         few, many = lookups(small, large, options.agents, options.lookups)
-        rotation = rotate(large, min(options.rotate, options.agents), keys)
+        rotation, rotation_processor, told = rotate(large, rotated, keys)
         cached, revocation = freshness(large)
         view = DirectoryView(large)
         started = time.perf_counter()
@@ -218,26 +240,33 @@ def measure(name: str, urls: Callable[[], str], folder: Path, options: Any) -> N
         head = large.head()
     p99 = [statistics.quantiles(times, n=100)[98] for times in (few, many)]
     p50 = [statistics.median(times) for times in (few, many)]
-    rows = [
-        ("agents", f"{head.count:,} (version {head.version:,})"),
-        ("pace, Ed25519 signatures/s", f"{before:,.0f} before, {after:,.0f} after registration"),
-        ("bulk registration", f"{options.agents / seconds:,.0f}/s ({seconds:,.1f} s)"),
-        ("  by processor time", f"{options.agents / processor:,.0f}/s"),
-        ("lookup p50, 1,000 | all", f"{p50[0] * 1e6:,.0f} | {p50[1] * 1e6:,.0f} us"),
-        ("lookup p99, 1,000 | all", f"{p99[0] * 1e6:,.0f} | {p99[1] * 1e6:,.0f} us"),
-        ("ratio, p50 and p99", f"{p50[1] / p50[0]:.2f} and {p99[1] / p99[0]:.2f}"),
-        ("rotation", f"{min(options.rotate, options.agents):,} keys in {rotation:,.1f} s"),
-        ("remembered lookup", f"{cached:,.0f} ns"),
-        ("view's first lookup", f"{loading * 1e6:,.0f} us"),
-        ("revocation seen", f"within {revocation:.3f} s"),
+    rate, ratio = options.agents / seconds, p99[1] / p99[0]
+    rows: list[tuple[str, str, str, bool]] = [
+        ("agents", f"{head.count:,} (version {head.version:,})", "", True),
+        ("pace, Ed25519 signatures/s", f"{before:,.0f}, then {after:,.0f}", "", True),
+        ("load, before and after", f"{load_before}, {load_after}", "", True),
+        ("bulk registration", f"{rate:,.0f}/s ({seconds:,.1f} s)", f"{RATE:,}/s", rate >= RATE),
+        ("  by processor time", f"{options.agents / processor:,.0f}/s", "", True),
+        ("lookup p50, 1,000 | all", f"{p50[0] * 1e6:,.0f} | {p50[1] * 1e6:,.0f} us", "", True),
+        ("lookup p99, 1,000 | all", f"{p99[0] * 1e6:,.0f} | {p99[1] * 1e6:,.0f} us", "", True),
+        ("  ratio", f"{ratio:.2f} (p50 {p50[1] / p50[0]:.2f})", f"at most {RATIO}", ratio <= RATIO),
         (
-            "memory, peak",
-            f"{at_start} at start, {after_registration} registered, {memory()} at end",
+            "rotation",
+            f"{rotated:,} keys in {rotation:,.1f} s, {rotated / rotation:,.0f}/s",
+            f"{ROTATED:,}, progress",
+            rotated >= ROTATED and told > 1,
         ),
+        ("  by processor time", f"{rotated / rotation_processor:,.0f}/s", "", True),
+        ("remembered lookup", f"{cached:,.0f} ns", "", True),
+        ("view's first lookup", f"{loading * 1e6:,.0f} us", "", True),
+        ("revocation seen", f"within {revocation:.3f} s", "1 s", revocation <= 1),
+        ("memory, peak", f"{memory()} ({at_start} at start)", "told", True),
+        ("  after registration", after_registration, "", True),
     ]
     print(f"\n{name}")
-    for label, value in rows:
-        print(f"  {label:<28} {value}")
+    for label, value, target, met in rows:
+        missed = "" if met else "  NOT MET"
+        print(f"  {label:<28} {value:<38} {target}{missed}".rstrip())
 
 
 def show(text: str) -> None:
@@ -249,8 +278,8 @@ def show(text: str) -> None:
 def main() -> None:
     """Measure the databases that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--agents", type=int, default=1_000_000)
-    parser.add_argument("--rotate", type=int, default=100_000)
+    parser.add_argument("--agents", type=int, default=200_000)
+    parser.add_argument("--rotate", type=int, default=ROTATED)
     parser.add_argument("--lookups", type=int, default=4000)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--database", action="append", choices=["sqlite", "postgresql"])

@@ -1,4 +1,4 @@
-"""The same commands for many agents, in transactions of some ten thousand.
+"""The same commands for many agents, in transactions of some twenty thousand.
 
 - Each transaction stands by itself: what was reported as done is done, whatever comes after.
 - Resumable: `position` says how far it got. A registration given again is unchanged; a selection
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.reader import Reader
     from iamrange.identity.directory.writer import Transaction, Writer
 
-BATCH = 10_000
+BATCH = 20_000
 KEPT_REFUSALS = 1000
 
 Item = TypeVar("Item")

@@ -155,7 +155,7 @@ def test_an_update_gives_back_no_token_that_a_narrower_one_has_killed(
     agent_of(directory.register(spec("updated"), actor="tester"))
     for scopes in (["read:database"], ["read:database", "write:logs"]):
         answer = client.request("PATCH", "/agents/updated", json={"scopes": scopes})
-    assert (answer.json()["scopes"], answer.json()["epoch"]) == (scopes, 1)
+        assert (answer.json()["scopes"], answer.json()["epoch"]) == (scopes, 1)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from tests.conformance.directory import writer_process
 from tests.conformance.directory.lab import agent_of, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.conformance.directory.lab import Postgres
 
@@ -226,17 +226,14 @@ def whole_schema(url: str) -> set[tuple[object, ...]]:
     }
 
 
-def other_database(url: str, tmp_path: Path, postgres: Callable[[], Postgres]) -> str:
-    if url.startswith("sqlite"):
-        return f"sqlite:///{tmp_path}/other.db"
-    return postgres().new_database()
-
-
 def test_the_migrations_and_the_schema_make_the_same_database(
     url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     Directory.open(url, tmp_path / "home").close()
-    other = other_database(url, tmp_path, lambda: request.getfixturevalue("postgres"))
+    other = f"sqlite:///{tmp_path}/other.db"
+    if not url.startswith("sqlite"):
+        server: Postgres = request.getfixturevalue("postgres")
+        other = server.new_database()
     database = Database(other)
     database.create_file()
     with database.writing() as connection:
