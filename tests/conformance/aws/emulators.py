@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 DOES: Mapping[str, str] = {
     "run a task with PassRole for its role": "ecs:RunTask",
     "run a task in another role with PassRole": "ecs:RunTask",
+    "security group in a list, spared": "ec2:ModifyInstanceAttribute",
     "test_items_of_every_type_survive": "dynamodb:GetItem",
     "test_key_encrypts_and_moves_what_it_encrypted": "kms:ReEncrypt",
 }
+# Whatever an emulator stumbles over by itself is its own 500; only ours are held to having none.
+EMBEDDED_ONLY = frozenset({"test_calls_with_any_parameters_are_answered_and_open_nothing"})
 READY_SECONDS = 120.0
 # What an emulator's process needs of ours; no credentials, no proxies.
 _KEPT = ("PATH", "HOME", "LANG", "JAVA_HOME")
@@ -164,6 +167,8 @@ def lacking(upstream: Located | None) -> frozenset[str]:
 
 def unable(title: str, upstream: Located | None) -> str | None:
     """Return why an emulator cannot do what a case does, as the committed list has it."""
+    if upstream is not None and title in EMBEDDED_ONLY:
+        return "its own errors are not ours"
     operation = DOES.get(title)
     return next(
         (

@@ -465,6 +465,15 @@ def _(lab: Lab, read: Read) -> None:
     assert not read(lambda r: r.public_grants(HOME, name, "own/key", None))
 
 
+@probe("ec2:ModifyInstanceAttribute")
+def _(lab: Lab, read: Read) -> None:
+    made = lab.admin.ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)
+    ident = made["Instances"][0]["InstanceId"]
+    group = lab.admin.ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    lab.admin.ec2.modify_instance_attribute(InstanceId=ident, Groups=[group])
+    assert read(lambda r: r.ec2_tags(HOME, REGION, ident)) == {}
+
+
 @probe("ecs:RunTask")
 def _(lab: Lab, read: Read) -> None:
     ecs, cluster = lab.admin.ecs, unique("cluster")
