@@ -141,8 +141,8 @@ class Directory(BulkCommands):
             self._first_head()
         with self.database.statement() as connection:
             head = self.reader.head(connection, floor)
-        if floor is None and head.version > 0 and self.reader.anchor.durable and not restored:
-            raise TamperedError("anchor", "is gone, though the directory has changed before")
+        if floor is None and head.version > 0 and not restored:
+            self._anchor_of_others()
         # who was killed between its commit and this has left the anchor behind
         self.reader.anchor.raise_to(mark_of(head))
 
@@ -356,6 +356,14 @@ class Directory(BulkCommands):
             return False
         with self.writer.begin() as transaction:
             return transaction.key_owners([octets]).get(octets) == agent.number
+
+    def _anchor_of_others(self) -> None:
+        """Take the anchor that is there now: another has just made this directory, and changed it.
+
+        Whoever opens a directory raises the anchor before it changes anything.
+        """
+        if self.reader.anchor.durable and self.reader.anchor.read() is None:
+            raise TamperedError("anchor", "is gone, though the directory has changed before")
 
     def _first_head(self) -> None:
         with self.database.writing() as connection:

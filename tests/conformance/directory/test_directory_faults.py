@@ -86,7 +86,9 @@ def killed_after(process: subprocess.Popen[str], lines: int, pause: float) -> li
     heard = [process.stdout.readline() for _ in range(lines)]
     time.sleep(pause)
     process.kill()
-    rest, _ = process.communicate()
+    # from the same reader: `communicate` would skip what that has buffered
+    rest = process.stdout.read()
+    process.wait()
     # the last line may be cut by the kill
     whole = "".join(heard) + rest[: rest.rfind("\n") + 1]
     return [json.loads(line) for line in whole.splitlines()]
