@@ -46,7 +46,8 @@ PROFILE: Final = replace(
     name="dpop",
     max_length=MAX_LENGTH,
     required_claims=frozenset({"jti", "htm", "htu", "iat"}),
-    header_allow_list=frozenset({"alg", "typ", "jwk"}),
+    # a client's library may name the key beside showing it; nothing goes by that name
+    header_allow_list=frozenset({"alg", "typ", "jwk", "kid"}),
     requires_kid=False,
     # RFC 7519 section 2: a NumericDate may have a fraction, and clients of others send one
     integer_dates=False,

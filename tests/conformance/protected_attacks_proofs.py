@@ -304,7 +304,7 @@ PROOFS = [
     *(
         invalid_proof(47, f"{name} in the header", reason, proof_header(**{name: value}))
         for name, value, reason in (
-            ("kid", "x", "header-not-allowed"),
+            ("cty", "x", "header-not-allowed"),
             ("jku", "https://evil.example/jwks", "header-not-allowed"),
             ("crit", ["exp"], "critical-header"),
         )

@@ -102,9 +102,18 @@ class AssertionVerifier:
         self.svid_profile = svid_profile(settings)
 
     def refusal(
-        self, read: ReadAssertion, keys: KeySet, client_id: str | None, now: float
+        self,
+        read: ReadAssertion,
+        keys: KeySet,
+        client_id: str | None,
+        now: float,
+        *,
+        spend: bool = True,
     ) -> str | None:
         """Return why a `private_key_jwt` assertion is not by one of the agent's keys, or None.
+
+        It is spent only if told to: a client that is asked for a nonce repeats the request as it
+        was (RFC 9449 section 8).
 
         Raises:
             StoreDownError: the replay store cannot answer.
@@ -133,13 +142,18 @@ class AssertionVerifier:
         end = min(
             claims["exp"] + profile.expiry_leeway, claims["iat"] + self.settings.assertion_age
         )
-        first = self._replay.insert(
-            f"assertion:{claims['sub']}", claims["jti"], expires=end + 1, now=now
-        )
+        scope = f"assertion:{claims['sub']}"
+        first = self._first(scope, claims["jti"], end + 1, now, spend=spend)
         return None if first else "replayed"
 
     def svid_refusal(
-        self, read: ReadAssertion, keys: KeySet | None, client_id: str | None, now: float
+        self,
+        read: ReadAssertion,
+        keys: KeySet | None,
+        client_id: str | None,
+        now: float,
+        *,
+        spend: bool = True,
     ) -> str | None:
         """Return why a JWT-SVID does not authenticate whom it names, or None.
 
@@ -168,8 +182,13 @@ class AssertionVerifier:
             return "lifetime-too-long"
         digest = hashlib.sha256(token.signing_input).hexdigest()
         end = claims["exp"] + profile.expiry_leeway + 1
-        first = self._replay.insert(f"svid:{claims['sub']}", digest, expires=end, now=now)
+        first = self._first(f"svid:{claims['sub']}", digest, end, now, spend=spend)
         return None if first else "replayed"
+
+    def _first(self, scope: str, jti: str, expires: float, now: float, *, spend: bool) -> bool:
+        if spend:
+            return self._replay.insert(scope, jti, expires=expires, now=now)
+        return not self._replay.seen(scope, jti, expires=expires)
 
 
 def _claims_refusal(

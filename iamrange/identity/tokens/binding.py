@@ -52,6 +52,8 @@ class Bound:
 
     answer: LayerAnswer
     confirmation: Confirmation = field(default_factory=Confirmation)
+    proof: Proof | None = None
+    """The proof that holds, and that nobody has asked yet whether it was used before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,8 @@ class Binder:
     nonces: NonceSource
     settings: TokenSettings
 
-    def examine(self, request: HttpRequest, now: float, *, spend: bool) -> Bound:
-        """Judge the request's proof and certificate; spend the proof if told to."""
+    def examine(self, request: HttpRequest, now: float) -> Bound:
+        """Judge the request's proof and certificate, except whether the proof was used before."""
         certificate = None
         if request.certificates and not self.settings.unsafe_unbound_certificates:
             certificate = thumbprint(request.certificates[0])
@@ -85,9 +87,15 @@ class Binder:
             unproved = Confirmation(jkt=checked.unverified_jkt, x5t_s256=certificate)
             return _refused(checked.code, unproved, checked.detail)
         confirmation = Confirmation(jkt=checked.jkt, x5t_s256=certificate)
-        return self._spent(checked, confirmation, now, spend=spend)
+        both = "dpop-and-certificate" if certificate else "dpop"
+        answer = LayerAnswer(LAYER, Effect.ALLOW, both)
+        return Bound(answer=answer, confirmation=confirmation, proof=checked)
 
-    def _spent(self, proof: Proof, confirmation: Confirmation, now: float, *, spend: bool) -> Bound:
+    def used(self, bound: Bound, now: float, *, spend: bool) -> Bound:
+        """Judge whether the proof was used before; spend it if told to."""
+        proof, confirmation = bound.proof, bound.confirmation
+        if proof is None:
+            return bound
         try:
             # keyed by the key and the jti alone: no spelling of htm or htu makes another proof
             fresh = (
@@ -97,10 +105,7 @@ class Binder:
             )
         except StoreDownError as error:
             return _refused("store-down", confirmation, error.store)
-        if not fresh:
-            return _refused("replayed", confirmation)
-        both = "dpop-and-certificate" if confirmation.x5t_s256 else "dpop"
-        return Bound(answer=LayerAnswer(LAYER, Effect.ALLOW, both), confirmation=confirmation)
+        return bound if fresh else _refused("replayed", confirmation)
 
     def _without_proof(self, confirmation: Confirmation) -> Bound:
         if confirmation.x5t_s256 is not None:

@@ -62,10 +62,12 @@ class ClientAuthenticator:
     trust_bundle: Callable[[], TrustBundle] | None = None
     svid_keys: Callable[[], KeySet] | None = None
 
-    def examine(self, presented: Presented, certificates: tuple[bytes, ...]) -> Examined:
-        """Judge the credential, and who stands behind it."""
+    def examine(
+        self, presented: Presented, certificates: tuple[bytes, ...], *, spend: bool = True
+    ) -> Examined:
+        """Judge the credential, and who stands behind it; an assertion is spent if told to."""
         try:
-            return self._examine(presented, certificates)
+            return self._examine(presented, certificates, spend=spend)
         except StoreDownError as error:
             down = LayerAnswer("client", Effect.DENY, STORE_DOWN, detail=error.store)
             return Examined(
@@ -75,7 +77,9 @@ class ClientAuthenticator:
                 method=presented.method.value,
             )
 
-    def _examine(self, presented: Presented, certificates: tuple[bytes, ...]) -> Examined:
+    def _examine(
+        self, presented: Presented, certificates: tuple[bytes, ...], *, spend: bool
+    ) -> Examined:
         if presented.method is Method.NONE or presented.fault is not None:
             agent = self._agent(presented.client_id or "")
             refused = LayerAnswer("client", Effect.DENY, "no-client-authentication")
@@ -84,20 +88,22 @@ class ClientAuthenticator:
             return self._by_certificate(presented, certificates)
         if presented.method in (Method.SECRET_BASIC, Method.SECRET_POST):
             return self._by_secret(presented)
-        return self._by_assertion(presented)
+        return self._by_assertion(presented, spend=spend)
 
-    def _by_assertion(self, presented: Presented) -> Examined:
+    def _by_assertion(self, presented: Presented, *, spend: bool) -> Examined:
         now = self.real_clock.now()
         if presented.method is Method.SPIFFE_JWT:
             read = read_assertion(presented.secret, self.assertions.svid_profile)
             agent = self._agent(read.unverified_subject)
             trusted = self.svid_keys() if self.svid_keys is not None else None
-            reason = self.assertions.svid_refusal(read, trusted, presented.client_id, now)
+            reason = self.assertions.svid_refusal(
+                read, trusted, presented.client_id, now, spend=spend
+            )
         else:
             read = read_assertion(presented.secret, self.assertions.profile)
             agent = self._agent(read.unverified_subject)
             keys = agent_keys(agent, self.clock.now()) if agent is not None else KeySet(())
-            reason = self.assertions.refusal(read, keys, presented.client_id, now)
+            reason = self.assertions.refusal(read, keys, presented.client_id, now, spend=spend)
         answer = _answer_of(reason, presented.method.value)
         return self._answer(presented, answer, agent, read.unverified_subject)
 

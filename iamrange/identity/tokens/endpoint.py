@@ -122,11 +122,12 @@ class TokenEndpoint:
         grant = form.one("grant_type") or ""
         shape = _request_layer(form, presented, grant)
         now, real_now = self.clock.now(), self.real_clock.now()
-        examined = self.clients.examine(presented, request.certificates)
+        bound = self.binder.examine(request, real_now)
+        # a client that is asked for a nonce sends the same assertion again
+        sound = not shape.refuses and not bound.answer.refuses
+        examined = self.clients.examine(presented, request.certificates, spend=sound)
         known = examined.authenticated
-        bound = self.binder.examine(
-            request, real_now, spend=known is not None and not shape.refuses
-        )
+        bound = self.binder.used(bound, real_now, spend=known is not None and not shape.refuses)
         exchange = self._exchange(form, grant, examined.agent, bound, now)
         target = target_of(form)
         resource = target.or_default(exchange.default_resource) if exchange else target.or_default()

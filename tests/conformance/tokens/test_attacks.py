@@ -425,7 +425,7 @@ ROWS = [
         _proof_of_an_access_token,
         400,
         "invalid_dpop_proof",
-        "header-not-allowed",
+        "wrong-typ",
     ),
     # RFC 8707: resources
     Row("unknown resource", _form(resource=OTHER), 400, "invalid_target", "unknown-resource"),

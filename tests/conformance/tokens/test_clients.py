@@ -239,3 +239,25 @@ def test_an_assertion_that_lives_for_an_hour_dies_with_its_age(
     old = strict_house.analyst.assertion(iat=now - 301, exp=now + 3299)
     answer = strict_house.post(client_assertion=old)
     assert answer.verdict == (401, "invalid_client", "too-old")
+
+
+def test_request_that_was_asked_for_a_nonce_goes_through_with_the_same_assertion(
+    strict_house: House, network: Network
+) -> None:
+    assert strict_house is not None
+    party = strict_house.analyst
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion": party.assertion(),
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }
+
+    def post(**proof: str) -> requests.Response:
+        headers = {"DPoP": party.proof(**proof)}
+        return network.session().post(TOKEN_ENDPOINT, data=form, headers=headers, timeout=20)
+
+    asked = post()
+    assert asked.json()["error"] == "use_dpop_nonce"
+    nonce = asked.headers["DPoP-Nonce"]
+    assert post(nonce=nonce).status_code == 200
+    assert post(nonce=nonce).json()["error"] == "invalid_client"
