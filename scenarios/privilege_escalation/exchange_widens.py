@@ -38,7 +38,7 @@ def attack(foothold: Taken) -> Loot:
 
 SCENARIO = Scenario(
     claim="a token is exchanged for less, never for more",
-    blocked_by=(identity_controls.EXCHANGE_NARROWS,),
+    blocked_by=(identity_controls.EXCHANGE_NARROWS, identity_controls.SCOPE_LIMITS),
     foothold=Foothold(Part.SUPPORT_LLM, Material.CLIENT_SESSION, taken_from="process memory"),
     asset=Asset(AssetKind.SERVICE_RECORDS, Part.HR_ASSISTANT),
     knows=(
