@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from iamrange.identity.directory.encoding import (
 from iamrange.identity.directory.field_rules import AgentFieldError, is_agent_id
 from iamrange.identity.directory.lifecycle import provision
 from iamrange.identity.directory.model import (
+    Agent,
     AgentKey,
     AgentSpec,
     Classification,
@@ -215,6 +217,51 @@ scopes = st.frozensets(
 )
 
 
+def encoded_at_once(value: AgentSpec | Agent) -> str:
+    """Return the canonical text by the plain encoder, of all members together."""
+    members: dict[str, Any] = {each.name: getattr(value, each.name) for each in fields(AgentSpec)}
+    for name in ("audiences", "may_act", "resources", "scopes"):
+        if members[name] is not None:
+            members[name] = sorted(members[name])
+    members["keys"] = [
+        {"jwk": dict(key.jwk), "kid": key.kid, "not_after": key.not_after} for key in value.keys
+    ]
+    return json.dumps(members, sort_keys=True, separators=(",", ":"))
+
+
+FULL = AgentSpec(
+    name="full",
+    owner='Zoë "O\\Neil"',
+    tenant="other",
+    purpose="reads 客户 <b>bold</b> & 'quoted' \U0001f511",
+    project="apollo/13",
+    classification=Classification.RESTRICTED,
+    scopes=frozenset({"write:logs", "read:database"}),
+    resources=frozenset({"https://b.example/x", "https://a.example"}),
+    keys=(KEY,),
+    certificates=("B" * 42 + "A", "A" * 43),
+    tls_subject=True,
+    secret_hash="scrypt$c2FsdHNhbHQ$aGFzaA",
+    may_act=frozenset({agent_id("z"), agent_id("a")}),
+    audiences=frozenset({'b"\\', "a"}),
+    aws_role_arn="arn:aws:iam::123456789012:role/reader",
+    aws_session_policy='{"Version": "2012-10-17", "a\\u00e9": "\\n é"}',
+    expires=7,
+)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [VALID, FULL, replace(FULL, keys=(), resources=frozenset()), replace(FULL, expires=1.5e9)],
+)
+def test_the_canonical_text_is_the_plain_encoders(spec: AgentSpec) -> None:
+    assert spec_text(spec) == encoded_at_once(spec)
+    agent = provision(spec, "0" * 64, 5.0, activate=False)
+    kept = replace(agent, keys=tuple(key.until(9.25) for key in agent.keys))
+    assert spec_text(kept) == encoded_at_once(kept)
+    assert json.loads(spec_text(kept))["owner"] == spec.owner
+
+
 @given(names, names, texts, scopes, st.sampled_from(Classification), st.none() | st.floats(0, 1e10))
 def test_an_entry_is_read_back_as_it_was_written(  # noqa: PLR0913, PLR0917 - drawn values
     name: str,
@@ -234,7 +281,9 @@ def test_an_entry_is_read_back_as_it_was_written(  # noqa: PLR0913, PLR0917 - dr
         keys=(KEY,),
     )
     text = spec_text(spec)
+    assert text == encoded_at_once(spec)
     agent = provision(spec, registration_digest(text), 5.25, activate=True)
+    assert spec_text(agent) == text
     body = entry_body(agent, text)
     assert read_entry(body) == agent
     assert entry_body(read_entry(body)) == body
