@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
-from iamrange.identity.directory import AgentState, Directory
+from iamrange.identity.directory import AgentState, Directory, TamperedError, schema
 from iamrange.identity.directory.bulk import BULK_ACTIONS, BulkResult
 from iamrange.identity.directory.listing import AgentFilter
 from tests.conformance.directory.lab import NOW, agent_of, code_of, new_jwk, spec
@@ -46,6 +48,38 @@ def test_what_is_refused_does_not_stop_the_others(directory: Directory) -> None:
         ("good", "name-taken"),
     ]
     directory.verify()
+
+
+def test_rows_signed_alone_and_in_groups_are_read_alike(
+    directory: Directory, names: list[str]
+) -> None:
+    agent_of(directory.register(spec("alone"), actor="tester"))
+    agent_of(directory.revoke(names[3], actor="tester"))
+    with directory.database.reading() as connection:
+        rows = connection.execute(sa.select(schema.entries.c.signature)).scalars()
+        # two tens in groups of eight and two, a five in four and one; two were written alone
+        lengths = sorted(len(signature) for signature in rows)
+    assert lengths == [64] * 3 + [97] * 4 + [129] * 4 + [161] * 15
+    assert all(agent_of(directory.get(name)).name == name for name in [*names, "alone"])
+    assert directory.verify().count == COUNT + 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was_after_a_bulk_command_that_failed(
+    directory: Directory, *, enabled: bool
+) -> None:
+    was = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        directory.register_many([spec("good")], actor="tester")
+        assert gc.isenabled() is enabled
+        with directory.database.writing() as connection:
+            connection.execute(schema.head.delete())
+        with pytest.raises(TamperedError, match="gone"):
+            directory.register_many([spec("late")], actor="tester")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def test_many_keys_are_rotated_each_by_itself(directory: Directory, names: list[str]) -> None:
