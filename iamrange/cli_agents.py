@@ -222,6 +222,9 @@ def rotate(  # noqa: PLR0913 - one argument an option
     overlap: Annotated[
         float, typer.Option(help="Seconds for which the old key is accepted too.")
     ] = HOUR,
+    expected_version: Annotated[
+        int | None, typer.Option(help="Refuse if the agent has changed since this version.")
+    ] = None,
     key_out: Annotated[
         Path | None, typer.Option(help="Where a key that is made here goes; default: NAME.jwk.")
     ] = None,
@@ -250,11 +253,16 @@ def rotate(  # noqa: PLR0913 - one argument an option
     else:
         made = new_key(key_out or Path(f"{name.rpartition('/')[2]}.jwk"))
         jwk = made[1]
+    from iamrange.identity.directory.lifecycle import ROTATION_SETTLES
+
     with _opened(database, home) as directory:
-        found = directory.get(name)
-        version = None if found is None else found.version
         outcome = directory.rotate(
-            name, jwk, overlap=overlap, actor=_me(), expected_version=version
+            name,
+            jwk,
+            overlap=overlap,
+            actor=_me(),
+            expected_version=expected_version,
+            settling=ROTATION_SETTLES,
         )
         agent = kept(outcome, made)
     if as_json:

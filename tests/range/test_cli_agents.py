@@ -75,6 +75,16 @@ class Shell:
             check=False,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "iamrange.cli", *arguments, *self.options],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def ok(self, *arguments: str, text: str | None = None) -> str:
         done = self.run(*arguments, text=text)
         assert done.returncode == 0, done.stderr
@@ -198,6 +208,18 @@ def test_life_of_an_agent_leads_from_command_to_command(shell: Shell) -> None:
         "recertify",
         "retire",
     ]
+
+
+def test_of_two_rotations_at_once_exactly_one_wins(shell: Shell) -> None:
+    shell.ok("agents", "register", "a", "--owner", "o")
+    racers = [
+        shell.start("agents", "rotate", "a", "--key-out", f"{n}.jwk", "--json") for n in range(3)
+    ]
+    said = [racer.communicate(timeout=300)[1] for racer in racers]
+    assert sorted(racer.returncode for racer in racers) == [0, 1, 1], said
+    assert sum("conflict" in each for each in said) == 2, said
+    version = shell.json("agents", "show", "a")["version"]
+    shell.ok("agents", "rotate", "a", "--expected-version", str(version), "--key-out", "next.jwk")
 
 
 def test_many_are_registered_rotated_and_revoked_at_once(shell: Shell) -> None:

@@ -22,6 +22,7 @@ from iamrange.identity.directory import api_values as values
 from iamrange.identity.directory.api_bulk import Runner, at_once, run_bulk
 from iamrange.identity.directory.api_requests import RequestError, check_body, read_query
 from iamrange.identity.directory.errors import TamperedError
+from iamrange.identity.directory.lifecycle import ROTATION_SETTLES
 from iamrange.identity.directory.listing import AgentFilter
 from iamrange.identity.directory.model import (
     AgentFieldError,
@@ -154,6 +155,7 @@ class DirectoryApi:
                 overlap=body["overlap"],
                 actor=actor,
                 expected_version=version,
+                settling=ROTATION_SETTLES,
             )
         if action == "withdraw":
             return directory.withdraw(

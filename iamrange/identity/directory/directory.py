@@ -273,7 +273,7 @@ class Directory(BulkCommands):
             detail=" ".join(sorted(changes)),
         )
 
-    def rotate(
+    def rotate(  # noqa: PLR0913 - who asks, for what, and under which conditions
         self,
         identifier: str,
         new_jwk: Mapping[str, object],
@@ -281,20 +281,39 @@ class Directory(BulkCommands):
         overlap: float,
         actor: str,
         expected_version: int | None = None,
+        settling: float = 0.0,
     ) -> Outcome:
-        """Give an agent a new key; the old one is accepted for `overlap` seconds more."""
+        """Give an agent a new key; the old one is accepted for `overlap` seconds more.
+
+        Of two at once one wins. Who has no version to expect may ask for `settling`: for so many
+        seconds after one rotation another one is a `conflict`, since it was asked for by somebody
+        who did not know of the first.
+        """
         try:
             key = AgentKey.from_jwk(new_jwk)
         except AgentFieldError as error:
             return DirectoryRefusal("bad-key", str(error))
+        blind = expected_version is None
         if expected_version is None:
             # of two rotations at once one wins: the other one's key would be rotated out unseen
             found = self.get(identifier)
             expected_version = None if found is None else found.version
+
+        def step(agent: Agent, now: float) -> Outcome:
+            outcome = lifecycle.rotate(agent, key, now, overlap=overlap)
+            if isinstance(outcome, DirectoryRefusal) or outcome is agent:
+                return outcome
+            if blind and agent.rotated and abs(now - agent.rotated) < settling:
+                return DirectoryRefusal(
+                    "conflict",
+                    "another rotation was made a moment ago: look at it, then give the version",
+                )
+            return outcome
+
         return self._command(
             "rotate",
             identifier,
-            lambda agent, now: lifecycle.rotate(agent, key, now, overlap=overlap),
+            step,
             actor,
             expected_version,
             detail=key.kid,

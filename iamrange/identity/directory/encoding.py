@@ -77,7 +77,8 @@ def entry_body(agent: Agent, spec: str | None = None) -> bytes:
     record = (
         f'{{"activated":{activated},"created":{agent.created!r},"epoch":{agent.epoch}'
         f',"number":{agent.number},"recertified":{agent.recertified!r}'
-        f',"registration":"{agent.registration}","state":"{agent.state.value}"'
+        f',"registration":"{agent.registration}","rotated":{agent.rotated!r}'
+        f',"state":"{agent.state.value}"'
         f',"version":{agent.version}}}'
     )
     return f'{{"agent":{spec or spec_text(agent)},"record":{record}}}'.encode("ascii")
@@ -124,6 +125,7 @@ def read_entry(body: bytes) -> Agent:
         activated=record["activated"],
         recertified=record["recertified"],
         registration=record["registration"],
+        rotated=record["rotated"],
     )
 
 

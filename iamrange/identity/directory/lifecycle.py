@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_OVERLAP = 30 * 86400.0
+ROTATION_SETTLES = 2.0
+"""Seconds after a rotation in which another is taken for one that did not know of it."""
 _SPEC_FIELDS = tuple(each.name for each in fields(AgentSpec))
 _of_spec = attrgetter(*_SPEC_FIELDS)
 
@@ -152,7 +154,9 @@ def rotate(
         return DirectoryRefusal(
             "too-many-keys", f"{MAX_KEYS} keys are accepted already: withdraw one first"
         )
-    return _changed(agent, now, keys=keys, version=agent.version if version is None else version)
+    return _changed(
+        agent, now, keys=keys, rotated=now, version=agent.version if version is None else version
+    )
 
 
 def withdraw(agent: Agent, kid: str, now: float) -> Outcome:

@@ -181,7 +181,7 @@ class Agent:
     `epoch` rises with every revocation: a token that carries a lower one is dead. `version` is
     the moment of its last change in the directory's one sequence, `number` its place in the
     order of registration. `registration` is the digest of the spec it came from. `activated`
-    is when it was first approved.
+    is when it was first approved, `rotated` when it last got a new key (0: never).
     """
 
     name: str
@@ -208,6 +208,7 @@ class Agent:
     created: float = 0.0
     activated: float | None = None
     recertified: float = 0.0
+    rotated: float = 0.0
     registration: str = ""
 
     @property

@@ -97,6 +97,19 @@ def test_the_life_of_an_agent_over_http(client: AsgiClient) -> None:
     ]
 
 
+def test_of_two_rotations_over_http_at_once_one_wins(client: AsgiClient) -> None:
+    client.post("/agents", json=registration("raced", activate=True))
+    first = {"jwk": new_jwk(), "overlap": 60}
+    answers = [
+        client.post("/agents/raced/rotate", json=body)
+        for body in (first, {"jwk": new_jwk(), "overlap": 60}, first)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 409, 200]
+    assert answers[2].json() == answers[0].json()  # the same again is no second rotation
+    knowing = {"jwk": new_jwk(), "overlap": 60, "expected_version": answers[0].json()["version"]}
+    assert client.post("/agents/raced/rotate", json=knowing).status_code == 200
+
+
 NARROWING: list[tuple[dict[str, Any], bool]] = [
     ({"scopes": ["read:database"]}, True),
     ({"scopes": ["read:database", "read:hr"]}, True),
