@@ -58,6 +58,7 @@ _FIRST_CALLS = {
     "ecr": "DescribeRepositories",
     "ecs": "ListClusters",
     "glue": "ListJobs",
+    "kinesis": "ListStreams",
 }
 _PROBE_SECONDS = 20.0
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from iamrange.clouds.aws.resources import Key, MotoResources, Resource, Resources
 from iamrange.clouds.aws.upstream import UpstreamError
@@ -503,6 +503,15 @@ def _(lab: Lab, read: Read) -> None:
     assert read(lambda r: r.secret(HOME, REGION, name)) is None
 
 
+@probe("kinesis:CreateStream")
+def _(lab: Lab, read: Read) -> None:
+    name = unique("stream")
+    lab.admin.kinesis.create_stream(StreamName=name, ShardCount=1)
+    about = lab.admin.kinesis.describe_stream_summary(StreamName=name)
+    assert about["StreamDescriptionSummary"]["StreamARN"].endswith(f":stream/{name}")
+    assert read(lambda r: r.secret(HOME, REGION, name)) is None
+
+
 @probe("kms:ReEncrypt")
 def _(lab: Lab, read: Read) -> None:
     kms = lab.admin.kms
@@ -608,6 +617,7 @@ def test_service_that_is_kept_here_is_lacking_there(upstream: Located | None) ->
         "cloudtrail": ("describe_trails", {}),
         "ecs": ("list_clusters", {}),
         "glue": ("list_jobs", {}),
+        "kinesis": ("list_streams", {}),
     }
     for service in services_kept_embedded(upstream.kind):
         operation, arguments = calls[service]
@@ -618,9 +628,9 @@ def test_service_that_is_kept_here_is_lacking_there(upstream: Located | None) ->
             region_name=REGION,
             aws_access_key_id=HOME,
             aws_secret_access_key="none",
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=20),
         )
-        with pytest.raises(ClientError):
+        with pytest.raises((ClientError, ReadTimeoutError)):
             getattr(client, operation)(**arguments)
 
 
