@@ -49,21 +49,27 @@ def spec_of(values: Mapping[str, Any]) -> AgentSpec:
         AgentKey,
         AgentSpec,
         Classification,
+        Kind,
     )
 
     known = dict(values)
     level = str(known.pop("classification", Classification.INTERNAL))
     if level not in tuple(Classification):
         misuse(f"classification expected one of {', '.join(Classification)}, got {level!r}")
+    kind = str(known.pop("kind", Kind.AGENT))
+    if kind not in tuple(Kind):
+        misuse(f"kind expected one of {', '.join(Kind)}, got {kind!r}")
     expires = known.pop("expires", None)
     resources = known.pop("resources", None)
     try:
         return AgentSpec(
+            kind=Kind(kind),
             classification=Classification(level),
             expires=end_of_day(expires) if isinstance(expires, str) else expires,
             resources=None if resources is None else frozenset(resources),
             keys=tuple(AgentKey.from_jwk(public_half(key)) for key in known.pop("keys", ())),
             certificates=tuple(known.pop("certificates", ())),
+            roles=frozenset(known.pop("roles", ())),
             scopes=frozenset(known.pop("scopes", ())),
             may_act=frozenset(known.pop("may_act", ())),
             audiences=frozenset(known.pop("audiences", ())),

@@ -82,6 +82,7 @@ def register(  # noqa: PLR0913 - one argument an option
     classification: Annotated[
         str, typer.Option(help="The most sensitive data that it may touch.")
     ] = "internal",
+    role: Annotated[list[str] | None, typer.Option(help="A role that policies go by.")] = None,
     scope: Annotated[list[str] | None, typer.Option(help="A scope that it may have.")] = None,
     resource: Annotated[
         list[str] | None, typer.Option(help="A resource that it may have tokens for; none: all.")
@@ -104,6 +105,9 @@ def register(  # noqa: PLR0913 - one argument an option
     home: Home = None,
     tls_client_auth: Annotated[
         bool, typer.Option("--tls-client-auth", help="It may prove itself with its SVID over TLS.")
+    ] = False,
+    person: Annotated[
+        bool, typer.Option("--person", help="Somebody who signs approvals, and gets no token.")
     ] = False,
     inactive: Annotated[
         bool, typer.Option("--inactive", help="Register only; `activate` approves it.")
@@ -137,6 +141,8 @@ def register(  # noqa: PLR0913 - one argument an option
         "purpose": purpose,
         "project": project,
         "classification": classification,
+        "kind": "person" if person else "agent",
+        "roles": role or [],
         "scopes": scope or [],
         "resources": resource or None,
         "may_act": may_act or [],

@@ -39,6 +39,7 @@ class AgentRegistration:
     purpose: str = ""
     project: str = ""
     classification: str = Classification.INTERNAL.value
+    roles: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     may_act: tuple[str, ...] = ()
     tls_subject: bool = False
@@ -59,6 +60,7 @@ class AgentRegistration:
             purpose=self.purpose,
             project=self.project,
             classification=Classification(self.classification),
+            roles=frozenset(self.roles),
             scopes=frozenset(self.scopes),
             keys=(AgentKey.from_jwk(public),),
             tls_subject=self.tls_subject,
@@ -78,7 +80,9 @@ class AgentRegistration:
             TypeError: a member is missing or unknown.
         """
         lists = {
-            name: tuple(value[name]) for name in ("audiences", "scopes", "may_act") if name in value
+            name: tuple(value[name])
+            for name in ("audiences", "roles", "scopes", "may_act")
+            if name in value
         }
         return cls(**{**value, **lists})
 

@@ -99,6 +99,7 @@ class WorldDirectory:
                 purpose=spec.purpose,
                 project=spec.project,
                 classification=spec.classification,
+                roles=spec.roles,
                 scopes=spec.scopes,
                 tls_subject=spec.tls_subject,
                 secret_hash=spec.secret_hash,

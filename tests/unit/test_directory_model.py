@@ -27,6 +27,7 @@ from iamrange.identity.directory.model import (
     AgentKey,
     AgentSpec,
     Classification,
+    Kind,
     agent_id,
     identifier_of,
 )
@@ -116,6 +117,9 @@ def test_a_field_accepts(field: str, value: object) -> None:
         ("certificates", ("A" * 43, "A" * 43)),
         ("certificates", ["A" * 43]),
         ("tls_subject", 1),
+        ("kind", "person"),
+        ("roles", frozenset({"Data Analyst"})),
+        ("roles", ["data-analyst"]),
         ("secret_hash", "short"),
         ("secret_hash", "has spaces in it, which no hash has"),
         ("may_act", frozenset({"spiffe://iamrange.example/agent/"})),
@@ -220,7 +224,7 @@ scopes = st.frozensets(
 def encoded_at_once(value: AgentSpec | Agent) -> str:
     """Return the canonical text by the plain encoder, of all members together."""
     members: dict[str, Any] = {each.name: getattr(value, each.name) for each in fields(AgentSpec)}
-    for name in ("audiences", "may_act", "resources", "scopes"):
+    for name in ("audiences", "may_act", "resources", "roles", "scopes"):
         if members[name] is not None:
             members[name] = sorted(members[name])
     members["keys"] = [
@@ -241,6 +245,8 @@ FULL = AgentSpec(
     keys=(KEY,),
     certificates=("B" * 42 + "A", "A" * 43),
     tls_subject=True,
+    kind=Kind.PERSON,
+    roles=frozenset({"manager", "data-analyst"}),
     secret_hash="scrypt$c2FsdHNhbHQ$aGFzaA",
     may_act=frozenset({agent_id("z"), agent_id("a")}),
     audiences=frozenset({'b"\\', "a"}),

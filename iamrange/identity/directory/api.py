@@ -25,11 +25,12 @@ from iamrange.identity.directory.errors import TamperedError
 from iamrange.identity.directory.lifecycle import ROTATION_SETTLES
 from iamrange.identity.directory.listing import AgentFilter
 from iamrange.identity.directory.model import (
+    DEFAULT_TENANT,
     AgentFieldError,
     AgentState,
     DirectoryRefusal,
+    Kind,
     agent_id,
-    identifier_of,
 )
 from iamrange.identity.directory.openapi import document
 from iamrange.identity.directory.operations import JSON_LINES, OPERATIONS, Operation
@@ -138,7 +139,8 @@ class DirectoryApi:
             spec = values.spec_from_json(body)
             activate = body.get("activate", False)
             return _shown(directory.register(spec, actor=actor, activate=activate))
-        identifier = agent_id(name, query["tenant"]) if "tenant" in query else identifier_of(name)
+        tenant, kind = query.get("tenant", DEFAULT_TENANT), Kind(query.get("kind", Kind.AGENT))
+        identifier = agent_id(name, tenant, kind)
         if operation.id == "getAgent":
             return _shown(directory.get(identifier))
         return _shown(self._command(operation.id, identifier, actor, body))

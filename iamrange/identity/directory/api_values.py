@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from iamrange.identity.directory.model import AgentFieldError, AgentKey, AgentSpec, Classification
+from iamrange.identity.directory.model import (
+    AgentFieldError,
+    AgentKey,
+    AgentSpec,
+    Classification,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.listing import Page
     from iamrange.identity.directory.model import Agent
 
-_SETS = ("scopes", "resources", "may_act", "audiences")
+_SETS = ("roles", "scopes", "resources", "may_act", "audiences")
 
 
 def agent_to_json(agent: Agent) -> dict[str, Any]:
@@ -25,10 +31,12 @@ def agent_to_json(agent: Agent) -> dict[str, Any]:
         "client_id": agent.id,
         "name": agent.name,
         "tenant": agent.tenant,
+        "kind": agent.kind.value,
         "owner": agent.owner,
         "purpose": agent.purpose,
         "project": agent.project,
         "classification": agent.classification.value,
+        "roles": sorted(agent.roles),
         "scopes": sorted(agent.scopes),
         "resources": None if agent.resources is None else sorted(agent.resources),
         "keys": [
@@ -48,6 +56,7 @@ def agent_to_json(agent: Agent) -> dict[str, Any]:
         "created": agent.created,
         "activated": agent.activated,
         "recertified": agent.recertified,
+        "rotated": agent.rotated,
     }
 
 
@@ -65,6 +74,7 @@ def spec_from_json(value: Mapping[str, Any]) -> AgentSpec:
     given["certificates"] = tuple(given.get("certificates", ()))
     try:
         given["classification"] = Classification(given.get("classification", "internal"))
+        given["kind"] = Kind(given.get("kind", "agent"))
         return AgentSpec(**given)
     except AgentFieldError:
         raise

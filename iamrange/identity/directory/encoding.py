@@ -19,6 +19,7 @@ from iamrange.identity.directory.model import (
     AgentSpec,
     AgentState,
     Classification,
+    Kind,
 )
 
 ENTRY_CONTEXT = b"iamrange-directory-entry-v1\0"
@@ -52,12 +53,14 @@ def spec_text(value: AgentSpec | Agent) -> str:
         f',"classification":"{value.classification.value}"'
         f',"expires":{expires}'
         f',"keys":[{",".join([_key(key) for key in value.keys])}]'
+        f',"kind":"{value.kind.value}"'
         f',"may_act":{_set_text(value.may_act)}'
         f',"name":"{value.name}"'
         f',"owner":{_text(value.owner)}'
         f',"project":{_text(value.project)}'
         f',"purpose":{_text(value.purpose)}'
         f',"resources":{_set_text(value.resources)}'
+        f',"roles":{_set_text(value.roles)}'
         f',"scopes":{_set_text(value.scopes)}'
         f',"secret_hash":{secret_hash}'
         f',"tenant":"{value.tenant}"'
@@ -102,10 +105,12 @@ def read_entry(body: bytes) -> Agent:
     return Agent(
         name=agent["name"],
         tenant=agent["tenant"],
+        kind=Kind(agent["kind"]),
         owner=agent["owner"],
         purpose=agent["purpose"],
         project=agent["project"],
         classification=Classification(agent["classification"]),
+        roles=frozenset(agent["roles"]),
         scopes=frozenset(agent["scopes"]),
         resources=None if resources is None else frozenset(resources),
         keys=tuple(AgentKey.checked_before(**key) for key in agent["keys"]),

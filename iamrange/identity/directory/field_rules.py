@@ -18,6 +18,7 @@ MAX_CERTIFICATES = 8
 MAX_SET = 64
 _SHOWN = 60
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+POLICY_ROLE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 SCOPE = re.compile(r"[a-z][a-z0-9_-]{0,31}:[a-z][a-z0-9_./-]{0,63}")
 RESOURCE = re.compile(r"https://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[!$&-;=@-Z_a-z~%]{0,200})?")
 AUDIENCE = re.compile(r"[!-~]{1,300}")
@@ -103,6 +104,7 @@ def _check_members(field: str, values: frozenset[object]) -> None:
 
 
 _SETS = {
+    "roles": (POLICY_ROLE, "a role such as 'data-analyst'"),
     "scopes": (SCOPE, "a scope such as 'read:database'"),
     "resources": (RESOURCE, "an https URI without query and fragment"),
     "may_act": (AGENT_ID, "agents' SPIFFE ids"),

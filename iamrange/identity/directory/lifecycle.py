@@ -43,6 +43,7 @@ class AgentChanges(TypedDict, total=False):
     purpose: str
     project: str
     classification: Classification
+    roles: frozenset[str]
     scopes: frozenset[str]
     resources: frozenset[str] | None
     certificates: tuple[str, ...]
@@ -200,7 +201,7 @@ def update(agent: Agent, changes: AgentChanges, now: float) -> Outcome:
 
 def _narrower(agent: Agent, changes: Mapping[str, Any]) -> bool:
     """Tell whether the changes take anything away."""
-    for name in ("scopes", "may_act", "audiences", "certificates"):
+    for name in ("roles", "scopes", "may_act", "audiences", "certificates"):
         if name in changes and not set(getattr(agent, name)) <= set(changes[name]):
             return True
     resources = changes.get("resources")

@@ -33,6 +33,7 @@ __all__ = [
     "AgentState",
     "Classification",
     "DirectoryRefusal",
+    "Kind",
     "agent_id",
     "identifier_of",
 ]
@@ -45,6 +46,13 @@ class AgentState(StrEnum):
     ACTIVE = "active"
     QUARANTINED = "quarantined"
     RETIRED = "retired"
+
+
+class Kind(StrEnum):
+    """What an entry stands for. A person signs approvals, and is never given a token."""
+
+    AGENT = "agent"
+    PERSON = "person"
 
 
 class Classification(StrEnum):
@@ -72,9 +80,9 @@ class DirectoryRefusal:
     detail: str = ""
 
 
-def agent_id(name: str, tenant: str = DEFAULT_TENANT) -> str:
-    """Return the SPIFFE id of an agent; each tenant is a trust domain of its own."""
-    return f"spiffe://{tenant}.example/agent/{name}"
+def agent_id(name: str, tenant: str = DEFAULT_TENANT, kind: Kind = Kind.AGENT) -> str:
+    """Return the SPIFFE id of an agent or a person; each tenant is a trust domain of its own."""
+    return f"spiffe://{tenant}.example/{kind.value}/{name}"
 
 
 def identifier_of(name: str) -> str:
@@ -137,15 +145,18 @@ class AgentSpec:
     """What an owner asks for. `resources` None means any resource that is known.
 
     `audiences`, `aws_role_arn` and `aws_session_policy` are for the clouds' issuer and the
-    broker. `may_act` are ids of agents that may act for this one. `expires` None: never.
+    broker. `may_act` are ids of agents that may act for this one. `roles` are what policies go
+    by. `expires` None: never.
     """
 
     name: str
     owner: str
     tenant: str = DEFAULT_TENANT
+    kind: Kind = Kind.AGENT
     purpose: str = ""
     project: str = ""
     classification: Classification = Classification.INTERNAL
+    roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     resources: frozenset[str] | None = None
     keys: tuple[AgentKey, ...] = ()
@@ -171,7 +182,7 @@ class AgentSpec:
     @property
     def id(self) -> str:
         """The agent's SPIFFE id, which is its client id too."""
-        return agent_id(self.name, self.tenant)
+        return agent_id(self.name, self.tenant, self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +197,12 @@ class Agent:
 
     name: str
     tenant: str = DEFAULT_TENANT
+    kind: Kind = Kind.AGENT
     owner: str
     purpose: str = ""
     project: str = ""
     classification: Classification = Classification.INTERNAL
+    roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     resources: frozenset[str] | None = None
     keys: tuple[AgentKey, ...] = ()
@@ -214,7 +227,7 @@ class Agent:
     @property
     def id(self) -> str:
         """The agent's SPIFFE id, which is its client id too."""
-        return agent_id(self.name, self.tenant)
+        return agent_id(self.name, self.tenant, self.kind)
 
     def expired(self, now: float) -> bool:
         """Tell whether its time is up."""
@@ -259,7 +272,9 @@ def check_fields(value: AgentSpec | Agent) -> None:
 @lru_cache(maxsize=1024, typed=True)
 def _check_shared(  # noqa: PLR0913, PLR0917 - fields, in the order of _shared_of
     tenant: object,
+    kind: object,
     classification: object,
+    roles: object,
     scopes: object,
     resources: object,
     may_act: object,
@@ -269,6 +284,9 @@ def _check_shared(  # noqa: PLR0913, PLR0917 - fields, in the order of _shared_o
     aws_session_policy: object,
 ) -> None:
     rules.check_name("tenant", tenant)
+    if not isinstance(kind, Kind):
+        raise AgentFieldError("kind", "agent or person", kind)
+    rules.check_set("roles", roles)
     if not isinstance(classification, Classification):
         raise AgentFieldError("classification", "one of the four", classification)
     rules.check_set("scopes", scopes)
@@ -284,7 +302,9 @@ def _check_shared(  # noqa: PLR0913, PLR0917 - fields, in the order of _shared_o
 
 _shared_of = attrgetter(
     "tenant",
+    "kind",
     "classification",
+    "roles",
     "scopes",
     "resources",
     "may_act",

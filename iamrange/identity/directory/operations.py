@@ -13,7 +13,7 @@ from iamrange.identity.directory import field_rules as rules
 from iamrange.identity.directory.bulk import BULK_ACTIONS
 from iamrange.identity.directory.lifecycle import MAX_OVERLAP, AgentChanges
 from iamrange.identity.directory.listing import MAX_PAGE
-from iamrange.identity.directory.model import TEXTS, AgentState, Classification
+from iamrange.identity.directory.model import TEXTS, AgentState, Classification, Kind
 
 READ = "read:directory"
 WRITE = "write:directory"
@@ -50,6 +50,7 @@ def _ref(name: str) -> Schema:
 
 
 _NAME = _pattern(rules.NAME)
+_KIND: Schema = {"type": "string", "enum": [each.value for each in Kind]}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
 _TIME: Schema = {"type": "number", "minimum": 0, "exclusiveMaximum": rules.LATEST}
 _TEXT: Schema = {"type": "string"}
@@ -59,11 +60,13 @@ _OVERLAP: Schema = {"type": "number", "minimum": 0, "maximum": MAX_OVERLAP}
 _SHARED: dict[str, Schema] = {
     "name": _NAME,
     "tenant": _NAME,
+    "kind": _KIND,
     **{
         name: {"type": "string", "minLength": least, "maxLength": limit}
         for name, limit, least in TEXTS
     },
     "classification": {"type": "string", "enum": [each.value for each in Classification]},
+    "roles": _list(_pattern(rules.POLICY_ROLE), rules.MAX_SET),
     "scopes": _list(_pattern(rules.SCOPE), rules.MAX_SET),
     "resources": _or_null(_list(_pattern(rules.RESOURCE), rules.MAX_SET)),
     "certificates": _list(_pattern(rules.OCTETS_32), rules.MAX_CERTIFICATES),
@@ -107,6 +110,7 @@ SCHEMAS: dict[str, Schema] = {
         created={"type": "number"},
         activated=_or_null({"type": "number"}),
         recertified={"type": "number"},
+        rotated={"type": "number"},
     ),
     "Page": _object(
         ("agents", "next"),
@@ -202,7 +206,7 @@ _PAGE = {
     "after": {**_COUNT, "default": 0},
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
 }
-_TENANT = {"tenant": _NAME}
+_WHOSE = {"tenant": _NAME, "kind": _KIND}
 _COMMANDS = {
     "rotate": ("Rotation", "Give the agent a new key; the old one is accepted for the overlap"),
     "withdraw": ("Withdrawal", "Stop accepting a key at once"),
@@ -260,7 +264,7 @@ OPERATIONS: tuple[Operation, ...] = (
         scope=READ,
         summary="Show an agent",
         answer="Agent",
-        query=_TENANT,
+        query=_WHOSE,
         refusals=(400, 404),
     ),
     Operation(
@@ -271,7 +275,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Change what was registered; taking something away kills the agent's tokens",
         answer="Agent",
         body="Update",
-        query=_TENANT,
+        query=_WHOSE,
         refusals=(400, 404, 409),
     ),
     *(
@@ -283,7 +287,7 @@ OPERATIONS: tuple[Operation, ...] = (
             summary=summary,
             answer="Agent",
             body=body,
-            query=_TENANT,
+            query=_WHOSE,
             refusals=(400, 404, 409),
         )
         for action, (body, summary) in _COMMANDS.items()

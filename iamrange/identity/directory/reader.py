@@ -28,12 +28,12 @@ from iamrange.identity.directory.encoding import (
 from iamrange.identity.directory.entry_signatures import entry_signed
 from iamrange.identity.directory.errors import TamperedError, unreadable_is_tampered
 from iamrange.identity.directory.lookups import select_in
-from iamrange.identity.directory.model import Agent, agent_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from iamrange.identity.directory.database import Database
+    from iamrange.identity.directory.model import Agent
     from iamrange.identity.directory.signing import DirectoryPublicKey
     from iamrange.identity.directory.verified_tree import VerifiedTree
 
@@ -267,6 +267,6 @@ def _agent(row: str, body: bytes, identifier: str | None = None) -> Agent:
         agent = read_entry(body)
     except (ValueError, KeyError, TypeError) as error:
         raise TamperedError(row, f"unreadable: {type(error).__name__}") from None
-    if identifier is not None and agent_id(agent.name, agent.tenant) != identifier:
+    if identifier is not None and agent.id != identifier:
         raise TamperedError(row, "swapped with another agent's")
     return agent

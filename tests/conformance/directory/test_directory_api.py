@@ -97,6 +97,16 @@ def test_the_life_of_an_agent_over_http(client: AsgiClient) -> None:
     ]
 
 
+def test_a_person_is_another_than_the_agent_of_the_same_name(client: AsgiClient) -> None:
+    agent = client.post("/agents", json=registration("kim")).json()
+    person = client.post("/agents", json=registration("kim", kind="person", roles=["manager"]))
+    assert person.json()["id"] == "spiffe://iamrange.example/person/kim"
+    assert person.json()["roles"] == ["manager"]
+    assert client.post("/agents/kim/activate?kind=person", json={}).json()["state"] == "active"
+    assert client.get("/agents/kim").json() == agent
+    assert client.post("/agents/kim/activate?kind=robot", json={}).status_code == 400
+
+
 def test_of_two_rotations_over_http_at_once_one_wins(client: AsgiClient) -> None:
     client.post("/agents", json=registration("raced", activate=True))
     first = {"jwk": new_jwk(), "overlap": 60}
@@ -122,6 +132,8 @@ NARROWING: list[tuple[dict[str, Any], bool]] = [
     ({"audiences": []}, True),
     ({"certificates": []}, True),
     ({"tls_subject": False}, True),
+    ({"roles": []}, True),
+    ({"roles": ["data-analyst", "reader"]}, False),
     ({"secret_hash": None}, True),
     ({"owner": "team-b", "project": "", "purpose": "other"}, False),
     ({"aws_role_arn": None, "aws_session_policy": None}, False),
@@ -136,6 +148,7 @@ def test_an_update_changes_what_it_names_and_kills_tokens_when_it_narrows(
         "updated",
         resources=frozenset({"https://hr.iamrange.example", "https://logs.iamrange.example"}),
         may_act=frozenset({"spiffe://iamrange.example/agent/other"}),
+        roles=frozenset({"data-analyst"}),
         audiences=frozenset({"sts.amazonaws.com"}),
         certificates=("A" * 43,),
         tls_subject=True,
