@@ -62,9 +62,9 @@ check: lint types ## Check everything that needs no range: lint, types, imports,
 
 .PHONY: bench
 bench: setup ## Run the benchmarks one after another
-	@shopt -s nullglob; found=0; for script in bench/*.py bench/*/*.py; do \
-		case "$$script" in */_*) continue;; esac; \
-		found=1; echo "== $$script"; $(BIN)/python "$$script" || exit 1; \
+	@found=0; for script in $$(grep -l __main__ bench/*.py); do \
+		name="$$(basename "$$script" .py)"; \
+		found=1; echo "== $$name"; $(BIN)/python -m "bench.$$name" || exit 1; \
 	done; [ "$$found" = 1 ] || { echo "error: no benchmark in bench/" >&2; exit 1; }
 
 .PHONY: up

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,21 +37,35 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-def test_controls_are_proved_and_what_cannot_be_run_is_listed(
-    tmp_path: Path, localstack: Emulator
-) -> None:
+@dataclass(frozen=True, slots=True)
+class OneRun:
+    """A run that has ended: what it said, and what LocalStack wrote of its calls meanwhile."""
+
+    done: subprocess.CompletedProcess[str]
+    report: dict[str, Any]
+    calls: str
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory: pytest.TempPathFactory, localstack: Emulator) -> OneRun:
+    folder = tmp_path_factory.mktemp("run")
+    before = len(localstack.log())
     done = run(
-        tmp_path,
+        folder,
         *SCENARIOS,
         *("--target", "localstack"),
         LOCALSTACK_HOST=localstack.url.removeprefix("http://"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, Any] = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["target"] == "localstack"
-    proved = {scenario["id"]: scenario["proved"] for scenario in report["scenarios"]}
+    report = json.loads((folder / "out" / "report.json").read_text())
+    return OneRun(done, report, localstack.log()[before:])
+
+
+def test_controls_are_proved_and_what_cannot_be_run_is_listed(one_run: OneRun) -> None:
+    assert one_run.report["target"] == "localstack"
+    proved = {scenario["id"]: scenario["proved"] for scenario in one_run.report["scenarios"]}
     assert proved == {name: name != SCENARIOS[-1] for name in SCENARIOS}
-    assert "1 not evaluated on localstack" in done.stdout
+    assert "1 not evaluated on localstack" in one_run.done.stdout
 
 
 @pytest.mark.parametrize(
@@ -61,11 +76,11 @@ def test_controls_are_proved_and_what_cannot_be_run_is_listed(
         ("s3.CreateBucket", "s3.DeleteBucket"),
     ],
 )
-def test_what_a_run_has_made_it_deletes(localstack: Emulator, made: str, ended: str) -> None:
-    log = localstack.log()
-    assert log.count(f"{made} => 200") > 0
-    gone = log.count(f"{ended} => 200") + log.count(f"{ended} => 204")
-    assert gone == log.count(f"{made} => 200")
+def test_what_a_run_has_made_it_deletes(one_run: OneRun, made: str, ended: str) -> None:
+    count = one_run.calls.count(f"{made} => 200")
+    assert count > 0
+    gone = sum(one_run.calls.count(f"{ended} => {status}") for status in (200, 204))
+    assert gone == count
 
 
 def test_no_emulator_is_a_clear_error(tmp_path: Path) -> None:
