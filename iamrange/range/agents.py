@@ -75,6 +75,8 @@ class Enrolment:
                 purpose=declared.purpose,
                 project=declared.project,
                 classification=declared.classification,
+                # what a part may do at our services is the policy's to say, by role
+                roles=(part.value,),
                 scopes=declared.scopes,
                 expires=declared.expires,
                 tls_subject=part in OVER_MTLS,

@@ -137,9 +137,9 @@ def _repeated(http: HttpRequest) -> bool:
 
 @functools.cache
 def regions() -> frozenset[str]:
-    """Return AWS's regions, as botocore's own table of endpoints has them."""
-    partitions = Loader().load_data("endpoints")["partitions"]
-    return frozenset(partitions[0]["regions"])
+    """Return AWS's regions, as botocore's own table of partitions has them."""
+    partitions = Loader().load_data("partitions")["partitions"]
+    return frozenset(partitions[0]["regions"]) - {"aws-global"}
 
 
 def locate(http: HttpRequest) -> Target | AwsError:

@@ -18,8 +18,6 @@ from limits import RateLimitItemPerSecond
 from limits.errors import StorageError
 from limits.storage import RedisStorage, SlidingWindowCounterSupport, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from iamrange.identity.stores.ports import Rate, Wait
 
@@ -152,6 +150,10 @@ class SharedLimiter:
         namespace: str = "limits",
     ) -> None:
         """Take the server's URL (`redis://`, `redis+unix://`); connect on first use."""
+        # a process that counts for itself alone needs no client: it is 8 MiB
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+
         options: dict[str, Any] = {
             "socket_timeout": _PATIENCE,
             "socket_connect_timeout": _PATIENCE,
