@@ -4,6 +4,8 @@
   each is a deny with a reason of its own.
 - The input is always JSON text. Members that come twice are refused before the engine sees them:
   it would take the last, and another reader the first.
+- What a policy cannot but answer again is remembered (`policy_memory.py`), and told apart by all
+  that the policy can read.
 - An engine of regorus belongs to the thread that made it, so each thread has its own; a
   `PolicyEngine` itself is a value that any thread may use.
 """
@@ -15,9 +17,12 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import regorus  # type: ignore[import-untyped] # the wheel has no type information
+
+from iamrange.access.policy_memory import may_be_remembered, question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +37,7 @@ PACKAGE = "data.ai.authorization"
 TEST_SUFFIX = "_test.rego"
 _MAX_POLICY = 1024 * 1024
 _ENGINES_PER_THREAD = 8
+_REMEMBERED = 4096
 
 _QUESTION_FILE = "iamrange-question.rego"
 _QUESTION = "data.iamrange.question.answer"
@@ -86,6 +92,8 @@ class PolicyEngine:
         for name, text in self.texts.items():
             hashed.update(json.dumps([name, text]).encode())
         self.digest = hashed.hexdigest()
+        self.remembers = may_be_remembered(self.texts.values())
+        self._remembered = lru_cache(_REMEMBERED)(self.ask)
         self._check()
 
     @classmethod
@@ -118,13 +126,24 @@ class PolicyEngine:
 
     def evaluate(self, input_json: str) -> PolicyAnswer:
         """Ask the policy about one call. What cannot be answered is denied."""
-        if not _is_object(input_json):
+        values = _object(input_json)
+        if values is None:
             return PolicyAnswer(allow=False, deny=(INPUT,))
+        return self._remembered(question(values)) if self.remembers else self.ask(input_json)
+
+    def ask(self, input_json: str) -> PolicyAnswer:
+        """Ask the engine itself, remembering nothing; the input was looked at before."""
         try:
             engine = self._engine()
             engine.set_input_json(input_json)
             answer = json.loads(engine.eval_rule_as_json(_QUESTION))
         except (RuntimeError, ValueError):
+            return PolicyAnswer(allow=False, deny=(ERROR,))
+        except BaseException as error:
+            # what a Rust panic is raised as; it is no Exception, and would end a server
+            if type(error).__name__ != "PanicException":
+                raise
+            _engines.by_digest.pop(self.digest, None)
             return PolicyAnswer(allow=False, deny=(ERROR,))
         return _answer(answer)
 
@@ -205,13 +224,14 @@ def first_lines(error: Exception) -> str:
     )
 
 
-def _is_object(text: str) -> bool:
+def _object(text: str) -> dict[str, Any] | None:
     if len(text) > MAX_INPUT:
-        return False
+        return None
     try:
-        return isinstance(json.loads(text, object_pairs_hook=_once, parse_constant=_none), dict)
+        values = json.loads(text, object_pairs_hook=_once, parse_constant=_none)
     except (ValueError, RecursionError):
-        return False
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,258 +1,237 @@
 # The decision on one call: {agent, action, resource, approval, context} -> allow, deny, rules.
 #
-# - Nothing is allowed unless a grant of one of the agent's roles allows it (`rules`) and nothing
-#   speaks against it (`deny`). What is missing, misspelt or of another type speaks against it.
-# - `allow` is this file's last rule: a file that was cut off anywhere allows nothing.
-# - Names are never looked at: roles and attributes decide.
-# - No builtin is handed a value that may be of another type than it takes: engines differ in
-#   whether that is an error or undefined.
+# - Every condition is stated once, as what must hold: what is missing, misspelt or of another
+#   type does not hold. `allow` asks for all of them; `deny` names each that fails.
+# - `rules` names the grants (roles.rego) that reach the data.
+# - `allow` comes last: a file that was cut off anywhere allows nothing.
+# - Agents' names are never looked at: roles and attributes decide.
+# - Of the input's context only the tenant is read. An answer then is the same at all times, and
+#   the engine may remember it (iamrange/access/policy_engine.py).
+# - No builtin is handed a value of a type that it does not take: engines differ in whether that
+#   is an error or undefined.
 package ai.authorization
 
 import data.ai.roles
 
 default allow := false
 
-default agent := {}
+# The form of the input. Optional members may be left out, and where it says so be null.
 
-default resource := {}
-
-default approval := {}
-
-default context := {}
-
-agent := input.agent if is_object(input.agent)
-
-resource := input.resource if is_object(input.resource)
-
-approval := input.approval if is_object(input.approval)
-
-context := input.context if is_object(input.context)
-
-# Who asks: `role` for one, `roles` for several.
-
-role_names contains agent.role if is_string(agent.role)
-
-role_names contains name if {
-	is_array(agent.roles)
-	some name in agent.roles
-	is_string(name)
+agent_is_well_formed if {
+	is_object(input.agent)
+	is_string(object.get(input.agent, "role", ""))
+	is_array(object.get(input.agent, "roles", []))
+	every name in object.get(input.agent, "roles", []) {
+		is_string(name)
+	}
+	type_name(object.get(input.agent, "project", null)) in roles.text_or_null
+	type_name(object.get(input.agent, "tenant", null)) in roles.text_or_null
 }
 
-known_roles contains name if {
-	some name in role_names
-	roles.grants[name]
+resource_is_well_formed if {
+	is_object(input.resource)
+	is_string(object.get(input.resource, "service", ""))
+	is_string(object.get(input.resource, "type", ""))
+	type_name(object.get(input.resource, "project", null)) in roles.text_or_null
+	type_name(object.get(input.resource, "environment", null)) in roles.text_or_null
+	is_boolean(object.get(input.resource, "high_impact", false))
 }
 
-deny contains "role-unknown" if count(known_roles) == 0
+approval_is_well_formed if not type_name(input.approval)
 
-deny contains "agent-malformed" if not is_object(input.agent)
+approval_is_well_formed if input.approval == null
 
-deny contains "agent-malformed" if {
-	value := agent.role
-	not is_string(value)
+approval_is_well_formed if {
+	is_object(input.approval)
+	is_boolean(object.get(input.approval, "manager_signed", false))
 }
 
-deny contains "agent-malformed" if {
-	value := agent.roles
-	not is_array(value)
+well_formed if {
+	agent_is_well_formed
+	resource_is_well_formed
+	approval_is_well_formed
 }
 
-deny contains "agent-malformed" if {
-	is_array(agent.roles)
-	some name in agent.roles
-	not is_string(name)
-}
+deny contains "agent-malformed" if not agent_is_well_formed
 
-# Quarantined, retired and not yet approved agents are given nothing. Whoever leaves the state out
-# has looked at it elsewhere.
-deny contains "agent-not-active" if {
-	state := agent.state
-	state != "active"
-}
+deny contains "resource-malformed" if not resource_is_well_formed
 
-# A tenant's agents have no say at another's gateway.
-deny contains "other-tenant" if agent.tenant != context.tenant
+deny contains "approval-malformed" if not approval_is_well_formed
 
-# What is asked.
+# The action is a word of the closed vocabulary, the label one of the four.
 
-known_action if {
-	is_string(input.action)
-	input.action in roles.actions
-}
+action_is_known if input.action in roles.actions
 
-deny contains "action-unknown" if not known_action
+level := roles.levels[input.resource.classification]
 
-# On what.
-
-deny contains "resource-malformed" if not is_object(input.resource)
-
-deny contains "resource-malformed" if {
-	some member in ["service", "type"]
-	value := resource[member]
-	not is_string(value)
-}
-
-deny contains "resource-malformed" if {
-	value := resource.high_impact
-	not is_boolean(value)
-}
-
-deny contains "resource-malformed" if {
-	value := resource.environment
-	value != null
-	not is_string(value)
-}
-
-# Its label against the agent's own ceiling, where one is stated; grants have theirs in any case.
-
-level := roles.levels[resource.classification] if is_string(resource.classification)
-
-ceiling := roles.levels[agent.classification] if is_string(agent.classification)
+deny contains "action-unknown" if not action_is_known
 
 deny contains "classification-unknown" if not is_number(level)
 
+# The agent is active: quarantined, retired and not yet approved ones are given nothing. Whoever
+# leaves the state out has looked at it elsewhere.
+
+agent_is_active if object.get(input.agent, "state", "active") == "active"
+
+deny contains "agent-not-active" if {
+	well_formed
+	not agent_is_active
+}
+
+# It is this gateway's: another tenant's agents have no say here.
+
+tenant_is_own if not is_string(input.agent.tenant)
+
+tenant_is_own if not is_string(input.context.tenant)
+
+tenant_is_own if input.agent.tenant == input.context.tenant
+
+deny contains "other-tenant" if not tenant_is_own
+
+# Its own ceiling, where one is stated, is a label too. Grants have ceilings in any case.
+
+ceiling := roles.levels[object.get(input.agent, "classification", "restricted")] if is_object(input.agent)
+
 deny contains "ceiling-unknown" if {
-	value := agent.classification
-	value != null
+	well_formed
 	not is_number(ceiling)
 }
 
-# Its project: public data crosses projects; other data that has a project is for its agents alone.
+# Public data crosses projects. Other data that has a project is for that project's agents.
 
-default agent_project := ""
+project_is_own if level == roles.levels.public
 
-default resource_project := ""
+project_is_own if not is_string(input.resource.project)
 
-agent_project := agent.project if is_string(agent.project)
+project_is_own if input.resource.project == ""
 
-resource_project := resource.project if is_string(resource.project)
+project_is_own if input.resource.project == input.agent.project
 
 deny contains "other-project" if {
-	resource_project != ""
-	resource_project != agent_project
-	level != roles.levels.public
-}
-
-deny contains "agent-malformed" if {
-	value := agent.project
-	value != null
-	not is_string(value)
-}
-
-deny contains "resource-malformed" if {
-	value := resource.project
-	value != null
-	not is_string(value)
+	well_formed
+	not project_is_own
 }
 
 # A human's approval: exactly true. No text, no number, nothing that is merely not false.
 
-signed if approval.manager_signed == true
+signed if input.approval.manager_signed == true
 
-deny contains "approval-malformed" if {
-	value := input.approval
-	value != null
-	not is_object(value)
+# What is high impact is so labelled by the table of routes. Without a label the action itself
+# tells, and a deployment to an environment that nobody has listed may be one to production.
+
+impact_is_approved if signed
+
+impact_is_approved if input.resource.high_impact == false
+
+impact_is_approved if {
+	not is_boolean(input.resource.high_impact)
+	input.action in {"read", "write", "execute"}
 }
 
-deny contains "approval-malformed" if {
-	value := approval.manager_signed
-	not is_boolean(value)
-}
-
-# High impact is what the table of routes labels so; without a label the action itself tells, and
-# a deployment that names no environment may be one to production.
-
-labelled if is_boolean(resource.high_impact)
-
-high_impact if resource.high_impact == true
-
-high_impact if {
-	not labelled
-	input.action in {"delete", "transfer"}
-}
-
-high_impact if {
-	not labelled
+impact_is_approved if {
+	not is_boolean(input.resource.high_impact)
 	input.action == "deploy"
-	not harmless_environment
+	input.resource.environment in roles.harmless_environments
 }
-
-harmless_environment if resource.environment in roles.harmless_environments
 
 deny contains "approval-required" if {
-	high_impact
-	not signed
+	action_is_known
+	not impact_is_approved
 }
 
-# Whatever the grants say.
+# Nobody executes but a platform admin, whatever the grants say.
+
+execution_is_by_right if input.action != "execute"
+
+execution_is_by_right if "platform-admin" in role_names
+
 deny contains "execute-is-for-platform-admins" if {
-	input.action == "execute"
-	not "platform-admin" in role_names
+	action_is_known
+	not execution_is_by_right
 }
 
-# What the roles grant.
+# What the agent's roles grant: `role` is one, `roles` are several.
 
-candidates contains grant if {
-	some name in known_roles
+role_names contains input.agent.role
+
+role_names contains name if some name in input.agent.roles
+
+granted contains grant if {
+	some name in role_names
 	some grant in roles.grants[name]
 	grant.action == input.action
-	in_reach(grant)
+	reaches(grant)
 }
 
-in_reach(grant) if not grant.services
+reaches(grant) if not grant.services
 
-in_reach(grant) if resource.service in grant.services
+reaches(grant) if input.resource.service in grant.services
 
-within_label(grant) if level <= roles.levels[grant.up_to]
+label_is_within(grant) if level <= roles.levels[grant.up_to]
 
-within_ceiling(_) if not is_number(ceiling)
+ceiling_is_within(_) if level <= ceiling
 
-within_ceiling(_) if level <= ceiling
-
-within_ceiling(grant) if {
+ceiling_is_within(grant) if {
 	grant.lifts
 	signed
 }
 
-approved(grant) if not grant.approval
+is_approved(grant) if not grant.approval
 
-approved(_) if signed
+is_approved(_) if signed
 
 rules contains grant.rule if {
-	some grant in candidates
-	within_label(grant)
-	within_ceiling(grant)
-	approved(grant)
+	some grant in granted
+	label_is_within(grant)
+	ceiling_is_within(grant)
+	is_approved(grant)
 }
 
-# Why none fits: all that would have to be otherwise.
+# Why no grant reaches it: all that would have to be otherwise.
+
+role_is_known if {
+	some name in role_names
+	roles.grants[name]
+}
+
+deny contains "role-unknown" if {
+	agent_is_well_formed
+	not role_is_known
+}
 
 deny contains "role-may-not" if {
-	count(known_roles) > 0
-	count(candidates) == 0
+	role_is_known
+	action_is_known
+	count(granted) == 0
+}
+
+deny contains "data-above-ceiling" if {
+	is_number(level)
+	count(rules) == 0
+	some grant in granted
+	not label_is_within(grant)
 }
 
 deny contains "data-above-ceiling" if {
 	count(rules) == 0
-	some grant in candidates
-	not within_label(grant)
-}
-
-deny contains "data-above-ceiling" if {
-	count(rules) == 0
-	some grant in candidates
+	some grant in granted
 	not grant.lifts
 	level > ceiling
 }
 
 deny contains "approval-required" if {
 	count(rules) == 0
-	some grant in candidates
-	not approved(grant)
+	some grant in granted
+	not is_approved(grant)
 }
 
 allow if {
-	count(deny) == 0
-	count(rules) > 0
+	well_formed
+	action_is_known
+	agent_is_active
+	tenant_is_own
+	project_is_own
+	impact_is_approved
+	execution_is_by_right
+	some _ in rules
 }

@@ -14,6 +14,9 @@ levels := {"public": 0, "internal": 1, "confidential": 2, "restricted": 3}
 
 actions := {"read", "write", "delete", "deploy", "transfer", "execute"}
 
+# Types that an optional text may have.
+text_or_null := {"string", "null"}
+
 # All others count as production.
 harmless_environments := {"development", "staging", "test"}
 
