@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Receive, Route, Scope, Send
@@ -36,8 +36,8 @@ async def greet(scope: Scope, receive: Receive, send: Send) -> None:
 
 class _Answers(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        # Python 3.11's own does not inherit from the class that it implements.
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         self.transport.sendto(data, addr)
