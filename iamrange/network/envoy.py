@@ -23,14 +23,29 @@ import psutil
 
 from iamrange.network import envoy_launch
 from iamrange.network.envoy_binary import EnvoyError, EnvoyMissingError, find_envoy
-from iamrange.network.envoy_bootstrap import (
-    ACCESS_LOG_FILE,
-    LOG_FILE,
-    TLS_FILE,
-    bootstrap,
-    secret_document,
+from iamrange.network.envoy_bootstrap import bootstrap
+from iamrange.network.envoy_config import (
+    Authorizer,
+    EnvoyConfig,
+    Limits,
+    Sidecar,
+    Upstream,
+    WorkloadCertificate,
+    new_secret,
 )
-from iamrange.network.envoy_config import EnvoyConfig, Limits, Upstream, new_secret
+from iamrange.network.envoy_log import ACCESS_LOG_FILE, LOG_FILE, OLD_ACCESS_LOG_FILE
+from iamrange.network.envoy_sidecars import sidecar_address, sidecar_socket
+from iamrange.network.envoy_svid import check_bundle
+from iamrange.network.envoy_tls import (
+    BUNDLE_FILE,
+    GATEWAY_FILE,
+    TLS_FILE,
+    bundle_document,
+    documents,
+    secret_document,
+    sidecar_file,
+    svid_document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +53,7 @@ if TYPE_CHECKING:
     from iamrange.network.ca import ServerCertificate
 
 __all__ = [
+    "Authorizer",
     "EnvoyConfig",
     "EnvoyDiedError",
     "EnvoyError",
@@ -45,11 +61,14 @@ __all__ = [
     "EnvoyProcess",
     "EnvoyStartError",
     "Limits",
+    "Sidecar",
     "Upstream",
+    "WorkloadCertificate",
     "new_secret",
     "validate",
 ]
 
+_EDGE_ADDRESS = "127.0.0.1"
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 3.0
 _POLL = 0.01
@@ -79,8 +98,9 @@ async def validate(config: EnvoyConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="iamrange-envoy-") as name:
         folder = Path(name)
         log = folder / LOG_FILE
-        _write_secret(folder, config.certificate)
-        child = _spawn(program, bootstrap(config, folder), folder, log, ("--mode", "validate"))
+        _write_documents(folder, config)
+        arguments = (*_workers(config), "--mode", "validate")
+        child = _spawn(program, bootstrap(config, folder), folder, log, arguments)
         try:
             status = await _wait(child, _START_TIMEOUT)
         finally:
@@ -93,12 +113,20 @@ async def validate(config: EnvoyConfig) -> None:
 class EnvoyProcess:
     """One running Envoy; `port` is where it listens on 127.0.0.1."""
 
-    def __init__(self, child: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], folder: Path, config: EnvoyConfig) -> None:
         """Use `start`."""
         self._child = child
         self._folder = folder
         self._owner = os.getpid()
-        self.port = 0
+        self._ids = {sidecar.name: sidecar.svid.spiffe_id for sidecar in config.sidecars}
+        self._gateway = None if config.gateway_svid is None else config.gateway_svid.spiffe_id
+        self._addresses = {name: sidecar_address(config, name) for name in self._ids}
+        self._files = [
+            *documents(config),
+            *(LOG_FILE, ACCESS_LOG_FILE, OLD_ACCESS_LOG_FILE),
+            *(sidecar_socket(folder, sidecar).name for sidecar in config.sidecars),
+        ]
+        self._ports: dict[str, int] = {}
 
     @classmethod
     async def start(cls, config: EnvoyConfig, folder: Path) -> EnvoyProcess:
@@ -110,30 +138,47 @@ class EnvoyProcess:
         """
         program = find_envoy()
         try:
-            _write_secret(folder, config.certificate)
-            child = _spawn(program, bootstrap(config, folder), folder, folder / LOG_FILE)
+            _write_documents(folder, config)
+            document = bootstrap(config, folder)
+            child = _spawn(program, document, folder, folder / LOG_FILE, _workers(config))
         except OSError as error:
             raise EnvoyStartError(f"envoy: cannot be started in {folder}: {error}") from error
-        envoy = cls(child, folder)
+        envoy = cls(child, folder, config)
         try:
             await envoy._listen(config)
         except BaseException:
             child.kill()
             child.wait()
-            (folder / TLS_FILE).unlink(missing_ok=True)
+            for name in documents(config):
+                (folder / name).unlink(missing_ok=True)
             raise
         return envoy
 
     async def _listen(self, config: EnvoyConfig) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
-        while not (port := _listening_port(self.pid)):
+        expected = {_EDGE_ADDRESS, *self._addresses.values()}
+        while not expected <= (ports := _listening_ports(self.pid)).keys():
             if self._child.poll() is not None:
                 words = _last_words(self._folder / LOG_FILE, config)
                 raise EnvoyStartError(f"envoy ended at once{words}")
             if time.monotonic() > deadline:
                 raise EnvoyStartError(f"envoy: not listening within {_START_TIMEOUT:g} s")
             await asyncio.sleep(_POLL)
-        self.port = port
+        self._ports = ports
+
+    @property
+    def port(self) -> int:
+        """Where the edge listens on 127.0.0.1."""
+        return self._ports[_EDGE_ADDRESS]
+
+    def sidecar_address(self, name: str) -> tuple[str, int]:
+        """Return where the sidecar listens in the mesh; its address is no other listener's."""
+        address = self._addresses[name]
+        return address, self._ports[address]
+
+    def sidecar_port(self, name: str) -> int:
+        """Return the port of `sidecar_address`."""
+        return self.sidecar_address(name)[1]
 
     @property
     def pid(self) -> int:
@@ -155,7 +200,36 @@ class EnvoyProcess:
 
     def replace_certificate(self, certificate: ServerCertificate) -> None:
         """Present this certificate to connections from now on; those that are open go on."""
-        _write_secret(self._folder, certificate)
+        _write(self._folder, TLS_FILE, secret_document(certificate))
+
+    def replace_gateway_svid(self, svid: WorkloadCertificate) -> None:
+        """Present this SVID to sidecars from now on.
+
+        Raises:
+            ValueError: it is another id's: the sidecars go by the first one.
+        """
+        _check_same(svid.spiffe_id, self._gateway)
+        _write(self._folder, GATEWAY_FILE, svid_document("gateway", svid))
+
+    def replace_sidecar_svid(self, name: str, svid: WorkloadCertificate) -> None:
+        """Have the sidecar present this SVID from now on.
+
+        Raises:
+            ValueError: it is another id's: the gateway expects the first one.
+        """
+        _check_same(svid.spiffe_id, self._ids[name])
+        _write(self._folder, sidecar_file(name), svid_document(name, svid))
+
+    def replace_trust_bundle(self, pem: str) -> None:
+        """Believe these authorities from now on, at sidecars and of sidecars.
+
+        Raises:
+            ValueError: it holds none, or there is nobody whom it could concern.
+        """
+        check_bundle(pem)
+        if not self._ids:
+            raise ValueError("envoy: no sidecars")
+        _write(self._folder, BUNDLE_FILE, bundle_document(pem))
 
     async def stop(self) -> None:
         """End Envoy, wait for it, and remove its files. May be called again."""
@@ -168,7 +242,7 @@ class EnvoyProcess:
             finally:
                 self._child.kill()
                 self._child.wait()
-        for name in (TLS_FILE, LOG_FILE, ACCESS_LOG_FILE):
+        for name in self._files:
             (self._folder / name).unlink(missing_ok=True)
 
 
@@ -177,7 +251,7 @@ def _spawn(
     document: Mapping[str, Any],
     folder: Path,
     log: Path,
-    arguments: Sequence[str] = (),
+    arguments: Sequence[str],
 ) -> subprocess.Popen[bytes]:
     memory = os.memfd_create("envoy-bootstrap")
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -190,7 +264,7 @@ def _spawn(
             *(str(os.getpid()), str(program)),
             *("-c", f"/dev/fd/{memory}"),
             *("--log-level", "warning"),  # below this level, headers are logged
-            *("--concurrency", "1"),
+            *("--file-flush-interval-msec", "250"),  # a refusal is looked up soon after it
             "--disable-hot-restart",
             *arguments,
         ]
@@ -209,6 +283,10 @@ def _spawn(
         os.close(output)
 
 
+def _workers(config: EnvoyConfig) -> tuple[str, str]:
+    return "--concurrency", str(config.workers)
+
+
 async def _wait(child: subprocess.Popen[bytes], timeout: float) -> int | None:  # noqa: ASYNC109 - the caller goes on after it
     """Return the exit status, or None if it still runs after the timeout.
 
@@ -220,22 +298,34 @@ async def _wait(child: subprocess.Popen[bytes], timeout: float) -> int | None:  
     return status
 
 
-def _listening_port(pid: int) -> int:
-    """Return the port on which the process listens, or 0."""
+def _listening_ports(pid: int) -> dict[str, int]:
+    """Return the ports on which the process listens, by address."""
     with contextlib.suppress(psutil.Error):
-        for connection in psutil.Process(pid).net_connections("tcp4"):
-            if connection.status == psutil.CONN_LISTEN:
-                return int(connection.laddr.port)
-    return 0
+        return {
+            connection.laddr.ip: int(connection.laddr.port)
+            for connection in psutil.Process(pid).net_connections("tcp4")
+            if connection.status == psutil.CONN_LISTEN
+        }
+    return {}
 
 
-def _write_secret(folder: Path, certificate: ServerCertificate) -> None:
-    """Put the server certificate where Envoy looks, whole at every moment."""
-    new = folder / f".{TLS_FILE}.new"
+def _write_documents(folder: Path, config: EnvoyConfig) -> None:
+    for name, document in documents(config).items():
+        _write(folder, name, document)
+
+
+def _write(folder: Path, name: str, document: Mapping[str, Any]) -> None:
+    """Put certificates where Envoy looks, whole at every moment."""
+    new = folder / f".{name}.new"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(secret_document(certificate), file)
-    new.rename(folder / TLS_FILE)  # Envoy watches for files that are moved in
+        json.dump(document, file)
+    new.rename(folder / name)  # Envoy watches for files that are moved in
+
+
+def _check_same(spiffe_id: str, expected: str | None) -> None:
+    if spiffe_id != expected:
+        raise ValueError(f"svid: expected {expected!r}, got {spiffe_id!r}")
 
 
 def _last_words(log: Path, config: EnvoyConfig | None = None) -> str:

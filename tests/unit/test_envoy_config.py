@@ -77,7 +77,12 @@ def test_hosts_go_to_their_own_upstreams() -> None:
 def test_no_format_of_the_access_log_reads_a_header_that_could_hold_a_token() -> None:
     line = manager(config())["access_log"][0]["typed_config"]["log_format"]["json_format"]
     read = [value for value in line.values() if "REQ(" in value or "RESP(" in value]
-    assert sorted(read) == ["%REQ(:AUTHORITY)%", "%REQ(:METHOD)%", "%REQ(X-REQUEST-ID)%"]
+    assert sorted(read) == [
+        "%REQ(:AUTHORITY):256%",
+        "%REQ(:METHOD):32%",
+        "%REQ(X-REQUEST-ID):64%",
+        "%RESP(X-IAMRANGE-REASON):64%",
+    ]
     assert line["path"] == "%PATH(NQ)%"
 
 

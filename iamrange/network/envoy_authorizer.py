@@ -1,0 +1,132 @@
+"""How Envoy asks the decision service: HTTP ext_authz over a unix socket, closed when in doubt.
+
+- The whole body is shown or the call is refused (413); nothing is shown in part.
+- No answer in time, half an answer, garbage or a 5xx is a 503; nothing goes on undecided.
+- What the decision service says of the caller replaces whatever said so before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iamrange.network.envoy_config import SECRET_HEADER
+from iamrange.network.envoy_headers import (
+    AGENT_PREFIX,
+    PEER_ADDRESS,
+    REASON_HEADER,
+    TARGET_HEADER,
+    TYPES,
+    mutation_filter,
+    overwrite,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from iamrange.network.envoy_config import Authorizer, EnvoyConfig, Limits
+
+FILTER = "envoy.filters.http.ext_authz"
+CLUSTER = "authorizer"
+
+SHOWN = (
+    "authorization",
+    "dpop",
+    "approval-id",
+    "content-type",
+    "user-agent",
+    "x-forwarded-client-cert",
+    "x-request-id",
+    TARGET_HEADER,
+)
+"""Headers of a call that the decision service sees as they are, beside method and host."""
+TOLD_ON_REFUSAL = (
+    REASON_HEADER,
+    "www-authenticate",
+    "dpop-nonce",
+    "retry-after",
+    "content-type",
+    "cache-control",
+)
+TOLD_ON_SUCCESS = ("dpop-nonce",)
+
+_MAX_ANSWER = 64 * 1024
+
+
+def authorizer_filters(config: EnvoyConfig, authorizer: Authorizer) -> list[Mapping[str, Any]]:
+    """Return the filters of a judged call, up to its decision."""
+    agent = {"patterns": [{"prefix": AGENT_PREFIX, "ignore_case": True}]}
+    kept = config.unsafe_keeps_identity_headers
+    return [
+        mutation_filter([{"append": overwrite(TARGET_HEADER, "%REQ(:PATH)%")}]),
+        {
+            "name": FILTER,
+            "typed_config": {
+                "@type": f"{TYPES}filters.http.ext_authz.v3.ExtAuthz",
+                "transport_api_version": "V3",
+                "failure_mode_allow": False,
+                "status_on_error": {"code": "ServiceUnavailable"},
+                "clear_route_cache": False,
+                "validate_mutations": True,
+                # Repeated headers arrive repeated: whoever judges must see that there are two.
+                "encode_raw_headers": True,
+                "max_denied_response_body_bytes": _MAX_ANSWER,
+                "allowed_headers": _exactly(SHOWN),
+                "with_request_body": {
+                    "max_request_bytes": authorizer.body_bytes,
+                    "allow_partial_message": False,
+                },
+                "http_service": {
+                    "server_uri": {
+                        "uri": f"http://{CLUSTER}",
+                        "cluster": CLUSTER,
+                        "timeout": f"{authorizer.timeout:.3f}s",
+                    },
+                    "authorization_request": {
+                        "headers_to_add": [
+                            {"key": SECRET_HEADER, "value": config.secret},
+                            # Of a peer on loopback Envoy itself writes the machine's address.
+                            {"key": "x-forwarded-for", "value": PEER_ADDRESS},
+                        ]
+                    },
+                    "authorization_response": {
+                        "allowed_upstream_headers_to_append"
+                        if kept
+                        else "allowed_upstream_headers": agent,
+                        "allowed_client_headers": _exactly(TOLD_ON_REFUSAL),
+                        "allowed_client_headers_on_success": _exactly(TOLD_ON_SUCCESS),
+                    },
+                },
+            },
+        },
+    ]
+
+
+def unjudged() -> Mapping[str, Any]:
+    """Return what spares a route the decision: only for routes that go nowhere."""
+    return {
+        FILTER: {"@type": f"{TYPES}filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
+    }
+
+
+def authorizer_cluster(authorizer: Authorizer, limits: Limits) -> Mapping[str, Any]:
+    """Return where the decision service is."""
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(authorizer.socket)}}}}
+    connect = min(authorizer.timeout, limits.upstream_connect)
+    return {
+        "name": CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": f"{connect:.3f}s",
+        "per_connection_buffer_limit_bytes": 32 * 1024,
+        "load_assignment": {"cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{TYPES}upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                "common_http_protocol_options": {"idle_timeout": f"{limits.upstream_idle:.3f}s"},
+            }
+        },
+    }
+
+
+def _exactly(names: Iterable[str]) -> Mapping[str, Any]:
+    return {"patterns": [{"exact": name, "ignore_case": True} for name in names]}

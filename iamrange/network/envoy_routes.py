@@ -1,0 +1,72 @@
+"""Routes: which requests a listener serves, and which it refuses by itself.
+
+- On hosts whose calls are judged nothing is repaired: the path goes to the decision service as it
+  came, and afterwards only one that has a single reading goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iamrange.network.envoy_authorizer import unjudged
+from iamrange.network.envoy_headers import TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Segments of pchar (RFC 3986 section 3.3) that are no dot segments, without `;`, and without the
+# escapes of `%`, `.`, `/`, `\` and of control characters, which servers unfold once more.
+_ESCAPE = "%(?:2[0-46-9A-Da-d]|[3-46-9A-Fa-f][0-9A-Fa-f]|5[0-9ABD-Fabd-f])"
+_NO_DOT = rf"(?:[A-Za-z0-9_~!$&'()*+,=:@-]|{_ESCAPE})"
+_ANY = rf"(?:\.|{_NO_DOT})"
+_SEGMENT = rf"(?:{_NO_DOT}{_ANY}*|\.{_NO_DOT}{_ANY}*|\.\.{_ANY}+)"
+CANONICAL_PATH = rf"/|(?:/{_SEGMENT})+/?"
+
+Route = dict[str, Any]
+
+
+def go(match: Mapping[str, Any], cluster: str, timeout: float) -> Route:
+    """Return a route to a cluster."""
+    return {
+        "match": dict(match),
+        "route": {"cluster": cluster, "timeout": f"{timeout:.3f}s"},
+    }
+
+
+def refuse(match: Mapping[str, Any], status: int, *, judged: bool = False) -> Route:
+    """Return a route that answers by itself; with `judged`, the decision service is asked first."""
+    route: Route = {"match": dict(match), "direct_response": {"status": status}}
+    return route if judged else route | {"typed_per_filter_config": dict(unjudged())}
+
+
+def path_match(*, canonical: bool) -> Route:
+    """Return what matches every path, or every canonical one."""
+    return {"safe_regex": {"regex": CANONICAL_PATH}} if canonical else {"prefix": "/"}
+
+
+def virtual_host(name: str, hosts: Sequence[str], routes: Sequence[Route]) -> Route:
+    """Return the hosts with their routes, behind the refusals that hold on each."""
+    # A tunnel's request has no end, for which the buffer would wait.
+    unbuffered = {
+        "envoy.filters.http.buffer": {
+            "@type": f"{TYPES}filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    }
+    connect = refuse({"connect_matcher": {}}, 405)
+    connect["typed_per_filter_config"] |= unbuffered
+    # It would send back what the edge adds, the secret too (RFC 9110 section 9.3.8).
+    trace = {
+        "prefix": "/",
+        "headers": [{"name": ":method", "string_match": {"exact": "TRACE"}}],
+    }
+    return {
+        "name": name,
+        "domains": list(hosts),
+        "routes": [connect, refuse(trace, 405), *routes],
+    }
+
+
+def misdirected() -> Route:
+    """Return the answer for every other host."""
+    return virtual_host("misdirected", ("*",), [refuse({"prefix": "/"}, 421)])
