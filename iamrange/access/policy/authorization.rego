@@ -71,7 +71,10 @@ deny contains "classification-unknown" if not is_number(level)
 # The agent is active: quarantined, retired and not yet approved ones are given nothing. Whoever
 # leaves the state out has looked at it elsewhere.
 
-agent_is_active if object.get(input.agent, "state", "active") == "active"
+agent_is_active if {
+	is_object(input.agent)
+	object.get(input.agent, "state", "active") == "active"
+}
 
 deny contains "agent-not-active" if {
 	well_formed
@@ -154,7 +157,10 @@ deny contains "execute-is-for-platform-admins" if {
 
 role_names contains input.agent.role
 
-role_names contains name if some name in input.agent.roles
+role_names contains name if {
+	is_array(input.agent.roles)
+	some name in input.agent.roles
+}
 
 granted contains grant if {
 	some name in role_names
