@@ -1,0 +1,315 @@
+"""Approvals in a database: SQLite by default, PostgreSQL by URL; for several processes.
+
+- What decides is one statement or one transaction: of many at once, one wins.
+- SQLite runs in WAL with synchronous FULL, so that what was used stays used after kill -9.
+- It opens without the database, and makes its tables when the database is there: it recovers
+  alone. A file that was lost is made anew, empty: nothing that was approved in it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from iamrange.access.approvals.model import ApprovalRefusal, ApprovalState, Verdict
+from iamrange.access.approvals.ports import Asked, Polled, Prompts, Taken
+from iamrange.access.approvals.sql_rows import request_of, values_of
+from iamrange.access.approvals.tables import METADATA, REQUESTS, SIGNATURES
+from iamrange.identity.directory.database import Database
+from iamrange.identity.stores.errors import StoreDownError
+from iamrange.identity.stores.sql_tables import inserting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from iamrange.access.approvals.model import ApprovalRequest, SignedDecision
+    from iamrange.access.approvals.ports import Limit
+
+STORE: Final = "approvals"
+INTERVAL_STEP: Final = 5
+"""What a poll that came too fast adds to the interval (RFC 8628 section 3.5)."""
+_ASKING: Final = 0x1A34_A5C1  # any number, as long as it is always this one
+_PRUNED_AT_ONCE: Final = 500
+_OPEN: Final = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
+_AFTER: Final = {
+    Verdict.APPROVE: ApprovalState.APPROVED,
+    Verdict.DENY: ApprovalState.DENIED,
+}
+_c = REQUESTS.c
+
+
+class _MovedOnError(Exception):
+    """Rolls a transaction back: its signature is not spent."""
+
+
+class SqlApprovalStore:
+    """An `ApprovalStore` in SQLite or PostgreSQL; safe for threads, processes and forks."""
+
+    def __init__(
+        self, url: str | sa.URL | sa.Engine, *, busy: float = 5.0, keep: float = 30 * 86400.0
+    ) -> None:
+        """Take the database's URL; nothing is opened yet.
+
+        Args:
+            url: the database, or an engine of which the URL is used.
+            busy: seconds to wait for another writer.
+            keep: seconds for which old requests stay readable.
+
+        Raises:
+            ValueError: it is neither a SQLite file nor PostgreSQL.
+        """
+        self._database = Database(url, busy=busy)
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._ready = False
+
+    def ask(
+        self, wanted: ApprovalRequest, *, owner: str, now: float, limit: Limit, window: float
+    ) -> Asked | ApprovalRefusal:
+        """Keep a new request if the limit allows, or return the identical one that waits.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        same = _sameness(wanted)
+        with self._writing() as connection:
+            if not self._database.is_sqlite:  # where a writer is alone from its beginning
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ASKING)))
+            self._sweep(connection, now)
+            waiting = connection.execute(
+                sa.select(REQUESTS)
+                .where(_c.same == same, _c.state.in_(_OPEN), _c.created <= wanted.created)
+                .order_by(_c.created.desc())
+            ).first()
+            if waiting is not None:
+                return Asked(request_of(waiting), new=False)
+            refusal = limit(_prompts(connection, wanted.agent, owner, same, now - window))
+            if refusal is not None:
+                return refusal
+            connection.execute(
+                sa.insert(REQUESTS).values(owner=owner, same=same, **values_of(wanted))
+            )
+        return Asked(wanted, new=True)
+
+    def get(self, approval_id: str) -> ApprovalRequest | None:
+        """Return a request as it is kept.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        with self._statement() as connection:
+            row = connection.execute(sa.select(REQUESTS).where(_c.id == approval_id)).first()
+        return None if row is None else request_of(row)
+
+    def poll(self, approval_id: str, *, now: float, longest: int) -> Polled | None:
+        """Return a request, and note that its agent asked.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        with self._writing() as connection:
+            chosen = sa.select(REQUESTS).where(_c.id == approval_id).with_for_update()
+            row = connection.execute(chosen).first()
+            if row is None:
+                return None
+            # a clock that was set back makes no poll too fast
+            too_fast = row.polled is not None and 0 <= now - row.polled < row.interval
+            interval = min(longest, row.interval + INTERVAL_STEP) if too_fast else row.interval
+            connection.execute(
+                sa.update(REQUESTS)
+                .where(_c.id == approval_id)
+                .values(polled=now, interval=interval)
+                .returning(_c.id)
+            )
+            asked = sa.select(REQUESTS).where(_c.id == approval_id)
+            return Polled(request_of(connection.execute(asked).one()), too_fast)
+
+    def pending(self, *, now: float, limit: int) -> tuple[ApprovalRequest, ...]:
+        """Return what waits: one of each agent first, then a second of each, oldest first.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        turn = sa.func.row_number().over(partition_by=_c.agent, order_by=(_c.created, _c.id))
+        asked = (
+            sa.select(REQUESTS)
+            .where(_c.state == ApprovalState.PENDING.value, _c.expires > now)
+            .order_by(turn, _c.created, _c.id)
+            .limit(limit)
+        )
+        with self._statement() as connection:
+            return tuple(request_of(row) for row in connection.execute(asked))
+
+    def decide(
+        self, approval_id: str, decision: SignedDecision, *, allowed_from: Sequence[ApprovalState]
+    ) -> Taken:
+        """Spend the signature and move the request on, both or neither.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        try:
+            with self._writing() as connection:
+                return self._decide(connection, approval_id, decision, allowed_from)
+        except _MovedOnError:
+            return Taken.MOVED_ON
+
+    def _decide(
+        self,
+        connection: sa.Connection,
+        approval_id: str,
+        decision: SignedDecision,
+        allowed_from: Sequence[ApprovalState],
+    ) -> Taken:
+        if not self._spend(connection, decision.approver, decision.jti, decision.time):
+            return Taken.REPLAYED
+        moved = connection.execute(
+            sa.update(REQUESTS)
+            .where(
+                _c.id == approval_id,
+                _c.state.in_([each.value for each in allowed_from]),
+                _c.expires > decision.time,
+            )
+            .values(
+                state=_AFTER[decision.verdict].value,
+                jws=decision.jws,
+                approver=decision.approver,
+                verdict=decision.verdict.value,
+                jti=decision.jti,
+                decided=decision.time,
+            )
+            .returning(_c.id)
+        ).first()
+        if moved is None:
+            raise _MovedOnError
+        return Taken.DONE
+
+    def consume(self, approval_id: str, *, now: float) -> bool:
+        """Use an approved request; of many at once, exactly one is told True.
+
+        Raises:
+            StoreDownError: the database cannot answer; whether it is used then is not known, and
+                it counts as used by whoever asked.
+        """
+        use = (
+            sa.update(REQUESTS)
+            .where(_c.id == approval_id, _c.state == ApprovalState.APPROVED.value, _c.expires > now)
+            .values(state=ApprovalState.USED.value, used=now)
+            .returning(_c.id)
+        )
+        with self._writing() as connection:
+            return connection.execute(use).first() is not None
+
+    def expire(self, approval_id: str, *, now: float) -> None:
+        """Note that a request's time is up, so that a clock set back does not bring it back.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        with self._writing() as connection:
+            self._sweep(connection, now, _c.id == approval_id)
+
+    def spend(self, signer: str, jti: str, *, now: float, expires: float) -> bool:
+        """Spend a signature's jti; True means first use.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        del now
+        with self._writing() as connection:
+            return self._spend(connection, signer, jti, expires)
+
+    def close(self) -> None:
+        """Let connections go; the next use opens new ones."""
+        self._database.close()
+
+    def _spend(self, connection: sa.Connection, signer: str, jti: str, expires: float) -> bool:
+        kept = inserting(connection.dialect.name, SIGNATURES).values(
+            signer=signer, jti=jti, expires=expires
+        )
+        first = kept.on_conflict_do_nothing(index_elements=["signer", "jti"])
+        return connection.execute(first.returning(SIGNATURES.c.jti)).first() is not None
+
+    def _sweep(self, connection: sa.Connection, now: float, *only: sa.ColumnElement[bool]) -> None:
+        connection.execute(
+            sa.update(REQUESTS)
+            .where(_c.state.in_(_OPEN), _c.expires <= now, *only)
+            .values(state=ApprovalState.EXPIRED.value)
+        )
+        if only:
+            return
+        # an old request is forgotten with all that could be presented: its id is then unknown
+        old = sa.select(_c.id).where(_c.expires < now - self._keep).limit(_PRUNED_AT_ONCE)
+        connection.execute(sa.delete(REQUESTS).where(_c.id.in_(old)))
+        connection.execute(sa.delete(SIGNATURES).where(SIGNATURES.c.expires < now - 2 * self._keep))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._named():
+            self._make_tables()
+            with self._database.writing() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _statement(self) -> Iterator[sa.Connection]:
+        with self._named():
+            self._make_tables()
+            with self._database.statement() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreDownError as error:
+            # tables may be gone with the file or the database: looked for again next time
+            self._ready = False
+            raise StoreDownError(STORE, str(error).partition(": ")[2]) from None
+
+    def _make_tables(self) -> None:
+        if self._ready:
+            return
+        with self._lock:
+            self._database.create_file()
+            with self._database.writing() as connection:
+                self._database.lock_schema(connection)
+                METADATA.create_all(connection, checkfirst=True)
+            self._ready = True
+
+
+def _prompts(
+    connection: sa.Connection, agent: str, owner: str, same: bytes, since: float
+) -> Prompts:
+    pending = _c.state == ApprovalState.PENDING.value
+    counts = connection.execute(
+        sa.select(
+            sa.func.count().filter(_c.agent == agent),
+            sa.func.count().filter(_c.owner == owner),
+            sa.func.count(),
+        ).where(pending)
+    ).one()
+    recent = connection.execute(
+        sa.select(_c.created).where(_c.agent == agent, _c.created > since).order_by(_c.created)
+    )
+    denied = sa.select(sa.func.max(_c.decided)).where(
+        _c.same == same, _c.state == ApprovalState.DENIED.value
+    )
+    return Prompts(
+        pending_of_agent=counts[0],
+        pending_of_owner=counts[1],
+        pending_in_all=counts[2],
+        recent=[float(row[0]) for row in recent],
+        denied=connection.execute(denied).scalar(),
+    )
+
+
+def _sameness(request: ApprovalRequest) -> bytes:
+    """Return what two requests share when a person would be asked the same question twice."""
+    parts: Any = [request.agent, request.action, request.method, request.url]
+    parts += [request.content_type, request.body_sha256]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
