@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,16 @@ from iamrange.network.envoy_config import (
     WorkloadCertificate,
     new_secret,
 )
-from iamrange.network.envoy_log import ACCESS_LOG_FILE, LOG_FILE, OLD_ACCESS_LOG_FILE
-from iamrange.network.envoy_sidecars import sidecar_address, sidecar_socket
+from iamrange.network.envoy_folder import (
+    file_names,
+    last_words,
+    remove_files,
+    shorten_logs,
+    write_document,
+    write_documents,
+)
+from iamrange.network.envoy_log import LOG_FILE
+from iamrange.network.envoy_sidecars import sidecar_address
 from iamrange.network.envoy_svid import check_bundle
 from iamrange.network.envoy_tls import (
     BUNDLE_FILE,
@@ -72,7 +81,7 @@ _EDGE_ADDRESS = "127.0.0.1"
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 3.0
 _POLL = 0.01
-_LAST_WORDS = 300
+_LOOK_AT_LOGS = 1.0
 
 
 class EnvoyStartError(EnvoyError):
@@ -98,7 +107,7 @@ async def validate(config: EnvoyConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="iamrange-envoy-") as name:
         folder = Path(name)
         log = folder / LOG_FILE
-        _write_documents(folder, config)
+        write_documents(folder, config)
         arguments = (*_workers(config), "--mode", "validate")
         child = _spawn(program, bootstrap(config, folder), folder, log, arguments)
         try:
@@ -107,7 +116,7 @@ async def validate(config: EnvoyConfig) -> None:
             child.kill()
             child.wait()
         if status is None or "OK" not in log.read_text(errors="replace"):
-            raise EnvoyStartError(f"envoy refuses its configuration{_last_words(log, config)}")
+            raise EnvoyStartError(f"envoy refuses its configuration{last_words(log, config)}")
 
 
 class EnvoyProcess:
@@ -121,11 +130,9 @@ class EnvoyProcess:
         self._ids = {sidecar.name: sidecar.svid.spiffe_id for sidecar in config.sidecars}
         self._gateway = None if config.gateway_svid is None else config.gateway_svid.spiffe_id
         self._addresses = {name: sidecar_address(config, name) for name in self._ids}
-        self._files = [
-            *documents(config),
-            *(LOG_FILE, ACCESS_LOG_FILE, OLD_ACCESS_LOG_FILE),
-            *(sidecar_socket(folder, sidecar).name for sidecar in config.sidecars),
-        ]
+        self._files = file_names(config, folder)
+        self._log_bytes = config.limits.log_bytes
+        self._timer: asyncio.TimerHandle | None = None
         self._ports: dict[str, int] = {}
 
     @classmethod
@@ -138,7 +145,7 @@ class EnvoyProcess:
         """
         program = find_envoy()
         try:
-            _write_documents(folder, config)
+            write_documents(folder, config)
             document = bootstrap(config, folder)
             child = _spawn(program, document, folder, folder / LOG_FILE, _workers(config))
         except OSError as error:
@@ -149,9 +156,9 @@ class EnvoyProcess:
         except BaseException:
             child.kill()
             child.wait()
-            for name in documents(config):
-                (folder / name).unlink(missing_ok=True)
+            remove_files(folder, tuple(documents(config)))
             raise
+        envoy._keep_logs_short()
         return envoy
 
     async def _listen(self, config: EnvoyConfig) -> None:
@@ -159,7 +166,7 @@ class EnvoyProcess:
         expected = {_EDGE_ADDRESS, *self._addresses.values()}
         while not expected <= (ports := _listening_ports(self.pid)).keys():
             if self._child.poll() is not None:
-                words = _last_words(self._folder / LOG_FILE, config)
+                words = last_words(self._folder / LOG_FILE, config)
                 raise EnvoyStartError(f"envoy ended at once{words}")
             if time.monotonic() > deadline:
                 raise EnvoyStartError(f"envoy: not listening within {_START_TIMEOUT:g} s")
@@ -195,12 +202,12 @@ class EnvoyProcess:
             raise EnvoyDiedError("envoy: it is the parent's: this process is a fork")
         if self._child.poll() is not None:
             raise EnvoyDiedError(
-                f"envoy: its process ({self.pid}) ended{_last_words(self._folder / LOG_FILE)}"
+                f"envoy: its process ({self.pid}) ended{last_words(self._folder / LOG_FILE)}"
             )
 
     def replace_certificate(self, certificate: ServerCertificate) -> None:
         """Present this certificate to connections from now on; those that are open go on."""
-        _write(self._folder, TLS_FILE, secret_document(certificate))
+        write_document(self._folder, TLS_FILE, secret_document(certificate))
 
     def replace_gateway_svid(self, svid: WorkloadCertificate) -> None:
         """Present this SVID to sidecars from now on.
@@ -209,7 +216,7 @@ class EnvoyProcess:
             ValueError: it is another id's: the sidecars go by the first one.
         """
         _check_same(svid.spiffe_id, self._gateway)
-        _write(self._folder, GATEWAY_FILE, svid_document("gateway", svid))
+        write_document(self._folder, GATEWAY_FILE, svid_document("gateway", svid))
 
     def replace_sidecar_svid(self, name: str, svid: WorkloadCertificate) -> None:
         """Have the sidecar present this SVID from now on.
@@ -218,7 +225,7 @@ class EnvoyProcess:
             ValueError: it is another id's: the gateway expects the first one.
         """
         _check_same(svid.spiffe_id, self._ids[name])
-        _write(self._folder, sidecar_file(name), svid_document(name, svid))
+        write_document(self._folder, sidecar_file(name), svid_document(name, svid))
 
     def replace_trust_bundle(self, pem: str) -> None:
         """Believe these authorities from now on, at sidecars and of sidecars.
@@ -229,12 +236,23 @@ class EnvoyProcess:
         check_bundle(pem)
         if not self._ids:
             raise ValueError("envoy: no sidecars")
-        _write(self._folder, BUNDLE_FILE, bundle_document(pem))
+        write_document(self._folder, BUNDLE_FILE, bundle_document(pem))
+
+    def _keep_logs_short(self) -> None:
+        """Look at the logs, now and from now on each second."""
+        if self._child.poll() is not None:
+            return
+        if shorten_logs(self._folder, self._log_bytes):
+            os.kill(self.pid, signal.SIGUSR1)  # Envoy opens its access logs again
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_LOOK_AT_LOGS, self._keep_logs_short)
 
     async def stop(self) -> None:
         """End Envoy, wait for it, and remove its files. May be called again."""
         if os.getpid() != self._owner:
             return
+        if self._timer is not None:
+            self._timer.cancel()
         if self._child.poll() is None:
             self._child.terminate()
             try:
@@ -242,8 +260,7 @@ class EnvoyProcess:
             finally:
                 self._child.kill()
                 self._child.wait()
-        for name in self._files:
-            (self._folder / name).unlink(missing_ok=True)
+        remove_files(self._folder, self._files)
 
 
 def _spawn(
@@ -309,33 +326,6 @@ def _listening_ports(pid: int) -> dict[str, int]:
     return {}
 
 
-def _write_documents(folder: Path, config: EnvoyConfig) -> None:
-    for name, document in documents(config).items():
-        _write(folder, name, document)
-
-
-def _write(folder: Path, name: str, document: Mapping[str, Any]) -> None:
-    """Put certificates where Envoy looks, whole at every moment."""
-    new = folder / f".{name}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file)
-    new.rename(folder / name)  # Envoy watches for files that are moved in
-
-
 def _check_same(spiffe_id: str, expected: str | None) -> None:
     if spiffe_id != expected:
         raise ValueError(f"svid: expected {expected!r}, got {spiffe_id!r}")
-
-
-def _last_words(log: Path, config: EnvoyConfig | None = None) -> str:
-    """Return the end of the log; a refused document may be quoted in it, with the secret."""
-    try:
-        text = log.read_text(errors="replace")
-        if config is not None and config.secret in text:
-            text = text.replace(config.secret, "[secret]")
-            log.write_text(text)
-    except OSError:
-        return ""
-    lines = text.strip().splitlines()
-    return f"; last words: {lines[-1][:_LAST_WORDS]}" if lines else ""

@@ -33,10 +33,18 @@ SHOWN = (
     "dpop",
     "approval-id",
     "content-type",
+    "cookie",
     "user-agent",
     "x-forwarded-client-cert",
     "x-request-id",
     TARGET_HEADER,
+    # By these, frameworks take a request for another: their presence is judged.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
 )
 """Headers of a call that the decision service sees as they are, beside method and host."""
 TOLD_ON_REFUSAL = (
@@ -44,6 +52,9 @@ TOLD_ON_REFUSAL = (
     "www-authenticate",
     "dpop-nonce",
     "retry-after",
+    "allow",
+    "link",
+    "x-request-id",
     "content-type",
     "cache-control",
 )

@@ -16,6 +16,7 @@ from iamrange.network.envoy_headers import (
     strip_at_edge,
 )
 from iamrange.network.envoy_log import request_log
+from iamrange.network.envoy_replies import AMBIGUOUS_PATH, replies
 from iamrange.network.envoy_routes import go, misdirected, path_match, refuse, virtual_host
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def manager(  # noqa: PLR0913 - keyword-only parts of one document
             },
         ],
         "route_config": routes,
-        "local_reply_config": _replies(),
+        "local_reply_config": replies(),
         "access_log": [request_log(folder, listener)],
         **differing,
     }
@@ -188,11 +189,11 @@ def _edge_host(config: EnvoyConfig, index: int, *, judged: bool) -> Mapping[str,
     cluster = cluster_of(upstream, index)
     canonical = judged and not config.unsafe_raw_paths
     routes = [go(path_match(canonical=canonical), cluster, config.limits.response)]
-    if judged:
-        # What only the decision service may say is not the service's to say.
+    if judged and upstream.sidecar is None:
+        # What the decision service alone may say; a sidecar has removed it already.
         routes[0]["response_headers_to_remove"] = [REASON_HEADER]
     if canonical:
-        routes.append(refuse({"prefix": "/"}, 400, judged=True))
+        routes.append(refuse({"prefix": "/"}, 400, judged=True, reason=AMBIGUOUS_PATH))
     return virtual_host(cluster, upstream.hosts, routes)
 
 
@@ -203,39 +204,6 @@ def _buffer(limits: Limits) -> Mapping[str, Any]:
             "@type": f"{TYPES}filters.http.buffer.v3.Buffer",
             "max_request_bytes": limits.body_bytes,
         },
-    }
-
-
-def _replies() -> Mapping[str, Any]:
-    """Return how Envoy words its own answers; the authorizer's are left as they are."""
-    by_authorizer = {"response_flag_filter": {"flags": ["UAEX"]}}
-    away = {
-        "and_filter": {
-            "filters": [
-                by_authorizer,
-                {
-                    "status_code_filter": {
-                        "comparison": {
-                            "op": "EQ",
-                            "value": {"default_value": 503, "runtime_key": "unused"},
-                        }
-                    }
-                },
-            ]
-        }
-    }
-    return {
-        "mappers": [
-            {"filter": away, "headers_to_add": [overwrite(REASON_HEADER, "decision-service-away")]},
-            {
-                "filter": by_authorizer,
-                "body_format_override": {
-                    "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
-                    "content_type": "application/json",
-                },
-            },
-        ],
-        "body_format": {"json_format": {"error": "edge", "status": "%RESPONSE_CODE%"}},
     }
 
 

@@ -15,11 +15,11 @@ from iamrange.network.envoy import EnvoyDiedError, EnvoyError, EnvoyProcess
 from iamrange.network.proxy import TargetDownError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from iamrange.network.ca import ServerCertificate
-    from iamrange.network.envoy_config import EnvoyConfig
+    from iamrange.network.envoy_config import EnvoyConfig, WorkloadCertificate
 
 _RETRY_AFTER = 1.0
 
@@ -49,6 +49,18 @@ class LazyEnvoy:
         Raises:
             TargetDownError: it does not run and cannot be started now.
         """
+        envoy = await self._envoy()
+        return "127.0.0.1", envoy.port
+
+    def sidecar(self, name: str) -> Callable[[], Awaitable[tuple[str, int]]]:
+        """Return a target for `Proxy`: where the sidecar of that name listens in the mesh."""
+
+        async def address() -> tuple[str, int]:
+            return (await self._envoy()).sidecar_address(name)
+
+        return address
+
+    async def _envoy(self) -> EnvoyProcess:
         self._forget_ended()
         if self._start is None:
             if self.last_error is not None and self._is_too_soon():
@@ -56,10 +68,9 @@ class LazyEnvoy:
             self._start = asyncio.get_running_loop().create_task(self._begin())
         try:
             # A client that leaves must not take the start away from the others.
-            envoy = await asyncio.shield(self._start)
+            return await asyncio.shield(self._start)
         except EnvoyError as error:
             raise TargetDownError(error.reason) from error
-        return "127.0.0.1", envoy.port
 
     @property
     def running(self) -> EnvoyProcess | None:
@@ -73,6 +84,21 @@ class LazyEnvoy:
         """Hand a new server certificate to the Envoy, if it runs."""
         if self.running is not None:
             self.running.replace_certificate(certificate)
+
+    def replace_gateway_svid(self, svid: WorkloadCertificate) -> None:
+        """Hand a new SVID to the gateway, if it runs."""
+        if self.running is not None:
+            self.running.replace_gateway_svid(svid)
+
+    def replace_sidecar_svid(self, name: str, svid: WorkloadCertificate) -> None:
+        """Hand a new SVID to the sidecar, if it runs."""
+        if self.running is not None:
+            self.running.replace_sidecar_svid(name, svid)
+
+    def replace_trust_bundle(self, pem: str) -> None:
+        """Hand other authorities to the sidecars and the gateway, if they run."""
+        if self.running is not None:
+            self.running.replace_trust_bundle(pem)
 
     async def stop(self) -> None:
         """End the Envoy, or its start. May be called again."""

@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +24,61 @@ ACCESS_LOG_FILE = "envoy-access.log"
 OLD_ACCESS_LOG_FILE = "envoy-access.log.1"
 
 _NONE = ("", "-", None)
-_NO_CERTIFICATE = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+_VERIFY = (
+    r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_"
+)
+_DEPTH = r"X509_verify_cert:_certificate_verification_error_at_depth_\d+:_"
+_REASONS = (
+    # Anchored, and the words of strangers come last in each: a name in a certificate cannot pass
+    # for another reason.
+    (
+        r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:PEER_DID_NOT_RETURN_A_CERTIFICATE",
+        "no-certificate",
+    ),
+    (rf"{_VERIFY}SAN_matcher,", "other-identity"),
+    (rf"{_VERIFY}{_DEPTH}certificate_has_expired:", "expired"),
+    (rf"{_VERIFY}{_DEPTH}certificate_is_not_yet_valid:", "not-yet-valid"),
+    (rf"{_VERIFY}{_DEPTH}unsupported_certificate_purpose:", "certificate-purpose"),
+    (rf"{_VERIFY}{_DEPTH}", "untrusted"),
+    (r"rbac_access_denied_matched_policy\[not-exactly-one-listed-id\]", "several-identities"),
+)
+_NO_ROUTE = "NR"
+_MAX_DETAIL = 512
+NO_SUCH_NAME = "no-such-name"
+OTHER_FAILURE = "handshake"
+_WORDS = {
+    "no-certificate": "no certificate, or none of a kind that counts",
+    "other-identity": "no SPIFFE id that it accepts",
+    "several-identities": "more than one SPIFFE id",
+    "expired": "the certificate has expired",
+    "not-yet-valid": "the certificate is not valid yet",
+    "certificate-purpose": "the certificate is for another purpose",
+    "untrusted": "no authority of the trust bundle vouches for the certificate",
+    NO_SUCH_NAME: "it is not called that",
+    OTHER_FAILURE: "the handshake failed",
+}
+_FAILED = "has(connection.transport_failure_reason) || has(connection.termination_details)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsRefusal:
     """A connection that a sidecar ended at its handshake.
 
-    `reason` is a stable code, `detail` Envoy's own words; `peer_san` is what the certificate that
-    was presented said, which nobody has vouched for.
+    `reason` is a stable code, `detail` Envoy's own words, `peer` the address that dialled.
+    `peer_san` is what the presented certificate says, which nobody has vouched for.
     """
 
     sidecar: str
-    time: str
+    time: float
     reason: str
-    detail: str
     peer_san: str
+    peer: str
+    detail: str
+
+    def __str__(self) -> str:
+        """Return the sentence for a verdict."""
+        said = f" ({self.peer_san})" if self.peer_san else ""
+        return f"refused at the handshake by {self.sidecar}'s sidecar: {_WORDS[self.reason]}{said}"
 
 
 def request_log(folder: Path, listener: str) -> Mapping[str, Any]:
@@ -68,8 +109,20 @@ def request_log(folder: Path, listener: str) -> Mapping[str, Any]:
 
 
 def connection_log(folder: Path, listener: str) -> Mapping[str, Any]:
-    """Return the log of a listener's connections that ended before a request."""
-    return _file(
+    """Return the log of a listener's connections that were refused before a request."""
+    refused = [
+        {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {
+                    "@type": f"{TYPES}access_loggers.filters.cel.v3.ExpressionFilter",
+                    "expression": _FAILED,
+                },
+            }
+        },
+        {"response_flag_filter": {"flags": [_NO_ROUTE]}},  # no filter chain is for that name
+    ]
+    log = _file(
         folder,
         {
             "kind": "connection",
@@ -80,9 +133,10 @@ def connection_log(folder: Path, listener: str) -> Mapping[str, Any]:
             "tls_failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
             "termination": "%CONNECTION_TERMINATION_DETAILS%",
             "flags": "%RESPONSE_FLAGS%",
-            "peer_san": "%DOWNSTREAM_PEER_URI_SAN%",
+            "unverified_peer_san": "%DOWNSTREAM_PEER_URI_SAN%",
         },
     )
+    return {**log, "filter": {"or_filter": {"filters": refused}}}
 
 
 def read_tls_refusals(folder: Path) -> list[TlsRefusal]:
@@ -94,17 +148,33 @@ def _refusal(line: Mapping[str, Any]) -> TlsRefusal | None:
     listener = str(line.get("listener"))
     if line.get("kind") != "connection" or not listener.startswith("sidecar:"):
         return None
-    failure, termination = line.get("tls_failure"), line.get("termination")
-    if failure in _NONE and termination in _NONE:
+    said = [line.get(name) for name in ("tls_failure", "termination")]
+    detail = next((str(one) for one in said if one not in _NONE), "")
+    if not detail and line.get("flags") != _NO_ROUTE:
         return None
-    detail = str(failure if failure not in _NONE else termination)
+    san = line.get("unverified_peer_san")
     return TlsRefusal(
         sidecar=listener.removeprefix("sidecar:"),
-        time=str(line.get("time")),
-        reason=detail,
-        detail=detail,
-        peer_san="" if line.get("peer_san") in _NONE else str(line["peer_san"]),
+        time=_seconds(line.get("time")),
+        reason=_reason(detail) if detail else NO_SUCH_NAME,
+        peer_san="" if san in _NONE else str(san)[:_MAX_DETAIL],
+        peer=str(line.get("peer")),
+        detail=detail[:_MAX_DETAIL],
     )
+
+
+def _seconds(time: object) -> float:
+    try:
+        return dt.datetime.fromisoformat(str(time)).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _reason(detail: str) -> str:
+    for pattern, reason in _REASONS:
+        if re.match(pattern, detail):
+            return reason
+    return OTHER_FAILURE
 
 
 def _lines(folder: Path) -> Iterator[Mapping[str, Any]]:

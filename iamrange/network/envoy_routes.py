@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from iamrange.network.envoy_authorizer import unjudged
-from iamrange.network.envoy_headers import TYPES
+from iamrange.network.envoy_headers import REASON_HEADER, TYPES, overwrite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +33,13 @@ def go(match: Mapping[str, Any], cluster: str, timeout: float) -> Route:
     }
 
 
-def refuse(match: Mapping[str, Any], status: int, *, judged: bool = False) -> Route:
+def refuse(
+    match: Mapping[str, Any], status: int, *, judged: bool = False, reason: str = ""
+) -> Route:
     """Return a route that answers by itself; with `judged`, the decision service is asked first."""
     route: Route = {"match": dict(match), "direct_response": {"status": status}}
+    if reason:
+        route["response_headers_to_add"] = [overwrite(REASON_HEADER, reason)]
     return route if judged else route | {"typed_per_filter_config": dict(unjudged())}
 
 

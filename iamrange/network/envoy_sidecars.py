@@ -34,6 +34,7 @@ from iamrange.network.envoy_http import (
     upstream_cluster,
 )
 from iamrange.network.envoy_log import connection_log
+from iamrange.network.envoy_replies import AMBIGUOUS_PATH
 from iamrange.network.envoy_routes import go, misdirected, path_match, refuse, virtual_host
 from iamrange.network.envoy_tls import gateway_tls, sidecar_tls
 
@@ -192,7 +193,6 @@ def _manager(config: EnvoyConfig, folder: Path, sidecar: Sidecar) -> Mapping[str
             "name": sidecar.name,
             "virtual_hosts": [_host(config, sidecar), misdirected()],
             "request_headers_to_add": [overwrite(SECRET_HEADER, config.secret)],
-            "response_headers_to_remove": [REASON_HEADER],
             "request_headers_to_remove": [
                 PEER_HEADER,
                 "x-envoy-external-address",
@@ -221,8 +221,10 @@ def _host(config: EnvoyConfig, sidecar: Sidecar) -> Mapping[str, Any]:
         neighbour = go(path, _service(sidecar), timeout)
         neighbour["typed_per_filter_config"] = mutation_per_route(_of_a_neighbour())
         routes.append(neighbour)
+    for route in routes:
+        route["response_headers_to_remove"] = [REASON_HEADER]
     if canonical:
-        routes.append(refuse({"prefix": "/"}, 400, judged=True))
+        routes.append(refuse({"prefix": "/"}, 400, judged=True, reason=AMBIGUOUS_PATH))
     public = tuple(
         host
         for upstream in config.upstreams

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from iamrange.network import envoy as envoy_module
+from iamrange.network import envoy_folder
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.envoy import (
     EnvoyConfig,
@@ -162,7 +163,7 @@ def test_one_that_does_not_come_up_says_why_without_the_secret(
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o700)
     monkeypatch.setattr(envoy_module, "find_envoy", lambda: program)
-    monkeypatch.setattr(envoy_module, "_LAST_WORDS", 1 << 20)
+    monkeypatch.setattr(envoy_folder, "_LAST_WORDS", 1 << 20)
     folder = tmp_path / "state"
     folder.mkdir()
     wanted = config(tmp_path)
