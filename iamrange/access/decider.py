@@ -321,8 +321,7 @@ class GatewayDecider:
 
     def _after(self, known: Evidence, token: TokenEvidence) -> Count | None:
         """Count the call of an agent that has proved itself; nobody else's are counted for it."""
-        good = token.denied is None or token.layer == "scope"
-        if self.settings.unsafe_no_rate_limit or not good or token.token is None:
+        if self.settings.unsafe_no_rate_limit or not token.proved or token.token is None:
             return None
         route = known.route.route if isinstance(known.route, Matched) else None
         acting = token.token.actors[0] if token.token.actors else token.token.subject

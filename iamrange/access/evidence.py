@@ -67,6 +67,14 @@ class TokenEvidence:
     reason: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def proved(self) -> bool:
+        """Tell whether the token is good, and the caller's.
+
+        The verifier asks for the scope last: where that alone is lacking, all else holds.
+        """
+        return self.denied is None or self.layer == "scope"
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -72,6 +72,7 @@ _TOKEN: Final = _allowed("token", "admitted")
 _AGENT: Final = _allowed("agent", "active")
 _SCOPE: Final = _allowed("scope", "scope-held")
 _NO_APPROVAL: Final = _silent("approval", "no-approval-needed")
+_NOBODY: Final = _silent("limit", "nobody-to-count")
 _WITHIN: Final = {name: _allowed(name, "within-rates") for name in ("pre-limit", "limit")}
 
 
@@ -108,7 +109,12 @@ def _pre_limit_layer(evidence: Evidence) -> LayerAnswer:
 
 
 def _limit_layer(evidence: Evidence) -> LayerAnswer:
-    return _PUBLIC["limit"] if evidence.public else _count_layer("limit", evidence.after, evidence)
+    if evidence.public:
+        return _PUBLIC["limit"]
+    token = evidence.token
+    if evidence.after is None and token is not None and not token.proved:
+        return _NOBODY
+    return _count_layer("limit", evidence.after, evidence)
 
 
 def _token_layer(evidence: Evidence) -> LayerAnswer:
@@ -117,8 +123,7 @@ def _token_layer(evidence: Evidence) -> LayerAnswer:
     token = evidence.token
     if token is None:
         return _UNASKED["token"]
-    if token.denied is None or token.layer == "scope":
-        # the verifier asks for the scope last: all else holds
+    if token.proved:
         return _TOKEN
     return _denied("token", token.reason, token.layer)
 
@@ -173,7 +178,8 @@ def _policy_layer(evidence: Evidence) -> LayerAnswer:
     answers = evidence.policy
     if isinstance(answers, Away):
         return _denied("policy", f"{answers.what}-unavailable")
-    if not answers:
+    asked = len(evidence.principals) if isinstance(evidence.principals, tuple) else 0
+    if not answers or len(answers) != asked:
         return _UNASKED["policy"]
     refusing = next((answer for answer in answers if not answer.allow), None)
     if refusing is None:
