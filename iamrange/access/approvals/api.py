@@ -78,6 +78,7 @@ class ApprovalsApi:
             Route("/requests", self._ask, methods=["POST"]),
             Route("/requests/{id}", self._poll, methods=["GET"]),
             Route("/requests/{id}/decision", self._decide, methods=["POST"]),
+            Route("/now", self._moment, methods=["GET"]),
             Route("/pending", self._pending, methods=["GET"]),
             Route("/review/{id}/request", self._read, methods=["GET"]),
             Route("/review/{id}", self._review, methods=["GET"]),
@@ -154,6 +155,11 @@ class ApprovalsApi:
         if isinstance(decided, ApprovalRefusal):
             return _refused(decided, request_id)
         return answer(decided.as_json(), request_id)
+
+    async def _moment(self, request: Request) -> Response:
+        """Say what time it is here: a signature must not be older than its request."""
+        del request
+        return answer({"now": self._now()}, new_request_id())
 
     async def _pending(self, request: Request) -> Response:
         request_id = new_request_id()
