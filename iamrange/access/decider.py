@@ -72,6 +72,8 @@ class ApprovalBook(Protocol):
         body_sha256: str,
         now: float,
         /,
+        *,
+        content_type: str | None = None,
     ) -> ApprovalFacts | ApprovalRefusal:
         """Return what the approval says of this very request; spend nothing."""
         ...
@@ -269,7 +271,13 @@ class GatewayDecider:
         acting = token.actors[0] if token.actors else token.subject
         try:
             return self._approvals.present(
-                call.approval_id[0], acting, call.method, known.target.url, digest, known.now
+                call.approval_id[0],
+                acting,
+                call.method,
+                known.target.url,
+                digest,
+                known.now,
+                content_type=call.content_type,
             )
         except StoreDownError:
             return Away("approvals")

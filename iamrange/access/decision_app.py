@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from iamrange.access.decider import GatewayDecider
 
 SECRET_HEADER: Final = b"x-iamrange-edge"
-"""As `network.envoy_config` names it; a test holds the two against each other."""
+"""As `network` names it, like those below; a test holds the two against each other."""
+
+TARGET_HEADER: Final = b"x-iamrange-target"
+"""The request target exactly as the client sent it, by the edge's word."""
 
 REASON_HEADER: Final = "x-iamrange-reason"
 PARTIAL_HEADER: Final = b"x-envoy-auth-partial-body"
@@ -153,16 +156,10 @@ def _request_id(headers: dict[bytes, tuple[bytes, ...]]) -> str:
 def _call(
     scope: Scope, headers: dict[bytes, tuple[bytes, ...]], body: bytes, request_id: str
 ) -> AccessCall:
-    # what a server gives as `path` is decoded already: another target than the one that came
-    raw = scope.get("raw_path")
-    target = (raw or b"").decode("latin-1")
-    query = scope.get("query_string", b"")
-    if query:
-        target = f"{target}?{query.decode('latin-1')}"
     return AccessCall(
         method=scope["method"],
         host=_texts(headers, b"host"),
-        target=target,
+        target=_target(scope, headers),
         authorization=_texts(headers, b"authorization"),
         dpop=_texts(headers, b"dpop"),
         certificate=_certificate(headers.get(b"x-forwarded-client-cert", _EMPTY)),
@@ -175,6 +172,20 @@ def _call(
         content_type=", ".join(_texts(headers, b"content-type")),
         overrides=tuple(name.decode() for name in _OVERRIDES & headers.keys()),
     )
+
+
+def _target(scope: Scope, headers: dict[bytes, tuple[bytes, ...]]) -> str:
+    """Return the target as it came: by the edge's word, else as this server has it.
+
+    An HTTP server cuts off a fragment and reads an absolute form: the edge's word is exact. What a
+    server gives as `path` is decoded already, and is another target.
+    """
+    told = headers.get(TARGET_HEADER)
+    if told is not None:
+        return told[0].decode("latin-1") if len(told) == 1 else ""
+    target: str = (scope.get("raw_path") or b"").decode("latin-1")
+    query = scope.get("query_string", b"")
+    return f"{target}?{query.decode('latin-1')}" if query else target
 
 
 def _texts(headers: dict[bytes, tuple[bytes, ...]], name: bytes) -> tuple[str, ...]:

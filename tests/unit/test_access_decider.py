@@ -304,8 +304,8 @@ def test_of_two_that_present_one_approval_at_once_one_is_refused() -> None:
     approval = gateway.approval_of(call)
     first_asks = gateway.book.present
 
-    def meanwhile(*asked: Any) -> Any:  # noqa: ANN401 - the port's own
-        facts = first_asks(*asked)
+    def meanwhile(*asked: Any, **more: Any) -> Any:  # noqa: ANN401 - the port's own
+        facts = first_asks(*asked, **more)
         gateway.book.used.append(approval)  # another call was quicker
         return facts
 
@@ -369,7 +369,7 @@ def test_approvals_that_are_away_refuse_with_503_and_spend_nothing(when: str) ->
     gateway = Gateway()
     approval = gateway.approval_of(gateway.transfer())
 
-    def away(*_: Any) -> Any:  # noqa: ANN401 - the port's own
+    def away(*_: Any, **__: Any) -> Any:  # noqa: ANN401 - the port's own
         raise StoreDownError("approvals")
 
     setattr(gateway.book, when, away)
@@ -506,7 +506,7 @@ def test_whatever_breaks_inside_refuses_and_tells_nothing(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("part", ["policy", "verifiers", "agents", "approvals"])
 def test_any_part_that_breaks_refuses(part: str) -> None:
-    def breaks(*_: Any) -> Any:  # noqa: ANN401 - anything's
+    def breaks(*_: Any, **__: Any) -> Any:  # noqa: ANN401 - anything's
         raise RuntimeError("hidden")
 
     gateway = Gateway()

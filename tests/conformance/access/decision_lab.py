@@ -98,10 +98,20 @@ class Book:
         return name
 
     def present(  # noqa: PLR0913, PLR0917 - the port's own
-        self, name: str, agent: str, method: str, url: str, digest: str, now: float, /
+        self,
+        name: str,
+        agent: str,
+        method: str,
+        url: str,
+        digest: str,
+        now: float,
+        /,
+        *,
+        content_type: str | None = None,
     ) -> ApprovalFacts | ApprovalRefusal:
         if self.away:
             raise StoreDownError("approvals")
+        assert content_type is not None
         self.presented.append(name)
         if name not in self.held:
             return ApprovalRefusal("approval-unknown")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
-from iamrange.access.decision_app import SECRET_HEADER, DecisionApp
-from iamrange.network import envoy_config
+from iamrange.access.canonical import OVERRIDES
+from iamrange.access.decision_app import REASON_HEADER, SECRET_HEADER, TARGET_HEADER, DecisionApp
+from iamrange.network import envoy_authorizer, envoy_config, envoy_headers
 from tests.conformance.access.decision_lab import ANALYST, PAYMENTS, Gateway
 from tests.conformance.protected_lab import Answer
 
@@ -122,8 +123,11 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield running
 
 
-def test_the_secret_goes_by_the_name_that_the_edge_gives_it() -> None:
+def test_headers_go_by_the_names_that_the_edge_gives_them() -> None:
     assert SECRET_HEADER.decode() == envoy_config.SECRET_HEADER
+    assert TARGET_HEADER.decode() == envoy_headers.TARGET_HEADER
+    assert envoy_headers.REASON_HEADER == REASON_HEADER
+    assert set(OVERRIDES) <= set(envoy_authorizer.SHOWN)
 
 
 def test_an_admitted_call_is_200_and_says_who_calls(service: Service) -> None:
@@ -244,6 +248,25 @@ def test_a_confused_path_is_refused_over_the_wire(
 ) -> None:
     answer = service.ask(service.gateway.call(target))
     assert (answer.status, answer.values("x-iamrange-reason")) == (400, [reason])
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (("/records/latest#/admin",), "fragment"),
+        (("https://hr.iamrange.example/records/latest",), "absolute-form"),
+        (("/records/../records/latest",), "dot-segment"),
+        (("/records/latest", "/records/newest"), "no-path"),
+        (("",), "no-path"),
+    ],
+)
+def test_the_edges_word_on_the_target_counts(
+    service: Service, told: tuple[str, ...], reason: str
+) -> None:
+    answer = service.ask(service.gateway.call(), *(("x-iamrange-target", one) for one in told))
+    assert (answer.status, answer.values("x-iamrange-reason")) == (400, [reason])
+    good = service.ask(service.gateway.call(), ("x-iamrange-target", "/records/latest"))
+    assert good.status == 200
 
 
 def test_two_hosts_are_refused_over_the_wire(service: Service) -> None:
