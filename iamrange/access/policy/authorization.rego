@@ -7,8 +7,8 @@
 # - Agents' names are never looked at: roles and attributes decide.
 # - Of the input's context only the tenant is read. An answer then is the same at all times, and
 #   the engine may remember it (iamrange/access/policy_engine.py).
-# - No builtin is handed a value of a type that it does not take: engines differ in whether that
-#   is an error or undefined.
+# - Engines differ in two things, which stay out of here: a builtin is handed no value of a type
+#   that it does not take, and `not` stands before no call whose argument may be undefined.
 package ai.authorization
 
 import data.ai.roles
@@ -37,9 +37,9 @@ resource_is_well_formed if {
 	is_boolean(object.get(input.resource, "high_impact", false))
 }
 
-approval_is_well_formed if not type_name(input.approval)
+approval_is_stated if input.approval != null
 
-approval_is_well_formed if input.approval == null
+approval_is_well_formed if not approval_is_stated
 
 approval_is_well_formed if {
 	is_object(input.approval)
@@ -66,7 +66,9 @@ level := roles.levels[input.resource.classification]
 
 deny contains "action-unknown" if not action_is_known
 
-deny contains "classification-unknown" if not is_number(level)
+label_is_known if level >= 0
+
+deny contains "classification-unknown" if not label_is_known
 
 # The agent is active: quarantined, retired and not yet approved ones are given nothing. Whoever
 # leaves the state out has looked at it elsewhere.
@@ -83,30 +85,41 @@ deny contains "agent-not-active" if {
 
 # It is this gateway's: another tenant's agents have no say here.
 
-tenant_is_own if not is_string(input.agent.tenant)
+tenants_are_stated if {
+	input.agent.tenant != null
+	input.context.tenant != null
+}
 
-tenant_is_own if not is_string(input.context.tenant)
+tenant_is_own if not tenants_are_stated
 
 tenant_is_own if input.agent.tenant == input.context.tenant
 
-deny contains "other-tenant" if not tenant_is_own
+deny contains "other-tenant" if {
+	well_formed
+	not tenant_is_own
+}
 
 # Its own ceiling, where one is stated, is a label too. Grants have ceilings in any case.
 
 ceiling := roles.levels[object.get(input.agent, "classification", "restricted")] if is_object(input.agent)
 
+ceiling_is_known if ceiling >= 0
+
 deny contains "ceiling-unknown" if {
 	well_formed
-	not is_number(ceiling)
+	not ceiling_is_known
 }
 
 # Public data crosses projects. Other data that has a project is for that project's agents.
 
 project_is_own if level == roles.levels.public
 
-project_is_own if not is_string(input.resource.project)
+project_is_stated if {
+	input.resource.project != null
+	input.resource.project != ""
+}
 
-project_is_own if input.resource.project == ""
+project_is_own if not project_is_stated
 
 project_is_own if input.resource.project == input.agent.project
 
@@ -122,17 +135,19 @@ signed if input.approval.manager_signed == true
 # What is high impact is so labelled by the table of routes. Without a label the action itself
 # tells, and a deployment to an environment that nobody has listed may be one to production.
 
+impact_is_labelled if is_boolean(input.resource.high_impact)
+
 impact_is_approved if signed
 
 impact_is_approved if input.resource.high_impact == false
 
 impact_is_approved if {
-	not is_boolean(input.resource.high_impact)
+	not impact_is_labelled
 	input.action in {"read", "write", "execute"}
 }
 
 impact_is_approved if {
-	not is_boolean(input.resource.high_impact)
+	not impact_is_labelled
 	input.action == "deploy"
 	input.resource.environment in roles.harmless_environments
 }
@@ -212,7 +227,7 @@ deny contains "role-may-not" if {
 }
 
 deny contains "data-above-ceiling" if {
-	is_number(level)
+	label_is_known
 	count(rules) == 0
 	some grant in granted
 	not label_is_within(grant)

@@ -424,7 +424,7 @@ test_nothing_is_denied_by_default if {
 # The table itself.
 
 test_every_grant_is_proper if {
-	every role, grants in roles.grants {
+	every _, grants in roles.grants {
 		every grant in grants {
 			is_string(grant.rule)
 			grant.action in roles.actions
