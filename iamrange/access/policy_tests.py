@@ -44,13 +44,13 @@ def run_tests(texts: Mapping[str, str]) -> tuple[PolicyTest, ...]:
             engine.add_policy(name, text)
         except RuntimeError as error:
             raise PolicyError(f"policy {name}: {first_lines(error)}") from None
-    results = tuple(_run(engine, *test) for test in tests_in(texts))
+    results = tuple(_run(engine, *test) for test in each_test(texts))
     if not results:
         raise PolicyError(f"policy: expected tests in files *{TEST_SUFFIX}, got none")
     return results
 
 
-def tests_in(texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def each_test(texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield every test: its file, its name, its path below `data`."""
     for file, text in sorted(texts.items()):
         package = _PACKAGE.search(text)

@@ -251,6 +251,7 @@ allow if {
 	action_is_known
 	agent_is_active
 	tenant_is_own
+	ceiling_is_known
 	project_is_own
 	impact_is_approved
 	execution_is_by_right

@@ -173,6 +173,7 @@ test_an_unknown_ceiling_reaches_nothing if {
 	denied_for(but(analyst, {"agent": {"classification": "secret"}}), {"ceiling-unknown"})
 	denied_for(but(analyst, {"agent": {"classification": null}}), {"ceiling-unknown"})
 	denied_for(but(analyst, {"agent": {"classification": 3}}), {"ceiling-unknown"})
+	denied_for(but(but(analyst_writes("public"), signed), {"agent": {"classification": null}}), {"ceiling-unknown"})
 }
 
 test_unlabelled_data_is_nobodys if {
