@@ -123,6 +123,27 @@ def early(mutations: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
+def buffer_filter(limit: int) -> Mapping[str, Any]:
+    """Return the HTTP filter that waits for the whole body, and refuses a longer one (413)."""
+    return {
+        "name": BUFFER_FILTER,
+        "typed_config": {
+            "@type": f"{TYPES}filters.http.buffer.v3.Buffer",
+            "max_request_bytes": limit,
+        },
+    }
+
+
+def unbuffered() -> Mapping[str, Any]:
+    """Return what spares a route the wait, for `typed_per_filter_config`."""
+    return {
+        BUFFER_FILTER: {
+            "@type": f"{TYPES}filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    }
+
+
 def mutation_filter(mutations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the HTTP filter that makes the changes; routes may add their own."""
     return {
@@ -145,3 +166,4 @@ def mutation_per_route(mutations: Iterable[Mapping[str, Any]]) -> Mapping[str, A
 
 
 MUTATION_FILTER = "envoy.filters.http.header_mutation"
+BUFFER_FILTER = "envoy.filters.http.buffer"

@@ -10,8 +10,8 @@ from iamrange.network.envoy_headers import (
     PEER_ADDRESS,
     REASON_HEADER,
     TYPES,
+    buffer_filter,
     early,
-    mutation_filter,
     overwrite,
     strip_at_edge,
 )
@@ -46,7 +46,7 @@ def edge_manager(
     if judged and config.authorizer is not None:
         filters = authorizer_filters(config, config.authorizer)
     else:
-        filters = [_buffer(config.limits)]
+        filters = [buffer_filter(config.limits.body_bytes)]
     as_it_came = judged or config.unsafe_raw_paths
     return manager(
         config.limits,
@@ -147,11 +147,6 @@ def manager_filter(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def pass_through_mutations() -> Mapping[str, Any]:
-    """Return a filter that changes nothing unless a route says so."""
-    return mutation_filter([])
-
-
 def upstream_cluster(
     name: str,
     socket: Path,
@@ -194,17 +189,10 @@ def _edge_host(config: EnvoyConfig, index: int, *, judged: bool) -> Mapping[str,
         routes[0]["response_headers_to_remove"] = [REASON_HEADER]
     if canonical:
         routes.append(refuse({"prefix": "/"}, 400, judged=True, reason=AMBIGUOUS_PATH))
-    return virtual_host(cluster, upstream.hosts, routes)
-
-
-def _buffer(limits: Limits) -> Mapping[str, Any]:
-    return {
-        "name": "envoy.filters.http.buffer",
-        "typed_config": {
-            "@type": f"{TYPES}filters.http.buffer.v3.Buffer",
-            "max_request_bytes": limits.body_bytes,
-        },
-    }
+    body = config.limits.body_bytes
+    if judged and config.authorizer is not None:
+        body = config.authorizer.body_bytes
+    return virtual_host(cluster, upstream.hosts, routes, body=body)
 
 
 def _seconds(value: float) -> str:

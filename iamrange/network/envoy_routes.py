@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from iamrange.network.envoy_authorizer import unjudged
-from iamrange.network.envoy_headers import REASON_HEADER, TYPES, overwrite
+from iamrange.network.envoy_headers import REASON_HEADER, overwrite, unbuffered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ _SEGMENT = rf"(?:{_NO_DOT}{_ANY}*|\.{_NO_DOT}{_ANY}*|\.\.{_ANY}+)"
 CANONICAL_PATH = rf"/|(?:/{_SEGMENT})+/?"
 
 Route = dict[str, Any]
+_LONGEST = (1 << 63) - 1
 
 
 def go(match: Mapping[str, Any], cluster: str, timeout: float) -> Route:
@@ -36,11 +37,17 @@ def go(match: Mapping[str, Any], cluster: str, timeout: float) -> Route:
 def refuse(
     match: Mapping[str, Any], status: int, *, judged: bool = False, reason: str = ""
 ) -> Route:
-    """Return a route that answers by itself; with `judged`, the decision service is asked first."""
+    """Return a route that answers by itself, at once.
+
+    With `judged`, the decision service is asked first, so that the call is on record there.
+    """
     route: Route = {"match": dict(match), "direct_response": {"status": status}}
     if reason:
         route["response_headers_to_add"] = [overwrite(REASON_HEADER, reason)]
-    return route if judged else route | {"typed_per_filter_config": dict(unjudged())}
+    if not judged:
+        # Not even the body is waited for: that of a tunnel has no end.
+        route["typed_per_filter_config"] = {**unjudged(), **unbuffered()}
+    return route
 
 
 def path_match(*, canonical: bool) -> Route:
@@ -48,29 +55,26 @@ def path_match(*, canonical: bool) -> Route:
     return {"safe_regex": {"regex": CANONICAL_PATH}} if canonical else {"prefix": "/"}
 
 
-def virtual_host(name: str, hosts: Sequence[str], routes: Sequence[Route]) -> Route:
-    """Return the hosts with their routes, behind the refusals that hold on each."""
-    # A tunnel's request has no end, for which the buffer would wait.
-    unbuffered = {
-        "envoy.filters.http.buffer": {
-            "@type": f"{TYPES}filters.http.buffer.v3.BufferPerRoute",
-            "disabled": True,
-        }
-    }
-    connect = refuse({"connect_matcher": {}}, 405)
-    connect["typed_per_filter_config"] |= unbuffered
+def virtual_host(name: str, hosts: Sequence[str], routes: Sequence[Route], *, body: int) -> Route:
+    """Return the hosts with their routes, behind the refusals that hold on each.
+
+    A body that says that it is longer than `body` bytes is not waited for.
+    """
     # It would send back what the edge adds, the secret too (RFC 9110 section 9.3.8).
     trace = {
         "prefix": "/",
         "headers": [{"name": ":method", "string_match": {"exact": "TRACE"}}],
     }
-    return {
-        "name": name,
-        "domains": list(hosts),
-        "routes": [connect, refuse(trace, 405), *routes],
+    too_long = {
+        "prefix": "/",
+        "headers": [
+            {"name": "content-length", "range_match": {"start": body + 1, "end": _LONGEST}}
+        ],
     }
+    refusals = [refuse({"connect_matcher": {}}, 405), refuse(trace, 405), refuse(too_long, 413)]
+    return {"name": name, "domains": list(hosts), "routes": [*refusals, *routes]}
 
 
 def misdirected() -> Route:
     """Return the answer for every other host."""
-    return virtual_host("misdirected", ("*",), [refuse({"prefix": "/"}, 421)])
+    return virtual_host("misdirected", ("*",), [refuse({"prefix": "/"}, 421)], body=_LONGEST - 1)

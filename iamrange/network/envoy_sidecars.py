@@ -20,6 +20,8 @@ from iamrange.network.envoy_headers import (
     REASON_HEADER,
     SERVICE_HEADER,
     TYPES,
+    buffer_filter,
+    mutation_filter,
     mutation_per_route,
     overwrite,
     remove,
@@ -30,7 +32,6 @@ from iamrange.network.envoy_http import (
     http_filter_chain,
     manager,
     manager_filter,
-    pass_through_mutations,
     upstream_cluster,
 )
 from iamrange.network.envoy_log import connection_log
@@ -188,7 +189,7 @@ def _manager(config: EnvoyConfig, folder: Path, sidecar: Sidecar) -> Mapping[str
         folder,
         listener=f"sidecar:{sidecar.name}",
         early_mutations=[*strip_at_sidecar(), peer],
-        filters=[pass_through_mutations()],
+        filters=[buffer_filter(config.limits.body_bytes), mutation_filter([])],
         routes={
             "name": sidecar.name,
             "virtual_hosts": [_host(config, sidecar), misdirected()],
@@ -231,7 +232,8 @@ def _host(config: EnvoyConfig, sidecar: Sidecar) -> Mapping[str, Any]:
         if upstream.sidecar == sidecar
         for host in upstream.hosts
     )
-    return virtual_host(sidecar.name, (*sidecar.hosts, *public), routes)
+    body = config.limits.body_bytes
+    return virtual_host(sidecar.name, (*sidecar.hosts, *public), routes, body=body)
 
 
 def _of_a_neighbour() -> list[Mapping[str, Any]]:
