@@ -38,16 +38,26 @@ def run_tests(texts: Mapping[str, str]) -> tuple[PolicyTest, ...]:
     Raises:
         PolicyError: a file is no Rego, or there is no test.
     """
+    results = tuple(results_of(texts))
+    if not results:
+        raise PolicyError(f"policy: expected tests in files *{TEST_SUFFIX}, got none")
+    return results
+
+
+def results_of(texts: Mapping[str, str]) -> Iterator[PolicyTest]:
+    """Yield the result of each test as it is run.
+
+    Raises:
+        PolicyError: a file is no Rego.
+    """
     engine = regorus.Engine()
     for name, text in sorted(texts.items()):
         try:
             engine.add_policy(name, text)
         except RuntimeError as error:
             raise PolicyError(f"policy {name}: {first_lines(error)}") from None
-    results = tuple(_run(engine, *test) for test in each_test(texts))
-    if not results:
-        raise PolicyError(f"policy: expected tests in files *{TEST_SUFFIX}, got none")
-    return results
+    for test in each_test(texts):
+        yield _run(engine, *test)
 
 
 def each_test(texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

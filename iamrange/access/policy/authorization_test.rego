@@ -154,10 +154,41 @@ test_signed_is_exactly_true if {
 # Labels and ceilings.
 
 test_each_grant_ends_at_its_label if {
-	denied_for(but(analyst, {"agent": {"classification": "restricted"}, "resource": {"classification": "internal"}}), {"data-above-ceiling"})
-	denied_for(but(log_writer, {"agent": {"classification": "restricted"}, "resource": {"classification": "confidential"}}), {"data-above-ceiling"})
-	denied_for(but(hr_assistant, {"agent": {"classification": "restricted"}, "resource": {"classification": "restricted"}}), {"data-above-ceiling"})
-	denied_for(but(support, {"agent": {"classification": "restricted"}, "resource": {"classification": "internal", "project": "support"}}), {"data-above-ceiling"})
+	every row in [
+		[analyst, "read", "internal"],
+		[analyst, "write", "restricted"],
+		[log_writer, "read", "confidential"],
+		[log_writer, "write", "confidential"],
+		[log_writer, "delete", "confidential"],
+		[hr_assistant, "read", "restricted"],
+		[hr_assistant, "delete", "restricted"],
+		[deploy_bot, "read", "confidential"],
+		[deploy_bot, "write", "confidential"],
+		[deploy_bot, "deploy", "confidential"],
+		[broker, "read", "confidential"],
+		[sensor, "read", "confidential"],
+		[sensor, "write", "confidential"],
+		[but(support, {"resource": {"project": "support"}}), "read", "internal"],
+	] {
+		asked := but(but(row[0], signed), {
+			"action": row[1],
+			"agent": {"classification": "restricted"},
+			"resource": {"classification": row[2]},
+		})
+		denied_for(asked, {"data-above-ceiling"})
+	}
+}
+
+test_an_approval_lifts_only_the_ceiling_that_it_is_to_lift if {
+	asked := but(but(hr_assistant, signed), {"action": "delete", "agent": {"classification": "internal"}})
+	denied_for(asked, {"data-above-ceiling"})
+}
+
+test_only_an_approval_lifts_a_ceiling if {
+	grants := {"data-analyst": [{"rule": "lifts", "action": "read", "up_to": "internal", "lifts": true}]}
+	asked := but(analyst, {"resource": {"classification": "internal"}})
+	not authorization.allow with input as asked with roles.grants as grants
+	authorization.allow with input as but(asked, signed) with roles.grants as grants
 }
 
 test_an_agents_own_ceiling_is_lower_than_its_roles if {
@@ -235,6 +266,14 @@ test_several_roles_add_up if {
 	allowed_by(both, {"analyst-reads-public-data", "support-reads-customers"})
 }
 
+test_one_grant_that_reaches_is_enough if {
+	several := but(log_writer, {"agent": {"roles": ["data-analyst", "log-writer"]}})
+	allowed_by(several, {"log-writer-reads-logs"})
+	allowed_by(but(several, {"action": "write"}), {"log-writer-writes-logs"})
+	low := but(but(several, signed), {"action": "write", "agent": {"classification": "public"}})
+	allowed_by(low, {"analyst-writes-with-approval"})
+}
+
 test_one_role_may_be_written_alone if {
 	asked := {"agent": {"role": "data-analyst"}, "action": "read", "resource": {"classification": "public"}}
 	allowed_by(asked, {"analyst-reads-public-data"})
@@ -290,6 +329,17 @@ test_without_a_label_the_environment_tells if {
 	denied_for(json.remove(unlabelled, ["resource/environment"]), {"approval-required"})
 	allowed_by(but(unlabelled, {"resource": {"environment": "staging"}}), {"deploy-bot-deploys"})
 	allowed_by(but(unlabelled, signed), {"deploy-bot-deploys"})
+}
+
+test_a_label_weighs_more_than_the_environment if {
+	denied_for(deploys_to("staging", true), {"approval-required"})
+}
+
+test_an_environment_makes_no_deletion_harmless if {
+	every action in ["delete", "transfer"] {
+		asked := json.remove(but(deploys_to("staging", true), {"action": action}), ["resource/high_impact"])
+		"approval-required" in authorization.deny with input as asked
+	}
 }
 
 test_money_waits_for_a_human if {
@@ -365,6 +415,12 @@ test_actions_are_a_closed_vocabulary if {
 	denied_for(json.remove(analyst, ["action"]), {"action-unknown"})
 }
 
+test_a_grant_of_an_unknown_action_is_none if {
+	grants := {"data-analyst": [{"rule": "drops", "action": "drop", "up_to": "restricted"}]}
+	asked := but(analyst, {"action": "drop"})
+	not authorization.allow with input as asked with roles.grants as grants
+}
+
 test_agents_are_well_formed if {
 	every agent in [null, 1, "data-analyst", [], ["data-analyst"], true] {
 		denied_for(json.patch(analyst, [{"op": "replace", "path": "/agent", "value": agent}]), {"agent-malformed"})
@@ -385,6 +441,7 @@ test_agents_are_well_formed if {
 		denied_for(asked, {"agent-malformed"})
 	}
 	denied_for(json.remove(analyst, ["agent"]), {"agent-malformed"})
+	denied_for(but(sensor, {"agent": {"project": 1}}), {"agent-malformed"})
 }
 
 test_resources_are_well_formed if {
