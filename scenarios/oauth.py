@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT = 20
+TOO_MANY = 429
+LONGEST_WAIT = 20.0
 RECORD = "/records/latest"
 SAME_RECORD = "/records/newest"
 """Another address of the latest record."""
@@ -205,13 +208,44 @@ def read_record(url: str, *, auth: Any = None, **request: Any) -> str:  # noqa: 
     return str(read(url, auth=auth, **request).json()["value"])
 
 
+def do(url: str, *, auth: Any, **request: Any) -> str:  # noqa: ANN401 - requests' own
+    """Have something done at a service; return its receipt.
+
+    Raises:
+        requests.HTTPError: the service refused.
+    """
+    answer = requests.post(url, auth=auth, json={}, timeout=TIMEOUT, **request)
+    answer.raise_for_status()
+    return str(answer.json()["value"])
+
+
+def read_raw(url: str, token: DPoPToken) -> str:
+    """Read a URL byte by byte as it is given: clients that mean well would tidy it.
+
+    Raises:
+        requests.HTTPError: the service refused.
+    """
+    request = requests.Request("GET", url, auth=token).prepare()
+    request.url = url
+    with requests.Session() as session:
+        settings = session.merge_environment_settings(url, {}, None, None, None)
+        answer = session.send(request, timeout=TIMEOUT, **settings)
+        answer.raise_for_status()
+    return str(answer.json()["value"])
+
+
 def read(url: str, *, auth: Any = None, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
     """Read something of a service; return the whole answer.
 
     Raises:
         requests.HTTPError: the service refused.
     """
+    ends = time.monotonic() + LONGEST_WAIT
     answer = requests.get(url, auth=auth, timeout=TIMEOUT, **request)
+    while answer.status_code == TOO_MANY and time.monotonic() < ends:
+        # whoever shares an agent's quota with a thief waits its turn
+        time.sleep(min(float(answer.headers["Retry-After"]), LONGEST_WAIT))
+        answer = requests.get(url, auth=auth, timeout=TIMEOUT, **request)
     answer.raise_for_status()
     return answer
 

@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
 def _read_records(facts: Mapping[str, str]) -> Work:
     """Prove itself with the own key, have a token bound to a fresh one, read with both."""
+    return _read_with(facts)
+
+
+def _read_records_narrowly(facts: Mapping[str, str]) -> Work:
+    """Ask for the one scope that the work needs."""
+    return _read_with(facts, scope=facts["own.service_scope"])
+
+
+def _read_with(facts: Mapping[str, str], scope: str | None = None) -> Work:
     own = oauth.Own.from_home()
     client = oauth.client_with_key(
         own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True
     )
-    token = client.client_credentials(resource=facts["own.service"])
+    token = client.client_credentials(scope=scope, resource=facts["own.service"])
     url = facts["own.service"] + oauth.RECORD
     answer = oauth.read(url, auth=token)
     return Work(
@@ -48,6 +57,11 @@ READS_SERVICE_RECORDS = Workload(
     run=_read_records,
     asset_kind=AssetKind.SERVICE_RECORDS,
     knows=("own.service",),
+)
+READS_WITH_A_NARROW_TOKEN = Workload(
+    run=_read_records_narrowly,
+    asset_kind=AssetKind.SERVICE_RECORDS,
+    knows=("own.service", "own.service_scope"),
 )
 READS_SERVICE_RECORDS_OVER_MTLS = Workload(
     run=_read_records_over_mtls,

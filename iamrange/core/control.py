@@ -23,6 +23,7 @@ class Layer(StrEnum):
     AWS = "aws"
     GCP = "gcp"
     IDENTITY = "identity"
+    ACCESS = "access"
 
 
 class SwitchedIn(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from iamrange.core import aws_controls, gcp_controls, identity_controls, invariants
+from iamrange.core import access_controls, aws_controls, gcp_controls, identity_controls, invariants
 from iamrange.core.control import Control, Invariant, Layer, Refusal, SwitchedIn
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ CONTROLS: Mapping[str, Control] = {
         *aws_controls.CONTROLS,
         *gcp_controls.CONTROLS,
         *identity_controls.CONTROLS,
+        *access_controls.CONTROLS,
     )
 }
 INVARIANTS: Mapping[str, Invariant] = {

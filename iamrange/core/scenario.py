@@ -111,6 +111,17 @@ class AssetKind(StrEnum):
     GCP_BACKUP_SECRET = "gcp-backup-secret"  # noqa: S105  # same
     SERVICE_RECORDS = "service-records"
     """What the service that an agent works with keeps."""
+    AGENT_RECORD = "agent-record"
+    """What the service that an agent works with keeps of that agent's own."""
+    SALARIES = "salaries"
+    CUSTOMER_PROFILES = "customer-profiles"
+    ADMINISTRATION = "administration"
+    """The power to run something on a service."""
+    OLD_READING = "old-reading"
+    """One of many: whoever does not know which has to try them all."""
+    STAGING_DEPLOYMENT = "staging-deployment"
+    """A deployment: it is made when its receipt is had."""
+    PRODUCTION_DEPLOYMENT = "production-deployment"
 
 
 @dataclass(frozen=True, slots=True)

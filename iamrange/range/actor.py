@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import traceback
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def project(spec: Mapping[str, Any]) -> dict[str, Any]:
     return _reported(run)
 
 
-def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: PLR0911 - one a client
     try:
         return run()
     except botocore.exceptions.ClientError as error:
@@ -94,10 +95,25 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
     except AgentIdentityError as error:
         return {"broke" if error.code == "unreachable" else "refused": error.code}
+    except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as error:
+        # In TLS 1.3 a refused certificate shows at the first read, as an alert or as an end.
+        ended = isinstance(error, requests.exceptions.SSLError) or _was_cut(error)
+        # whether the other side refused is for its own record to say
+        return {"refused": "TLS handshake"} if ended else {"broke": _place(error)}
     except (requests.HTTPError, EndpointError) as error:
         return _from_our_services(error)
     except Exception as error:  # noqa: BLE001  # the report is the process's only way to speak
         return {"broke": _place(error)}
+
+
+def _was_cut(error: BaseException) -> bool:
+    """Tell whether a connection stood, and the other side ended it."""
+    parts = [error, *error.args, *(part for each in error.args for part in _args_of(each))]
+    return any(isinstance(part, ConnectionResetError | RemoteDisconnected) for part in parts)
+
+
+def _args_of(error: object) -> tuple[object, ...]:
+    return error.args if isinstance(error, BaseException) else ()
 
 
 def _from_aws(error: botocore.exceptions.ClientError) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind
+from iamrange.range.services import OUR_SERVICES
 from iamrange.range.written import WRITTEN
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def planting(
                 (asset.kind.value, stage.place_of(asset), value)
                 for asset, value in canaries.items()
                 # what the world's own services keep, the world is told; a power lies nowhere
-                if asset.kind not in (AssetKind.SERVICE_RECORDS, *WRITTEN)
+                if asset.kind not in (*OUR_SERVICES, *WRITTEN)
             }
         ),
     }

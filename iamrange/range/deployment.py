@@ -25,6 +25,7 @@ from iamrange.range.catalogue import response_controls
 from iamrange.range.emulator import in_fresh_accounts
 from iamrange.range.landing import Landing, LandingError, landing_of, stack_config
 from iamrange.range.processes import ProcessError, Zygote
+from iamrange.range.services import OUR_SERVICES
 from iamrange.range.stage import Stage, stage_from_outputs
 from iamrange.range.world import World
 
@@ -133,8 +134,10 @@ class Deployment:
             canaries = canaries_for(stage)
             _plant(tools, planting(world, landing, stage, canaries))
             for asset, value in canaries.items():
-                if asset.kind is AssetKind.SERVICE_RECORDS:
-                    world.control("plant", resource=stage.place_of(asset), value=value)
+                if asset.kind in OUR_SERVICES:
+                    world.control(
+                        "plant", url=stage.place_of(asset), value=value, owner=_owner(stage, asset)
+                    )
             enrolment = Enrolment(world, stage, tools.run_id, landing)
             deployment = cls(
                 tools=tools,
@@ -310,6 +313,13 @@ def _first_up(engine: Engine, progress: Progress | None) -> OperationResult:
         if refused is None:
             raise
         raise LandingError(f"stack config {refused[0]}") from error
+
+
+def _owner(stage: Stage, asset: Asset) -> str | None:
+    """Return whose record an asset is, where it is one agent's alone."""
+    if asset.kind is not AssetKind.AGENT_RECORD or asset.of is None:
+        return None
+    return stage.agents[asset.of]["spiffe_id"]
 
 
 def _plant(tools: Tools, orders: Mapping[str, Any]) -> None:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 CONTROL_SOCKET = "control.sock"
-EDGE_SOCKET = "edge.sock"
-"""No longer than the name of the control socket, whose path was measured."""
+MESH_FOLDER = "m"
+"""Holds the sockets of our own services: beside the control socket, whose path is short."""
 
 RECORDS_FILE = "records.jsonl"
 LOG_FILE = "host.log"
@@ -68,7 +68,9 @@ class Host:
         self._place = place
         self._folder = place.folder
         self._socket_path = place.control
-        self._listeners = Listeners(content, place.folder, place.control.with_name(EDGE_SOCKET))
+        sockets = place.control.with_name(MESH_FOLDER)
+        sockets.mkdir(mode=0o700)
+        self._listeners = Listeners(content, place.folder, sockets)
         self._pause: asyncio.Future[_Fork | None] | None = None
         self._commands: Mapping[str, Callable[..., Any]] = {
             "describe": self._describe,
@@ -79,6 +81,8 @@ class Host:
             "issue_jwt_svid": self._issue_jwt_svid,
             "switch": self._switch,
             "plant": self._plant,
+            "mesh_was_dialled": self._was_dialled,
+            "collect": self._collect,
             "token_keys": self._token_keys,
             "rotate_token_keys": self._rotate_token_keys,
             "withdraw_token_key": self._withdraw_token_key,
@@ -107,8 +111,8 @@ class Host:
 
     async def end_children(self) -> None:
         """End the processes that the world has started; what listens here ends with it."""
-        if self._listeners.envoy is not None:
-            await self._listeners.envoy.stop()
+        if self._listeners.mesh is not None:
+            await self._listeners.mesh.stop()
 
     def fork_content(self) -> Content:
         """Return the content, for the fork to carry on with."""
@@ -193,9 +197,19 @@ class Host:
 
     def _switch(self, off: list[str]) -> None:
         self._content.switch(off)
+        if self._listeners.mesh is not None:
+            self._listeners.mesh.switched()
 
-    def _plant(self, resource: str, value: str) -> None:
-        self._content.identity.plant(resource, value)
+    def _was_dialled(self) -> bool:
+        mesh = self._listeners.mesh
+        return mesh is not None and mesh.was_dialled()
+
+    def _collect(self) -> None:
+        if self._listeners.mesh is not None:
+            self._listeners.mesh.collect()
+
+    def _plant(self, url: str, value: str, owner: str | None = None) -> None:
+        self._content.identity.plant(url, value, owner)
 
     def _token_keys(self) -> tuple[str, ...]:
         return self._content.identity.keys.kids

@@ -1,4 +1,4 @@
-"""The token service of a world, and the services that take its tokens.
+"""The token service of a world, the gateway that takes its tokens, and the directory's own API.
 
 - All of them rest on the world's one directory, and answer from this process.
 - Which controls are off here is a setting: it can be switched while the world runs.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 
+from iamrange.access.record_tap import RecordTap
 from iamrange.core import identity_controls
 from iamrange.identity.certificates.local_authority import LocalAuthority
 from iamrange.identity.directory.api import DirectoryApi
@@ -26,8 +28,9 @@ from iamrange.identity.tokens.keys import AuthorityKeys
 from iamrange.identity.tokens.service import TokenService
 from iamrange.identity.tokens.settings import TokenSettings
 from iamrange.jose import STRICT, KeySet, SigningKey, parse_key_set
-from iamrange.range.service_app import ServiceApp
-from iamrange.range.services import DIRECTORY, RESOURCES, SERVICES
+from iamrange.range.gateway import WorldGateway
+from iamrange.range.lapses import combined, own
+from iamrange.range.services import APPROVALS, DIRECTORY, RECORD, RESOURCES, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,37 +38,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iamrange.core.clock import Clock
-    from iamrange.core.control import Control
     from iamrange.core.decision import RecordSink, Tamper
     from iamrange.identity.directory.model import Agent
     from iamrange.range.world_directory import WorldDirectory
 
-_DAY = 86_400
 _JWT_SVID_LIFE = 300
-LAPSES: Mapping[Control, tuple[dict[str, Any], dict[str, Any]]] = {
-    identity_controls.REGISTERED_AGENTS_ONLY: ({"unsafe_open_registration": True}, {}),
-    identity_controls.PRIVATE_KEY_JWT: ({"unsafe_accepts_client_secret": True}, {}),
-    identity_controls.SHORT_TOKENS: (
-        {"lifetime": _DAY},
-        {"unsafe_any_lifetime": True},
-    ),
-    identity_controls.SENDER_CONSTRAINED: (
-        {"unsafe_issues_bearer": True},
-        {"unsafe_accepts_bearer": True},
-    ),
-    identity_controls.CERTIFICATE_BOUND: ({}, {"unsafe_ignores_certificate": True}),
-    identity_controls.AUDIENCE_RESTRICTED: (
-        {"unsafe_any_audience": True},
-        {"unsafe_ignores_audience": True},
-    ),
-    identity_controls.SCOPE_LIMITS: ({"unsafe_any_scope": True}, {}),
-    identity_controls.EXCHANGE_NARROWS: ({"unsafe_exchange_widens": True}, {}),
-    identity_controls.REVOCATION: ({}, {"unsafe_ignores_revocation": True}),
-    identity_controls.CLOUD_TOKENS_APART: ({"unsafe_cloud_resources": True}, {}),
-    # the directory's: the old key stays
-    identity_controls.KEY_ROTATION: ({}, {}),
-}
-"""What each control's lapse sets: of the token service, and of every service's verifier."""
 
 
 class IdentityServices:
@@ -85,7 +62,8 @@ class IdentityServices:
         self._agents = agents
         self._clock = clock
         self._real_clock = real_clock
-        self._records = records
+        # what the verifiers write is heard by the gateway on its way to the records
+        self._records = RecordTap(records)
         self._tamper = tamper
         self._cloud_minter = cloud_minter
         self.keys = AuthorityKeys(clock=clock)
@@ -99,30 +77,32 @@ class IdentityServices:
             lambda: NonceSource(None, real_clock)
         )
         self._revocation = MemoryRevocation(now=clock.now)
-        self._values: dict[str, str] = {}
+        self.gateway = WorldGateway(
+            agents=agents, clock=clock, records=self._records, tamper=tamper
+        )
+        self.edge: Mapping[str, bool] = {}
         self.off: frozenset[str] = frozenset()
         self.switch(())
 
     def switch(self, off: Iterable[str]) -> None:
         """Have exactly these controls off from now on; ids of other layers' are left alone."""
-        own = {control.id: control for control in LAPSES}
-        self.off = frozenset(off) & own.keys()
-        tokens: dict[str, Any] = {}
-        verifiers: dict[str, Any] = {}
-        for name in self.off:
-            for_tokens, for_verifiers = LAPSES[own[name]]
-            tokens |= for_tokens
-            verifiers |= for_verifiers
-        self._tokens = self._token_service(replace(TokenSettings(nonce_required=True), **tokens))
-        settings = replace(VerifierSettings(), **verifiers)
-        self._services = {
-            service.host: ServiceApp(service, self._verifier(service.resource, settings))
-            for service in SERVICES.values()
+        self.off = own(off)
+        lapse = combined(off)
+        self._tokens = self._token_service(
+            replace(TokenSettings(nonce_required=True), **dict(lapse.tokens))
+        )
+        settings = replace(VerifierSettings(), **dict(lapse.verifiers))
+        verifiers = {
+            service.resource: self._verifier(service.resource, settings)
+            for service in (*SERVICES.values(), DIRECTORY, APPROVALS)
         }
-        guard = request_guard(self._verifier(DIRECTORY.resource, settings), in_threads=False)
-        self._directory = DirectoryApi(self._agents.directory, guard=guard, in_threads=False)
-        for resource, value in self._values.items():
-            self.plant(resource, value)
+        self.gateway.switch(lapse, verifiers.__getitem__)
+        self._directory = DirectoryApi(
+            self._agents.directory,
+            guard=request_guard(verifiers[DIRECTORY.resource], in_threads=False),
+            in_threads=False,
+        )
+        self.edge = dict(lapse.edge)
 
     def _token_service(self, settings: TokenSettings) -> TokenService:
         return TokenService(
@@ -163,14 +143,20 @@ class IdentityServices:
         """Tell whether a key that is rotated out stops counting."""
         return identity_controls.KEY_ROTATION.id not in self.off
 
-    def plant(self, resource: str, value: str) -> None:
-        """Make this the latest record of a service.
+    def plant(self, url: str, value: str, owner: str | None = None) -> None:
+        """Keep a value at a service; a resource alone stands for its latest record.
 
         Raises:
             KeyError: there is no such service.
         """
-        self._services[resource.removeprefix("https://")].record = value
-        self._values[resource] = value
+        parts = urlsplit(url)
+        service = self.gateway.services[parts.hostname or ""]
+        service.keep(parts.path or RECORD, value, owner=owner)
+
+    @property
+    def trust_bundle_pem(self) -> str:
+        """The authorities in which service certificates end, as PEM."""
+        return self.authority.trust_bundle().pem
 
     def issue_svid(self, agent_id: str, public_key_pem: str) -> str:
         """Certify an agent's key; return the certificate chain as PEM.
@@ -196,19 +182,15 @@ class IdentityServices:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Every host name that is answered for here."""
-        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host, *self._services)
+        """Every host name that judges its own callers; the services stand behind the gateway."""
+        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, by its Host header."""
         host = next((v.decode("latin-1") for n, v in scope["headers"] if n == b"host"), "")
         name = host.partition(":")[0].lower()
-        app: ASGIApp = self._tokens
-        if name == DIRECTORY.host:
-            app = self._directory
-        elif name in self._services:
-            app = self._services[name]
-        await app(scope, receive, send)
+        own: ASGIApp = self._directory if name == DIRECTORY.host else self._tokens
+        await (self.gateway.app(name) or own)(scope, receive, send)
 
     def moved(self) -> None:
         """Go on with the directory of a fork."""

@@ -26,6 +26,7 @@ from iamrange.range.stage import StageError
 from iamrange.range.vendor import collect_as_vendor
 from iamrange.range.work import FootholdError, do_work, run_actor
 from iamrange.range.workloads import WORKLOADS
+from iamrange.range.world import CommandRefusedError
 from iamrange.range.written import loot_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
 
     from iamrange.core.scenario import Scenario, Workload
 
-BROKE = (FootholdError, ProcessError, EngineError, DeploymentError, StageError, OSError)
+BROKE = (
+    FootholdError,
+    ProcessError,
+    CommandRefusedError,
+    EngineError,
+    DeploymentError,
+    StageError,
+    OSError,
+)
 """What ends one attack as an error of the range, and lets the run go on with the others."""
 
 
@@ -115,6 +124,7 @@ class Lab:
             world.world.set_clock(scenario.ages)
         _, mark = world.world.records_since(0)
         attempt = _attempt(world, entry, footing)
+        world.world.collect_handshakes()
         records, _ = world.world.records_since(mark)
         judgement = judge(
             attempt,

@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
-from iamrange.identity.certificates.forwarded import XfccMiddleware
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Route
 from iamrange.network.environment import client_environment
-from iamrange.network.envoy_config import EnvoyConfig, Upstream, new_secret
-from iamrange.network.envoy_lazy import LazyEnvoy
 from iamrange.network.names import (
     ATTACKER_HOST,
     AWS_PATTERN,
@@ -31,13 +28,13 @@ from iamrange.network.proxy import Proxy, Refused, Target
 from iamrange.network.public_site import PublicSite
 from iamrange.range.config import CORPORATE
 from iamrange.range.functions import FunctionProcesses
+from iamrange.range.mesh import Mesh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from iamrange.range.content import Content
-    from iamrange.range.identity_services import IdentityServices
 
 CA_FILE = "ca.pem"
 
@@ -48,10 +45,10 @@ ISSUER_HOSTS = (IDP_HOST, ATTACKER_HOST, GOOGLE_ISSUER_HOST, GOOGLE_KEYS_HOST)
 class Listeners:
     """The running listeners in front of one world's content."""
 
-    def __init__(self, content: Content, folder: Path, edge_socket: Path | None = None) -> None:
+    def __init__(self, content: Content, folder: Path, sockets: Path | None = None) -> None:
         """Make a new authority, and write its certificate into the world's folder.
 
-        Behind `edge_socket` the token service and the services wait for their TLS listener;
+        In `sockets`, a folder with a short path, our own services wait for their TLS listener;
         without one they are not served.
         """
         self._content = content
@@ -70,27 +67,10 @@ class Listeners:
         self.tls = Edge(routes, ca=self.authority)
         self.aws = Edge([Route("*", content.aws)], ca=None)
         self.gcp = Edge([Route("*", content.gcp)], ca=None)
-        self.services: Edge | None = None
-        self.envoy: LazyEnvoy | None = None
-        self._service_hosts: tuple[str, ...] = ()
-        if edge_socket is not None:
-            self._add_services(content.identity, folder, edge_socket)
+        self.mesh: Mesh | None = None
+        if sockets is not None:
+            self.mesh = Mesh(content.identity, self.authority, sockets, content.records)
         self.networks: dict[str, Proxy] = {}
-
-    def _add_services(self, services: IdentityServices, folder: Path, socket: Path) -> None:
-        secret = new_secret()
-        app = XfccMiddleware(services, secret, only_listener=True)
-        self.services = Edge([Route("*", app)], ca=None, unix_socket=socket)
-        upstream = Upstream(services.hosts, socket)
-        self._service_hosts = upstream.hosts
-        self.envoy = LazyEnvoy(
-            lambda: EnvoyConfig(
-                upstreams=(upstream,),
-                certificate=self.authority.server_certificate(upstream.hosts),
-                secret=secret,
-            ),
-            folder,
-        )
 
     async def start(self) -> None:
         """Listen, and point the clouds' fetches at the issuers.
@@ -102,8 +82,8 @@ class Listeners:
         for edge in self._edges():
             await edge.start()
         targets: dict[str, Target] = dict.fromkeys(self._patterns, ("127.0.0.1", self.tls.port))
-        if self.envoy is not None:
-            targets |= dict.fromkeys(self._service_hosts, self.envoy)
+        if self.mesh is not None:
+            targets |= self.mesh.targets()
         for name, address in self._content.config.networks.items():
             self.networks[name] = Proxy(
                 name, address=address, targets=targets, on_refusal=self._record_refusal
@@ -147,14 +127,14 @@ class Listeners:
 
     async def stop(self) -> None:
         """Close every listener and connection."""
-        running: list[Edge | Proxy | LazyEnvoy] = [*self.networks.values(), *self._edges()]
-        if self.envoy is not None:
-            running.append(self.envoy)
+        running: list[Edge | Proxy | Mesh] = [*self.networks.values(), *self._edges()]
+        if self.mesh is not None:
+            running.append(self.mesh)
         await asyncio.gather(*(listener.stop() for listener in running))
 
     def _edges(self) -> list[Edge]:
         edges = [self.tls, self.aws, self.gcp]
-        return edges if self.services is None else [*edges, self.services]
+        return edges if self.mesh is None else [*edges, *self.mesh.edges]
 
     def description(self) -> Mapping[str, Any]:
         """Return where everything is."""

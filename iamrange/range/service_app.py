@@ -1,46 +1,106 @@
-"""A service that agents work with: it keeps one latest record, for whoever's token reads it."""
+"""A service behind the gateway: it keeps a few things, and trusts its sidecar.
+
+- Whoever comes was let in by the sidecar, and who asks is what the gateway says in `x-agent-id`.
+- Like many frameworks it resolves a path before it looks it up; and it reads the first of several
+  headers. Neither matters while the gateway does its part.
+- What belongs to one agent is given to that agent only: a decision of the service's own.
+"""
 
 from __future__ import annotations
 
+import posixpath
+import uuid
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Router
 
-from iamrange.identity.protected_http import TokenGuard, metadata_route
+from iamrange.core.decision import (
+    DecisionRecord,
+    Effect,
+    LayerAnswer,
+    Outcome,
+    RecordSink,
+    Tamper,
+    honest,
+)
+from iamrange.identity.protected_http import metadata_route
+from iamrange.range.services import RECORD
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from iamrange.identity.protected import TokenVerifier
+    from iamrange.core.clock import Clock
     from iamrange.range.services import Service
 
-RECORDS = ("/latest", "/newest")
-"""Two addresses of one thing below `/records`, as services often have them."""
+POINT = "service.record"
+AGENT_HEADER = b"x-agent-id"
+SAME_RECORD = "/records/newest"
+"""Another address of the latest record, as services often have them."""
 
 
 class ServiceApp:
     """The ASGI app of one service."""
 
-    def __init__(self, service: Service, verifier: TokenVerifier) -> None:
-        """Take the service's own verifier."""
-        self.record = ""
-        latest = Starlette(routes=[Route(path, self._latest, methods=["GET"]) for path in RECORDS])
-        # in the loop itself: a world's process has one thread, since it forks
-        guarded = TokenGuard(latest, verifier, scopes={service.reads}, in_threads=False)
-        self._app = Starlette(
-            routes=[
-                metadata_route(service.resource, scopes=service.scopes),
-                Mount("/records", guarded),
-            ]
-        )
+    def __init__(
+        self, service: Service, *, clock: Clock, records: RecordSink, tamper: Tamper = honest
+    ) -> None:
+        """Start with nothing kept."""
+        self._service = service
+        self._clock = clock
+        self._records = records
+        self._tamper = tamper
+        self._kept: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._metadata = Router([metadata_route(service.resource, scopes=service.scopes)])
+
+    def keep(self, path: str, value: str, *, owner: str | None = None) -> None:
+        """Keep a value under a path; with an owner it is that agent's alone."""
+        self._kept[path] = value
+        if owner is not None:
+            self._owners[path] = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await self._app(scope, receive, send)
+        if scope["path"].startswith("/.well-known/"):
+            await self._metadata(scope, receive, send)
+            return
+        await self._answer(scope)(scope, receive, send)
 
-    async def _latest(self, _: Request) -> Response:
-        return JSONResponse({"value": self.record})
+    def _answer(self, scope: Scope) -> JSONResponse:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        path = posixpath.normpath(unquote(raw.decode("latin-1")).replace(";", "/"))
+        path = RECORD if path == SAME_RECORD else path
+        agent = next((v.decode("latin-1") for n, v in scope["headers"] if n == AGENT_HEADER), "")
+        value = self._kept.get(path)
+        if value is None:
+            return JSONResponse({"error": "not_found"}, 404)
+        owner = self._owners.get(path)
+        if owner is not None and not self._is_owner(scope["method"], path, owner, agent):
+            return JSONResponse({"error": "another_agents_record"}, 403)
+        return JSONResponse({"value": value})
+
+    def _is_owner(self, method: str, path: str, owner: str, agent: str) -> bool:
+        good = agent == owner
+        answer = LayerAnswer(
+            "owner",
+            Effect.ALLOW if good else Effect.DENY,
+            "own-record" if good else "another-agents-record",
+        )
+        layers = self._tamper(POINT, (answer,))
+        allowed = not any(layer.refuses for layer in layers)
+        self._records(
+            DecisionRecord(
+                request_id=str(uuid.uuid4()),
+                time=self._clock.now(),
+                point=POINT,
+                action=method,
+                resource=f"{self._service.resource}{path}",
+                principal=agent,
+                outcome=Outcome.ALLOW if allowed else Outcome.DENY,
+                reason=answer.reason,
+                layers=layers,
+            )
+        )
+        return allowed

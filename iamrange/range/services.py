@@ -1,6 +1,7 @@
-"""The services that agents work with: who they are, which scope reads them, who works with which.
+"""The services that agents work with: who they are, what is kept there, who works with which.
 
 - One table: the token service reads its resources from it, the stage its facts, the world its apps.
+- What can be asked of each, and with which scope, is the gateway's table (`access.routes`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iamrange.core.scenario import Part
+from iamrange.access import routes
+from iamrange.core.scenario import AssetKind, Part
 from iamrange.identity.names import DEFAULT_RESOURCE, service_resource
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ class Service:
     """One service. Its scopes are the only ones that it understands."""
 
     name: str
-    reads: str
-    writes: str
+    scopes: frozenset[str]
+
+    @property
+    def reads(self) -> str:
+        """The scope that reads its records."""
+        return f"read:{self.name}"
 
     @property
     def resource(self) -> str:
@@ -34,25 +40,41 @@ class Service:
         return self.resource.removeprefix("https://")
 
     @property
-    def scopes(self) -> frozenset[str]:
-        """Every scope that the service understands."""
-        return frozenset({self.reads, self.writes})
+    def mesh_host(self) -> str:
+        """The name of the service's own sidecar, behind the gateway."""
+        return f"{self.name}.mesh.iamrange.example"
+
+    @property
+    def spiffe_id(self) -> str:
+        """Who the service is to its neighbours."""
+        return f"spiffe://iamrange.example/service/{self.name}"
 
 
 SERVICES: Mapping[str, Service] = {
-    name: Service(name, f"read:{name}", f"write:{name}")
-    for name in (
-        "customers",
-        "logs",
-        "hr",
-        "payments",
-        "deployments",
-        "telemetry",
-    )
+    name: Service(name, routes.scopes_of(name)) for name in routes.SERVICES
 }
+GATEWAY_ID = "spiffe://iamrange.example/service/gateway"
+"""Who the gateway is to the services behind it."""
 
-DIRECTORY = Service("directory", "read:directory", "write:directory")
+RECORD = "/records/latest"
+PLACES: Mapping[AssetKind, str] = {
+    AssetKind.SALARIES: "https://hr.iamrange.example/salaries/all",
+    AssetKind.CUSTOMER_PROFILES: "https://customers.iamrange.example/profiles/all",
+    AssetKind.ADMINISTRATION: "https://deployments.iamrange.example/admin/status",
+    AssetKind.OLD_READING: "https://telemetry.iamrange.example/records/reading-275",
+    AssetKind.STAGING_DEPLOYMENT: "https://deployments.iamrange.example/deployments/staging",
+    AssetKind.PRODUCTION_DEPLOYMENT: "https://deployments.iamrange.example/deployments/production",
+}
+"""What there is one of at our services, and where: reading it, or having it done, yields it."""
+
+OUR_SERVICES = frozenset({AssetKind.SERVICE_RECORDS, AssetKind.AGENT_RECORD, *PLACES})
+"""The kinds of assets that our own services keep."""
+
+DIRECTORY = Service("directory", frozenset({"read:directory", "write:directory"}))
 """The directory's own REST API, for whoever looks after agents."""
+
+APPROVALS = Service("approvals", frozenset())
+"""Where agents ask for a human's approval: any of their tokens will do, made out to it."""
 
 SERVICE_OF: Mapping[Part, str] = {
     Part.DATA_ANALYST: "customers",
@@ -68,7 +90,7 @@ SERVICE_OF: Mapping[Part, str] = {
 """The service that each part works with."""
 
 RESOURCES: Mapping[str, frozenset[str] | None] = {
-    **{service.resource: service.scopes for service in (*SERVICES.values(), DIRECTORY)},
+    **{service.resource: service.scopes for service in (*SERVICES.values(), DIRECTORY, APPROVALS)},
     DEFAULT_RESOURCE: None,
 }
 """Every resource that a token may be for -> the scopes that it understands.

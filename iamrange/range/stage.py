@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
 from iamrange.identity.names import AUTH_ISSUER
-from iamrange.range.services import SERVICE_OF, SERVICES
+from iamrange.range.services import PLACES, SERVICE_OF, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +21,7 @@ OF_AGENTS: Mapping[AssetKind, str] = {
     AssetKind.AWS_RECORDS: "own.aws_table",
     AssetKind.AWS_DATA_KEY: "own.name",
     AssetKind.SERVICE_RECORDS: "own.service",
+    AssetKind.AGENT_RECORD: "own.record_url",
 }
 """What each agent has one of, and the fact that says where it is."""
 
@@ -30,6 +31,7 @@ OF_PLATFORM: Mapping[AssetKind, str] = {
     AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
     AssetKind.AWS_SILENCE: "aws.trail_arn",
     AssetKind.AWS_VENDOR_REPORT: "aws.vendor_secret_arn",
+    **{kind: f"services.{kind}" for kind in PLACES},
 }
 """What there is one of, and the fact that says where."""
 
@@ -52,7 +54,7 @@ class Stage:
     def facts(
         self, names: Iterable[str], *, victim: Part | None = None, target: Part | None = None
     ) -> dict[str, str]:
-        """Resolve dotted names (`victim.X`, `own.X`, `target.X`, `aws.X`, `gcp.X`, `identity.X`).
+        """Resolve dotted names: `victim.X`, `own.X`, `target.X` of agents, `aws.X` and the like.
 
         Raises:
             StageError: a name is not among the stack's outputs.
@@ -61,6 +63,11 @@ class Stage:
             "aws": self.aws,
             "gcp": self.gcp,
             "identity": {"issuer": AUTH_ISSUER},
+            "services": {
+                **{kind.value: url for kind, url in PLACES.items()},
+                **{name: service.resource for name, service in SERVICES.items()},
+                **{f"{name}_mesh": f"https://{s.mesh_host}" for name, s in SERVICES.items()},
+            },
         }
         if victim is not None:
             groups["victim"] = groups["own"] = self.agents[victim]
@@ -112,7 +119,10 @@ def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
     tables = outputs["aws"].get("tables", {})
     return Stage(
         agents={
-            Part(part): {**_facts_of_agent(facts, tables), **_facts_of_service(Part(part))}
+            Part(part): {
+                **_facts_of_agent(facts, tables),
+                **_facts_of_service(Part(part), str(facts.get("name", part))),
+            }
             for part, facts in agents.items()
         },
         aws={key: str(value) for key, value in outputs["aws"].items() if key != "tables"},
@@ -126,6 +136,10 @@ def _facts_of_agent(facts: Mapping[str, Any], tables: Mapping[str, Any]) -> dict
     return own if table is None else {**own, "aws_table": str(table)}
 
 
-def _facts_of_service(part: Part) -> dict[str, str]:
+def _facts_of_service(part: Part, name: str) -> dict[str, str]:
     service = SERVICES[SERVICE_OF[part]]
-    return {"service": service.resource, "service_scope": service.reads}
+    return {
+        "service": service.resource,
+        "service_scope": service.reads,
+        "record_url": f"{service.resource}/records/{name}",
+    }

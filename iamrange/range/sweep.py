@@ -30,8 +30,11 @@ _ENTRY = "world.json"
 _LOCK = ".lock"
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SOCKET_PATH_LIMIT = 100
-"""Bytes; the kernel's own limit for a unix socket's path is 104 (macOS) or 108 (Linux)."""
+_SOCKET_PATH_LIMIT = 84
+"""Bytes; the kernel's own limit for a unix socket's path is 104 (macOS) or 108 (Linux).
+
+Sockets in a folder beside this one have some 16 more.
+"""
 
 
 @dataclass(frozen=True, slots=True)

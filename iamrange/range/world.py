@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from iamrange.range.config import AgentRegistration, WorldConfig
     from iamrange.range.processes import Child
 
+ENVOY_LOG_SECONDS = 0.4
+"""Envoy writes its log in batches; longer than they are apart."""
+
 _START_TIMEOUT = 60.0
 _COMMAND_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
@@ -219,6 +222,12 @@ class World:
     def change_agent(self, name: str, transition: str) -> None:
         """Have an agent quarantined, released, retired, or its tokens revoked."""
         self.control("change_agent", name=name, transition=transition)
+
+    def collect_handshakes(self) -> None:
+        """Have the handshakes that sidecars refused recorded, if there can be any."""
+        if self.control("mesh_was_dialled"):
+            time.sleep(ENVOY_LOG_SECONDS)
+            self.control("collect")
 
     def set_rogue(self, name: str | None, arguments: Mapping[str, Any] | None = None) -> None:
         """Switch a declared rogue on, or all of them off."""

@@ -59,6 +59,11 @@ class WorldDirectory:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self.directory = Directory.open(directory_url(folder), self._folder, clock=clock)
 
+    @property
+    def url(self) -> str:
+        """The database's URL."""
+        return directory_url(self._folder.parent)
+
     def __iter__(self) -> Iterator[Agent]:
         """Iterate over all agents, in the order of registration."""
         after: int | None = 0

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class TrustBundle:
 
     trust_domain: str
     authorities: tuple[bytes, ...]
+
+    @property
+    def pem(self) -> str:
+        """The same as PEM, one after the other."""
+        return "".join(DER_cert_to_PEM_cert(each) for each in self.authorities)
 
 
 class CertificateAuthorityPort(Protocol):

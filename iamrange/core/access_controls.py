@@ -1,0 +1,116 @@
+"""The controls that work between agents and services: at the gateway and in the mesh behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iamrange.core import frameworks as fw
+from iamrange.core.control import Control, Layer, Refusal, SwitchedIn
+from iamrange.core.decision import Effect
+
+if TYPE_CHECKING:
+    from iamrange.core.frameworks import Reference
+
+GATEWAY = "gateway.call"
+"""The decision point of every call through the gateway."""
+
+
+def _control(  # noqa: PLR0913 - one argument a fact
+    name: str,
+    *,
+    summary: str,
+    without_it: str,
+    layer: str,
+    reason: str,
+    maps_to: tuple[Reference, ...],
+    point: str = GATEWAY,
+) -> Control:
+    return Control(
+        id=f"access.{name}",
+        layer=Layer.ACCESS,
+        summary=summary,
+        without_it=without_it,
+        refusal=Refusal(point=point, layer=layer, effect=Effect.DENY, reason=reason),
+        touches=frozenset(),
+        maps_to=maps_to,
+        switched_in=SwitchedIn.WORLD,
+    )
+
+
+SCOPE_ENFORCED = _control(
+    "scope-enforced",
+    summary="Each route asks for its own scope, and a token without it goes no further.",
+    without_it="The gateway takes any good token for any route: scopes are there and not compared.",
+    layer="scope",
+    reason="insufficient-scope",
+    maps_to=(fw.NHI5, fw.ASI03, fw.AC_3),
+)
+REGO_POLICY = _control(
+    "rego-policy",
+    summary="A policy decides each call by role and attributes, and denies what it does not name.",
+    without_it="Whoever holds a token with the scope may call: no policy is asked.",
+    layer="policy",
+    # its own reasons: those of labels (d...) and approvals (a...) are other controls'
+    reason="[!ad]*",
+    maps_to=(fw.NHI5, fw.ASI02, fw.AC_24),
+)
+CLASSIFICATION = _control(
+    "classification",
+    summary="Data carries a label, and an agent reads nothing above its own ceiling.",
+    without_it="Data carries no labels: everything counts as public.",
+    layer="policy",
+    reason="data-above-ceiling",
+    maps_to=(fw.NHI5, fw.ASI03, fw.AC_3_13),
+)
+RATE_LIMIT = _control(
+    "rate-limit",
+    summary="An agent makes so many calls a minute, and no more.",
+    without_it="Calls are not counted: an agent calls as fast as it can.",
+    layer="limit",
+    reason="*rate*",
+    maps_to=(fw.ASI02, fw.SC_5, fw.T1499),
+)
+SEGMENTATION = _control(
+    "segmentation",
+    summary="A service's sidecar speaks mutual TLS, and only with the SPIFFE ids on its list.",
+    without_it="Sidecars take any connection, and services believe what its headers say.",
+    point="mesh.handshake",
+    layer="certificate",
+    reason="*",
+    maps_to=(fw.NHI4, fw.ASI07, fw.SC_8),
+)
+IDENTITY_HEADERS_STRIPPED = _control(
+    "identity-headers-stripped",
+    summary="The gateway drops what a caller says about who it is, and says it itself.",
+    without_it="The gateway adds its own header to the caller's, and services read the first.",
+    point="service.record",
+    layer="owner",
+    reason="another-agents-record",
+    maps_to=(fw.NHI4, fw.ASI07, fw.IA_9),
+)
+PATH_NORMALISED = _control(
+    "path-normalised",
+    summary="A path that can be read in two ways is refused before anybody decides by it.",
+    without_it="The gateway decides by the path as it came, and the service resolves it.",
+    layer="canonical",
+    reason="*",
+    maps_to=(fw.ASI02, fw.SI_10, fw.AC_3),
+)
+APPROVAL = _control(
+    "approval",
+    summary="Production deployments, deletions and transfers of money wait for a human's approval.",
+    without_it="High-impact actions are calls like any others.",
+    layer="policy",
+    reason="approval-required",
+    maps_to=(fw.ASI09, fw.ASI02, fw.AC_3_2),
+)
+CONTROLS: tuple[Control, ...] = (
+    SCOPE_ENFORCED,
+    REGO_POLICY,
+    CLASSIFICATION,
+    RATE_LIMIT,
+    SEGMENTATION,
+    IDENTITY_HEADERS_STRIPPED,
+    PATH_NORMALISED,
+    APPROVAL,
+)

@@ -1,0 +1,90 @@
+"""The gateway of a world: the services behind it, who decides each call, and people's approvals.
+
+- All of it answers from the world's one process; Envoy asks it over a unix socket.
+- Approvals lie in the directory's database, and go with it into a fork.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iamrange.access.approvals.declared import describe
+from iamrange.access.approvals.service import Approvals
+from iamrange.access.approvals.settings import ApprovalSettings
+from iamrange.access.approvals.sql_store import SqlApprovalStore
+from iamrange.access.decider import GatewayDecider
+from iamrange.access.gateway_settings import GatewaySettings
+from iamrange.access.policy_engine import PolicyEngine
+from iamrange.identity.names import service_resource
+from iamrange.identity.stores.limits import LocalLimiter
+from iamrange.identity.stores.ports import Rate
+from iamrange.range.service_app import ServiceApp
+from iamrange.range.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+    from iamrange.access.record_tap import RecordTap
+    from iamrange.core.clock import Clock
+    from iamrange.core.decision import Tamper
+    from iamrange.identity.protected import TokenVerifier
+    from iamrange.range.lapses import Lapse
+    from iamrange.range.world_directory import WorldDirectory
+
+POLICY = Path(str(resources.files("iamrange.access") / "policy"))
+AGENT_RATE = Rate(amount=40, seconds=10)
+"""What one agent may call in the range: its daily work is a handful."""
+
+
+class WorldGateway:
+    """The services and their gateway."""
+
+    def __init__(
+        self, *, agents: WorldDirectory, clock: Clock, records: RecordTap, tamper: Tamper
+    ) -> None:
+        """Make the services, which keep nothing yet."""
+        self._agents = agents
+        self._clock = clock
+        self._records = records
+        self._tamper = tamper
+        self._limiter = LocalLimiter()
+        self._policy = PolicyEngine.from_folder(POLICY)
+        self.services = {
+            service.host: ServiceApp(service, clock=clock, records=records, tamper=tamper)
+            for service in SERVICES.values()
+        }
+
+    def switch(self, lapse: Lapse, verifiers: Callable[[str], TokenVerifier]) -> None:
+        """Decide from now on with exactly these settings left out."""
+        approvals: dict[str, Any] = dict(lapse.approvals)
+        self.approvals = Approvals(
+            SqlApprovalStore(self._agents.url),
+            self._agents.directory,
+            describe,
+            clock=self._clock,
+            settings=replace(ApprovalSettings(), **approvals),
+            records=self._records,
+            tamper=self._tamper,
+        )
+        settings: dict[str, Any] = dict(lapse.gateway)
+        self.decider = GatewayDecider(
+            verifiers=lambda name: verifiers(service_resource(name)),
+            agents=self._agents,
+            policy=lambda: self._policy,
+            approvals=self.approvals,
+            limits=self._limiter,
+            clock=self._clock,
+            records=self._records,
+            tamper=self._tamper,
+            settings=replace(GatewaySettings(agent_rate=AGENT_RATE), **settings),
+        )
+
+    def app(self, host: str) -> ASGIApp | None:
+        """Return the service of that name, or of its name in the mesh."""
+        name = host.replace(".mesh.", ".", 1)
+        return self.services.get(name)
