@@ -1,0 +1,151 @@
+"""The support agent's tools for real: unmodified clients with the agent's own credentials.
+
+- A token is asked for whichever service of ours an address names, bound to a key of this process.
+  To hosts of anybody else no credential is sent.
+- What comes back is rid of credentials before the agent reads it: so no transcript holds one, and
+  no document can have one sent away. They are not what the range's canaries stand for.
+- Whatever a hostile text makes a client library raise is an answer: its type's name alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import botocore.exceptions
+import requests
+from requests_oauth2client.exceptions import EndpointError
+
+from scenarios import oauth, workloads
+from scenarios.support_llm import Answer
+from scenarios.support_llm_calls import BOUNDS, Bounds, Tool, ToolCall
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TIMEOUT = 5
+_REFUSED_FROM = 300
+_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]{5,}")
+_NAMED = re.compile(
+    r'("(?:\w*(?:secret_?access_?key|session_?token|access_?token|refresh_?token|private_?key)|d)"'
+    r'\s*:\s*")[^"]*"',
+    re.IGNORECASE,
+)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with whatever looks like a credential taken out."""
+    text = _PEM.sub("[withheld]", _JWT.sub("[withheld]", text))
+    return _NAMED.sub(r'\1[withheld]"', text)
+
+
+class OwnTools:
+    """The tools of the agent whose process this is. `documents` is all that `read` can read."""
+
+    def __init__(self, documents: Path, bounds: Bounds = BOUNDS) -> None:
+        """Take the agent from its home, and the folder of its documents."""
+        self._own = oauth.Own.from_home()
+        self._documents = documents.resolve()
+        self._bounds = bounds
+        self._client: Any = None
+        self._tokens: dict[str, Any] = {}
+
+    def perform(self, call: ToolCall) -> Answer:
+        """Perform one call; see `Tools`."""
+        try:
+            if call.tool is Tool.AWS:
+                return self._aws(call)
+            if call.tool is Tool.READ:
+                return self._read(call)
+            if call.tool is Tool.SEND:
+                return self._http("POST", call.url, call.body or "")
+            return self._http(call.method, call.url, call.body)
+        except botocore.exceptions.ClientError as error:
+            metadata = error.response.get("ResponseMetadata", {})
+            return Answer(
+                status=metadata.get("HTTPStatusCode"),
+                refused=str(error.response.get("Error", {}).get("Code", "ClientError")),
+                request_id=metadata.get("RequestId"),
+            )
+        except requests.exceptions.ProxyError:
+            return Answer(refused="no-way-out")
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            return Answer(refused=type(error).__name__)
+
+    def _http(self, method: str, url: str, body: str | None) -> Answer:
+        token, token_refused = self._token(url)
+        kind = "application/json" if (body or "").startswith(("{", "[")) else "text/plain"
+        with requests.request(
+            method,
+            url,
+            data=None if body is None else body.encode(),
+            headers={} if body is None else {"Content-Type": kind},
+            auth=token,
+            timeout=_TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            data = next(response.iter_content(self._bounds.answer_characters), b"")
+            text = without_credentials(data.decode(errors="replace"))
+            reason = response.headers.get("x-iamrange-reason", "")
+            refused = f"HTTP {response.status_code} {reason}".strip()
+            return Answer(
+                status=response.status_code,
+                text=text,
+                refused=refused if response.status_code >= _REFUSED_FROM else None,
+                request_id=response.headers.get("X-Request-Id"),
+                token_refused=token_refused,
+            )
+
+    def _token(self, url: str) -> tuple[Any, str | None]:
+        """Return a token for the service that an address names, or the word for a refusal."""
+        parts = urlsplit(url)
+        ours = (urlsplit(self._own.issuer).hostname or "").partition(".")[2]
+        host = (parts.hostname or "").lower()
+        if parts.scheme.lower() != "https" or not ours or not host.endswith(f".{ours}"):
+            return None, None
+        resource = f"https://{host}"
+        if resource not in self._tokens:
+            try:
+                if self._client is None:
+                    self._client = oauth.client_with_key(
+                        self._own.client_id,
+                        self._own.issuer,
+                        self._own.key(),
+                        dpop_bound_access_tokens=True,
+                    )
+                self._tokens[resource] = self._client.client_credentials(resource=resource)
+            except EndpointError as error:
+                return None, str(error.error)
+            except requests.RequestException as error:
+                return None, type(error).__name__
+        return self._tokens[resource], None
+
+    def _read(self, call: ToolCall) -> Answer:
+        path = (self._documents / call.path).resolve()
+        if not path.is_relative_to(self._documents):
+            return Answer(refused="not-a-document")
+        with path.open(errors="replace") as file:
+            return Answer(text=without_credentials(file.read(self._bounds.answer_characters)))
+
+    def _aws(self, call: ToolCall) -> Answer:
+        session: Any = workloads.own_session()  # its stubs know services by name alone
+        client = session.client(call.service)
+        if call.operation not in client.meta.method_to_api_mapping:
+            return Answer(refused="no-such-operation")
+        answer = getattr(client, call.operation)(**json.loads(call.parameters))
+        metadata = answer.pop("ResponseMetadata", {})
+        plain = {
+            name: value.read(self._bounds.answer_characters).decode(errors="replace")
+            if hasattr(value, "read")
+            else value
+            for name, value in answer.items()
+        }
+        return Answer(
+            status=metadata.get("HTTPStatusCode"),
+            text=without_credentials(json.dumps(plain, default=str)),
+            request_id=metadata.get("RequestId"),
+        )
