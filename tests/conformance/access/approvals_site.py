@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iamrange.access.approvals.api import Guard
     from tests.conformance.access.approvals_lab import Lab
@@ -49,14 +50,31 @@ class Site:
         return sign_view(key, viewer=viewer, method=method, url=f"{self.url}{path}", now=now)
 
 
+@dataclass
+class Host:
+    """A server on loopback whose app can be changed: starting one takes longer than most tests."""
+
+    url: str
+    app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
+    def site(self, lab: Lab, guard: Guard = believes, origin: str | None = None) -> Site:
+        """Serve this lab from now on."""
+        origin = origin or self.url
+        views = Views(lab.store, lab.folk, clock=lab.clock, origin=origin)
+        self.app = ApprovalsApi(lab.approvals, views, guard=guard, origin=origin)
+        return Site(lab, self.url)
+
+
 @contextmanager
-def serving(lab: Lab, guard: Guard = believes, origin: str | None = None) -> Iterator[Site]:
-    """Serve on a port that the kernel picks."""
+def hosting() -> Iterator[Host]:
+    """Listen on a port that the kernel picks."""
     listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    views = Views(lab.store, lab.folk, clock=lab.clock, origin=origin or url)
-    app = ApprovalsApi(lab.approvals, views, guard=guard, origin=origin or url)
-    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
+    host = Host(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    config = uvicorn.Config(host, log_config=None, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -66,7 +84,7 @@ def serving(lab: Lab, guard: Guard = believes, origin: str | None = None) -> Ite
         assert thread.is_alive()
         time.sleep(0.01)
     try:
-        yield Site(lab, url)
+        yield host
     finally:
         server.should_exit = True
         thread.join(10)

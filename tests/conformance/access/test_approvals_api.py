@@ -30,7 +30,7 @@ from tests.conformance.access.approvals_lab import (
     Lab,
     sqlite,
 )
-from tests.conformance.access.approvals_site import AS, Site, serving
+from tests.conformance.access.approvals_site import AS, Host, Site, hosting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +46,15 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     made.store.close()
 
 
-@pytest.fixture
-def site(lab: Lab) -> Iterator[Site]:
-    with serving(lab) as running:
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with hosting() as running:
         yield running
+
+
+@pytest.fixture
+def site(host: Host, lab: Lab) -> Site:
+    return host.site(lab)
 
 
 def ask(site: Site, agent: str = AGENT, **changed: Any) -> requests.Response:  # noqa: ANN401 - JSON
@@ -130,7 +135,7 @@ def test_a_denied_and_an_expired_request_are_told_as_ciba_tells_them(site: Site)
     ids=str,
 )
 def test_what_is_no_request_is_refused(
-    site: Site, changed: dict[str, str | None], status: int, reason: str | None
+    site: Site, changed: dict[str, Any], status: int, reason: str | None
 ) -> None:
     answer = ask(site, **changed)
     assert answer.status_code == status
@@ -376,47 +381,44 @@ def test_while_the_directory_is_away_the_answer_is_503_and_then_it_goes_on(site:
     assert decide(site, request.id, signed).status_code == 200
 
 
-def test_while_the_store_is_away_every_answer_is_503(tmp_path: Path) -> None:
+def test_while_the_store_is_away_every_answer_is_503(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "approvals.db"
     file.mkdir()
-    with serving(Lab(sqlite(tmp_path))) as site:
-        for answer in (
-            ask(site),
-            poll(site, "0" * 48),
-            decide(site, "0" * 48, "x"),
-            site.get(f"/review/{'0' * 48}/request"),
-            site.get(f"/review/{'0' * 48}"),
-        ):
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        file.rmdir()
-        assert ask(site).status_code == 200
-        site.lab.store.close()
+    site = host.site(Lab(sqlite(tmp_path)))
+    for answer in (
+        ask(site),
+        poll(site, "0" * 48),
+        decide(site, "0" * 48, "x"),
+        site.get(f"/review/{'0' * 48}/request"),
+        site.get(f"/review/{'0' * 48}"),
+    ):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    file.rmdir()
+    assert ask(site).status_code == 200
+    site.lab.store.close()
 
 
-def test_behind_the_real_guard_only_a_bound_token_with_the_scope_asks(tmp_path: Path) -> None:
+def test_behind_the_real_guard_only_a_bound_token_with_the_scope_asks(host: Host, lab: Lab) -> None:
     tokens = protected_lab.Lab(MemoryReplay(), MemoryRevocation(now=lambda: NOW))
-    lab = Lab(sqlite(tmp_path))
     lab.folk.add(protected_lab.AGENT, owner="olga@example.com")
-    guard = request_guard(tokens.verifier)
     good = tokens.token(scope="ask:approvals")
     url = f"{protected_lab.RESOURCE}/requests"
-    with serving(lab, guard, protected_lab.RESOURCE) as site:
+    site = host.site(lab, request_guard(tokens.verifier), protected_lab.RESOURCE)
 
-        def send(token: str, htu: str = url) -> requests.Response:
-            made = tokens.proof(token, htm="POST", htu=htu)
-            headers = {"Authorization": f"DPoP {token}", "DPoP": made}
-            return requests.post(f"{site.url}/requests", json=ASKED, headers=headers, timeout=20)
+    def send(token: str, htu: str = url) -> requests.Response:
+        made = tokens.proof(token, htm="POST", htu=htu)
+        headers = {"Authorization": f"DPoP {token}", "DPoP": made}
+        return requests.post(f"{site.url}/requests", json=ASKED, headers=headers, timeout=20)
 
-        assert send(tokens.token()).status_code == 403
-        assert send(good, f"{protected_lab.RESOURCE}/other").status_code == 401
-        assert send(tokens.token(scope="ask:approvals", aud="https://x.example")).status_code == 401
-        answer = send(good)
-        assert answer.status_code == 200, answer.text
-        (request,) = lab.approvals.pending()
-        assert request.agent == protected_lab.AGENT
-        metadata = site.get("/.well-known/oauth-protected-resource").json()
-        assert metadata["scopes_supported"] == ["ask:approvals"]
-    lab.store.close()
+    assert send(tokens.token()).status_code == 403
+    assert send(good, f"{protected_lab.RESOURCE}/other").status_code == 401
+    assert send(tokens.token(scope="ask:approvals", aud="https://x.example")).status_code == 401
+    answer = send(good)
+    assert answer.status_code == 200, answer.text
+    (request,) = lab.approvals.pending()
+    assert request.agent == protected_lab.AGENT
+    metadata = site.get("/.well-known/oauth-protected-resource").json()
+    assert metadata["scopes_supported"] == ["ask:approvals"]
 
 
 def test_a_hostile_method_and_url_come_back_in_no_answer(site: Site) -> None:
