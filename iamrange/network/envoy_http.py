@@ -36,6 +36,8 @@ AS_IT_CAME: Mapping[str, Any] = {
     "normalize_path": False,
     "merge_slashes": False,
     "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+    # Of `GET https://host/path` Envoy would make `GET /path` (RFC 9112 section 3.2.2).
+    "http_protocol_options": {"allow_absolute_url": False},
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Segments of pchar (RFC 3986 section 3.3) that are no dot segments, without `;`, and without the
 # escapes of `%`, `.`, `/`, `\` and of control characters, which servers unfold once more.
-_ESCAPE = "%(?:2[0-46-9A-Da-d]|[3-46-9A-Fa-f][0-9A-Fa-f]|5[0-9ABD-Fabd-f])"
+_ESCAPE = "%(?:2[0-46-9A-Da-d]|[346A-Fa-f89][0-9A-Fa-f]|5[0-9ABD-Fabd-f]|7[0-9A-Ea-e])"
 _NO_DOT = rf"(?:[A-Za-z0-9_~!$&'()*+,=:@-]|{_ESCAPE})"
 _ANY = rf"(?:\.|{_NO_DOT})"
 _SEGMENT = rf"(?:{_NO_DOT}{_ANY}*|\.{_NO_DOT}{_ANY}*|\.\.{_ANY}+)"
