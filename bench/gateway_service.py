@@ -23,6 +23,7 @@ import uvloop
 import iamrange.access
 from iamrange.access.decider import GatewayDecider
 from iamrange.access.decision_app import DecisionApp
+from iamrange.access.gateway_counters import GatewayCounters
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.access.policy_engine import PolicyEngine, read_folder
 from iamrange.access.record_tap import RecordTap
@@ -34,7 +35,6 @@ from iamrange.identity.directory.view import DirectoryView
 from iamrange.identity.nonces import NonceSource
 from iamrange.identity.protected import TokenVerifier, VerifierSettings
 from iamrange.identity.stores.directory import DirectoryRevocation
-from iamrange.identity.stores.limits import LocalLimiter
 from iamrange.identity.stores.memory import MemoryReplay, MemoryRevocation
 from iamrange.identity.stores.ports import Rate
 from iamrange.jose import KeySet, parse_key_set
@@ -145,7 +145,7 @@ def decider(wanted: Wanted, revocation: MemoryRevocation) -> GatewayDecider:
         agents=agents,
         policy=lambda: engine,
         approvals=None,
-        limits=LocalLimiter(),
+        limits=GatewayCounters(),
         clock=clock,
         records=tap,
         settings=GatewaySettings(

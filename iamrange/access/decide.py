@@ -41,8 +41,8 @@ class Decision:
     """Where to ask for the approval that is lacking."""
 
 
-def decide(evidence: Evidence, tamper: Tamper = honest) -> Decision:
-    """Decide a call from what is known of it."""
+def decide(evidence: Evidence, tamper: Tamper = honest, *, request_id: str = "") -> Decision:
+    """Decide a call from what is known of it; the id is handed on."""
     layers = tamper(POINT, layers_of(evidence))
     refusing = _deciding(layers)
     if refusing is None and not evidence.public and _unasked(layers, evidence):
@@ -57,6 +57,7 @@ def decide(evidence: Evidence, tamper: Tamper = honest) -> Decision:
             layers=layers,
             headers=evidence.token.headers if evidence.token else (),
             identity=_identity(evidence),
+            request_id=request_id,
         )
     answer: Answer = answer_to(refusing, evidence)
     return Decision(
@@ -67,6 +68,7 @@ def decide(evidence: Evidence, tamper: Tamper = honest) -> Decision:
         description=answer.description,
         layers=layers,
         headers=answer.headers,
+        request_id=request_id,
         pointer=evidence.settings.approvals_endpoint
         if refusing.reason == APPROVAL_REQUIRED
         else "",

@@ -5,8 +5,7 @@
 - A proof is spent by the token's verifier once the token part holds. Rates count every call. An
   approval is spent last of all: by a call that everything else allows, and by no other.
 - Every agent that the token speaks of is asked about, the one that acts and those it acts for:
-  each must be active, and the policy must allow the call to each as if it were alone. So a chain
-  can do what the least of them can.
+  each must be active, and the policy must allow the call to each (`gateway_policy`).
 - One record a call, of the point "gateway.call"; the verifier writes its own, "rs.token".
 """
 
@@ -23,16 +22,15 @@ from iamrange.access.decide import Decision, decide
 from iamrange.access.evidence import Away, Evidence, Principal, TokenEvidence
 from iamrange.access.gateway_layers import UNKNOWN_SERVICE
 from iamrange.access.gateway_limits import GatewayLimits
+from iamrange.access.gateway_policy import PolicyAsker
 from iamrange.access.gateway_records import failure_record, record_of
 from iamrange.access.gateway_settings import GatewaySettings
-from iamrange.access.policy_engine import PolicyError
-from iamrange.access.policy_input import CallContext, policy_input
 from iamrange.access.raw_routes import match_raw
 from iamrange.access.routes import SERVICES, Matched, RouteRefusal, is_public, match
 from iamrange.core.decision import Effect, LayerAnswer, Tamper, honest
 from iamrange.identity.access_token import as_it_stands
 from iamrange.identity.challenges import UNAVAILABLE
-from iamrange.identity.directory.model import DEFAULT_TENANT, AgentState, Classification
+from iamrange.identity.directory.model import DEFAULT_TENANT, Classification
 from iamrange.identity.names import service_resource
 from iamrange.identity.presentation import MAX_LENGTH, Call, presented
 from iamrange.identity.protected import Admitted
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
     from iamrange.access.record_tap import RecordTap
     from iamrange.core.clock import Clock
     from iamrange.identity.access_token import AccessToken
-    from iamrange.identity.directory.model import Agent, AgentSource
+    from iamrange.identity.directory.model import AgentSource
     from iamrange.identity.protected import TokenVerifier
     from iamrange.identity.stores.ports import Limiter
 
@@ -106,14 +104,15 @@ class GatewayDecider:
         """
         self._verifiers = verifiers
         self._agents = agents
-        self._policy = policy
-        self._approvals = approvals
         self.settings = settings or GatewaySettings()
+        self._policy = PolicyAsker(
+            policy, tenant=tenant, ignores_state=self.settings.unsafe_ignores_agent_state
+        )
+        self._approvals = approvals
         self._limits = GatewayLimits(limits, self.settings)
         self._clock = clock
         self._records = records
         self._tamper = tamper
-        self._tenant = tenant
 
     def decide(self, call: AccessCall) -> Decision:
         """Decide one call, and record why. Whatever breaks on the way refuses."""
@@ -125,15 +124,15 @@ class GatewayDecider:
     def _decide(self, call: AccessCall) -> Decision:
         now = self._clock.now()
         evidence = self._evidence(call, now)
-        decision = decide(evidence, self._tamper)
+        decision = decide(evidence, self._tamper, request_id=call.request_id)
         approval = evidence.approval
         if decision.allow and approval is not None:
             refused = self._spend(approval, now)
             if refused is not None:
                 evidence = replace(evidence, approval=refused)
-                decision = decide(evidence, self._tamper)
+                decision = decide(evidence, self._tamper, request_id=call.request_id)
         self._records(record_of(call, evidence, decision))
-        return replace(decision, request_id=call.request_id)
+        return decision
 
     def _failed(self, call: AccessCall, error: Exception) -> Decision:
         # the type alone: a message could hold what the client sent
@@ -159,34 +158,49 @@ class GatewayDecider:
         if isinstance(target, CanonicalRefusal):
             return Evidence(now=now, settings=settings, target=target, route=None, before=before)
         service = _HOSTS.get(target.host)
-        public = service is not None and is_public(service, target.method, target.path)
+        if service is not None and is_public(service, target.method, target.path):
+            return Evidence(
+                now=now, settings=settings, target=target, route=None, public=True, before=before
+            )
         route = self._route(service, target)
-        known = Evidence(
-            now=now,
-            settings=settings,
-            target=target,
-            route=None if public else route,
-            public=public,
-            before=before,
-        )
-        if public or service is None or (before is not None and before.over is not None):
-            return known
-        token = self._token(call, target, service, route)
-        return self._asked(call, known, token)
+        if service is None or (before is not None and before.over is not None):
+            return Evidence(now=now, settings=settings, target=target, route=route, before=before)
+        return self._asked(call, target, service, route, before, now)
 
-    def _asked(self, call: AccessCall, known: Evidence, token: TokenEvidence) -> Evidence:
+    def _asked(  # noqa: PLR0913, PLR0917 - what is known so far
+        self,
+        call: AccessCall,
+        target: Target,
+        service: str,
+        route: Matched | RouteRefusal,
+        before: Count | None,
+        now: float,
+    ) -> Evidence:
         """Ask all that goes by whose token it is."""
-        if token.token is None:
-            return replace(known, token=token)
-        principals = self._principals(token.token)
-        approval = self._approval(call, known, token.token)
-        return replace(
-            known,
-            token=token,
+        found = self._token(call, target, service, route)
+        token = found.token
+        if token is None:
+            return Evidence(
+                now=now,
+                settings=self.settings,
+                target=target,
+                route=route,
+                before=before,
+                token=found,
+            )
+        principals = self._principals(token)
+        approval = self._approval(call, target, token, now)
+        return Evidence(
+            now=now,
+            settings=self.settings,
+            target=target,
+            route=route,
+            before=before,
+            token=found,
             principals=principals,
             approval=approval,
-            policy=self._policy_answers(call, known, principals, approval, token.token),
-            after=self._after(known, token),
+            policy=self._policy_answers(call, route, principals, approval, token, now),
+            after=self._after(route, found, token),
         )
 
     def _target(self, call: AccessCall) -> Target | CanonicalRefusal:
@@ -256,10 +270,10 @@ class GatewayDecider:
             return Away("directory")
 
     def _approval(
-        self, call: AccessCall, known: Evidence, token: AccessToken
+        self, call: AccessCall, target: Target, token: AccessToken, now: float
     ) -> ApprovalFacts | ApprovalRefusal | Away | None:
         """Ask about the approval that the call presents; spend nothing."""
-        if not call.approval_id or not isinstance(known.target, Target):
+        if not call.approval_id:
             return None
         if len(call.approval_id) > 1:
             return ApprovalRefusal("several-approvals")
@@ -274,9 +288,9 @@ class GatewayDecider:
                 call.approval_id[0],
                 acting,
                 call.method,
-                known.target.url,
+                target.url,
                 digest,
-                known.now,
+                now,
                 content_type=call.content_type,
             )
         except StoreDownError:
@@ -292,16 +306,15 @@ class GatewayDecider:
             return Away("approvals")
         return None if spent else ApprovalRefusal("approval-used")
 
-    def _policy_answers(
+    def _policy_answers(  # noqa: PLR0913, PLR0917 - what the policy goes by
         self,
         call: AccessCall,
-        known: Evidence,
+        route: Matched | RouteRefusal,
         principals: tuple[Principal, ...] | Away,
         approval: ApprovalFacts | ApprovalRefusal | Away | None,
         token: AccessToken,
+        now: float,
     ) -> tuple[PolicyAnswer, ...] | Away | None:
-        """Ask the policy for each agent as if it called alone."""
-        route = known.route
         if self.settings.unsafe_asks_no_policy or not isinstance(route, Matched):
             return None
         if isinstance(principals, Away):
@@ -310,30 +323,16 @@ class GatewayDecider:
         if len(agents) < len(principals):
             return None
         facts = None if isinstance(approval, (ApprovalRefusal, Away)) else approval
-        context = CallContext(
-            time=known.now, peer=call.peer, actors=token.actors, tenant=self._tenant
-        )
-        try:
-            engine = self._policy()
-        except PolicyError:
-            return Away("policy")
-        return tuple(
-            engine.evaluate(policy_input(self._judged(agent), route, facts, context))
-            for agent in agents
-        )
+        return self._policy.ask(agents, route, facts, now=now, peer=call.peer, actors=token.actors)
 
-    def _judged(self, agent: Agent) -> Agent:
-        if self.settings.unsafe_ignores_agent_state:
-            return replace(agent, state=AgentState.ACTIVE, expires=None)
-        return agent
-
-    def _after(self, known: Evidence, token: TokenEvidence) -> Count | None:
+    def _after(
+        self, route: Matched | RouteRefusal, found: TokenEvidence, token: AccessToken
+    ) -> Count | None:
         """Count the call of an agent that has proved itself; nobody else's are counted for it."""
-        if self.settings.unsafe_no_rate_limit or not token.proved or token.token is None:
+        if self.settings.unsafe_no_rate_limit or not found.proved:
             return None
-        route = known.route.route if isinstance(known.route, Matched) else None
-        acting = token.token.actors[0] if token.token.actors else token.token.subject
-        return self._limits.after(acting, route)
+        acting = token.actors[0] if token.actors else token.subject
+        return self._limits.after(acting, route.route if isinstance(route, Matched) else None)
 
 
 def _form(call: AccessCall) -> str:

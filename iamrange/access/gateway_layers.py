@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from iamrange.access.approvals.model import ApprovalRefusal
@@ -30,7 +31,7 @@ UNKNOWN_SERVICE: Final = "unknown-service"
 
 def layers_of(evidence: Evidence) -> tuple[LayerAnswer, ...]:
     """Return the answer of each layer, in order."""
-    return tuple(answer(evidence) for answer in _LAYERS)
+    return tuple([answer(evidence) for answer in _LAYERS])
 
 
 def approval_is_needed(evidence: Evidence) -> bool:
@@ -183,11 +184,16 @@ def _policy_layer(evidence: Evidence) -> LayerAnswer:
         return _UNASKED["policy"]
     refusing = next((answer for answer in answers if not answer.allow), None)
     if refusing is None:
-        rules = ",".join(dict.fromkeys(rule for answer in answers for rule in answer.rules))
-        return LayerAnswer(
-            "policy", Effect.ALLOW, "policy-allows", decided_by=Statement(PACKAGE, rules)
-        )
+        return _policy_allows(tuple(answer.rules for answer in answers))
     return _denied("policy", _policy_reason(answers), " ".join(refusing.deny))
+
+
+@lru_cache(maxsize=1024)
+def _policy_allows(rules: tuple[tuple[str, ...], ...]) -> LayerAnswer:
+    named = ",".join(dict.fromkeys(rule for several in rules for rule in several))
+    return LayerAnswer(
+        "policy", Effect.ALLOW, "policy-allows", decided_by=Statement(PACKAGE, named)
+    )
 
 
 def _policy_reason(answers: tuple[PolicyAnswer, ...]) -> str:
@@ -213,9 +219,16 @@ def _approval_layer(evidence: Evidence) -> LayerAnswer:
         return LayerAnswer("approval", Effect.ALLOW, "approved", detail=approval.approver)
     if not isinstance(evidence.route, Matched):
         return _UNASKED["approval"]
-    if approval_is_needed(evidence) or _policy_layer(evidence).reason == APPROVAL_REQUIRED:
+    if approval_is_needed(evidence) or _policy_wants_approval(evidence):
         return _denied("approval", APPROVAL_REQUIRED)
     return _NO_APPROVAL
+
+
+def _policy_wants_approval(evidence: Evidence) -> bool:
+    answers = evidence.policy
+    if not answers or isinstance(answers, Away) or all(answer.allow for answer in answers):
+        return False
+    return _policy_layer(evidence).reason == APPROVAL_REQUIRED
 
 
 _LAYERS: Final[tuple[Callable[[Evidence], LayerAnswer], ...]] = (
