@@ -268,6 +268,16 @@ def test_a_body_at_the_limit_is_whole_in_the_hash(lab: Lab) -> None:
     assert lab.asked(replace(TRANSFER, body=body)).body_length == 64 * 1024
 
 
+def test_an_approval_that_died_with_its_approver_is_in_nobodys_way(lab: Lab) -> None:
+    dead = lab.approved()
+    lab.folk.change(MANAGER, state=AgentState.RETIRED)
+    request = lab.asked()
+    assert (request.id != dead.id, request.state) == (True, ApprovalState.PENDING)
+    lab.folk.change(MANAGER, state=AgentState.ACTIVE)
+    assert reason(lab.present(dead)) == "approval-expired"
+    assert [event.action for event in lab.events][-2:] == ["voided", "asked"]
+
+
 # --- prompts ------------------------------------------------------------------------------------
 
 
@@ -412,7 +422,7 @@ def test_the_lapse_of_the_separation_lets_an_agent_approve_itself(
     request = lab.approved(approver=AGENT)
     facts = lab.present(request)
     assert isinstance(facts, ApprovalFacts)
-    assert not facts.manager_signed
+    assert (facts.approver, facts.manager_signed) == (AGENT, True)
 
 
 @pytest.mark.parametrize("act", ["ask", "decide", "present", "pending"])

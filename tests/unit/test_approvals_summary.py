@@ -54,6 +54,9 @@ def rows(made: Summary) -> Mapping[str, str]:
         ("\U000e0041", "\\u{e0041}"),
         ("\ue000", "\\u{e000}"),
         ("\\u{202e}", "\\\\u{202e}"),
+        ("9 \u05d0 1", "9 \\u{5d0} 1"),
+        ("\u0661\u06f1", "\\u{661}\u06f1 ⟪in ASCII: \\u{661}\\u{6f1}⟫"),
+        ("a\u3164\u115f\u2800b", "a\\u{3164}\\u{115f}\\u{2800}b"),
         ("p\u0430ypal", "p\u0430ypal ⟪in ASCII: p\\u{430}ypal⟫"),
         ("\u6771\u4eac", "\u6771\u4eac ⟪in ASCII: \\u{6771}\\u{4eac}⟫"),
         ("⟪9 of 9 characters are not shown⟫", "\\u{27ea}9 of 9 characters are not shown\\u{27eb}"),
@@ -79,6 +82,7 @@ def test_long_text_keeps_both_ends_and_says_what_is_missing() -> None:
 def test_nothing_shown_can_move_hide_or_imitate(text: str) -> None:
     for character in shown(text):
         assert character == " " or unicodedata.category(character)[0] in "LNPS"
+        assert unicodedata.bidirectional(character) not in {"R", "AL", "AN", "RLO", "LRO"}
     body = shown(text[: HEAD + TAIL])
     assert body.count("⟪") == body.count("⟫") <= 1
 
@@ -89,13 +93,13 @@ def test_two_texts_that_differ_are_shown_differently(one: str, other: str) -> No
 
 
 def test_a_json_body_is_shown_member_by_member_as_it_was_written() -> None:
-    body = b'{"to":{"iban":"DE02"},"amount":1.0000000000000000001,"n":[true,null,"true"],"e":{}}'
+    body = b'{"to":{"iban":"DE02"},"amount":1.0000000000000000001,"n":[true,null,"tr\\"ue"],"e":{}}'
     assert list(rows(summary(body)).items())[-6:] == [
         ("body → to → iban", '"DE02"'),
         ("body → amount", "1.0000000000000000001"),
         ("body → n → [0]", "true"),
         ("body → n → [1]", "null"),
-        ("body → n → [2]", '"true"'),
+        ("body → n → [2]", '"tr\\"ue"'),
         ("body → e", "{}"),
     ]
 

@@ -88,7 +88,7 @@ def judge(evidence: Evidence, tamper: Tamper = honest) -> Judged:
         verdict=Verdict(claims["decision"]),
         jti=claims["jti"],
         expires=float(min(claims["exp"], evidence.request.expires)),
-        manager_signed=MANAGER in roles,
+        manager_signed=MANAGER in roles or evidence.approves_own,
         roles=roles,
     )
 

@@ -112,6 +112,10 @@ class ApprovalStore(Protocol):
         """Note that a request's time is up, so that a clock set back does not bring it back."""
         ...
 
+    def void(self, approval_id: str) -> None:
+        """End a request that is approved by a signature that does not count any more."""
+        ...
+
     def spend(self, signer: str, jti: str, *, now: float, expires: float) -> bool:
         """Spend a signature's jti; True means first use."""
         ...

@@ -28,7 +28,7 @@ from iamrange.access.approvals.model import (
     SignedDecision,
     Verdict,
 )
-from iamrange.access.approvals.ports import Polled, Taken
+from iamrange.access.approvals.ports import Asked, Polled, Taken
 from iamrange.access.approvals.prompts import prompt_limit
 from iamrange.access.approvals.reasons import Reason
 from iamrange.access.approvals.settings import ApprovalSettings
@@ -108,18 +108,27 @@ class Approvals:
             return declared
         if declared.action == Action.READ and not declared.high_impact:
             return ApprovalRefusal(Reason.NOT_NEEDED, "reading needs no approval")
-        asked = self._store.ask(
-            request_for(declared, call, requester, self.settings, now),
-            owner=self._entries.owners(requester)[-1],
-            now=now,
-            limit=prompt_limit(self.settings, now),
-            window=self.settings.window,
-        )
+        wanted = request_for(declared, call, requester, self.settings, now)
+        owner = self._entries.owners(requester)[-1]
+        asked = self._waiting(wanted, owner, now)
+        if isinstance(asked, Asked) and self._is_dead(asked.request, now):
+            self._store.void(asked.request.id)
+            self._report.change("voided", requester.id, asked.request)
+            asked = self._waiting(wanted, owner, now)
         if isinstance(asked, ApprovalRefusal):
             return asked
         if asked.new:
             self._report.change("asked", requester.id, asked.request)
         return asked.request
+
+    def _waiting(self, wanted: ApprovalRequest, owner: str, now: float) -> Asked | ApprovalRefusal:
+        limit, window = prompt_limit(self.settings, now), self.settings.window
+        return self._store.ask(wanted, owner=owner, now=now, limit=limit, window=window)
+
+    def _is_dead(self, request: ApprovalRequest, now: float) -> bool:
+        """Tell whether it is approved by a signature that does not count any more."""
+        approved = request.state is ApprovalState.APPROVED
+        return approved and isinstance(self._facts(request, now), ApprovalRefusal)
 
     def poll(self, agent: str, approval_id: str) -> Polled | ApprovalRefusal:
         """Tell an agent what became of its own request, and whether it asks too fast.

@@ -46,7 +46,7 @@ class ApprovalSettings:
     unsafe_unlimited_prompts: bool = False
     """People are asked as often as an agent likes."""
     unsafe_approves_own: bool = False
-    """Nobody asks whether the approver asks for itself, is a person or owns the agent."""
+    """Any signature counts as a manager's: nobody asks whose it is, and for whose request."""
 
     def __post_init__(self) -> None:
         """Check what would make the limits void.

@@ -1,7 +1,8 @@
 """Text from an agent as a person may safely read it. Pure.
 
 - What could move, hide or imitate other text is written out: control and format characters (bidi
-  overrides, zero-width), separators, combining marks, surrogates, private and unassigned ones.
+  overrides, zero-width), separators, combining marks, surrogates, private and unassigned ones,
+  letters that run from right to left and take the digits beside them along, letters without a form.
 - Text with any character beyond ASCII is followed by its ASCII form: a Cyrillic letter that looks
   Latin shows. The marks that we set (`⟪...⟫`) cannot be written by an agent.
 - HTML is text here: the page escapes it, and the terminal shows it as it is.
@@ -17,6 +18,9 @@ TAIL: Final = 40
 _MARKS: Final = frozenset("⟪⟫→\\")
 _KEPT: Final = ("L", "N", "P", "S")
 """Letters, numbers, punctuation, symbols; of separators only the plain space."""
+_RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Hangul fillers and the empty Braille pattern: letters and a symbol that nobody sees."""
 
 
 def shown(text: str) -> str:
@@ -46,7 +50,9 @@ def _with_ascii(text: str) -> str:
 
 
 def _plain(character: str) -> bool:
-    if character in _MARKS:
+    if character in _MARKS or character in _BLANK:
+        return False
+    if unicodedata.bidirectional(character) in _RIGHT_TO_LEFT:
         return False
     return character == " " or unicodedata.category(character)[0] in _KEPT
 

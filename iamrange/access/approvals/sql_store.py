@@ -214,6 +214,19 @@ class SqlApprovalStore:
         with self._writing() as connection:
             self._sweep(connection, now, _c.id == approval_id)
 
+    def void(self, approval_id: str) -> None:
+        """End a request that is approved by a signature that does not count any more.
+
+        Raises:
+            StoreDownError: the database cannot answer.
+        """
+        with self._writing() as connection:
+            connection.execute(
+                sa.update(REQUESTS)
+                .where(_c.id == approval_id, _c.state == ApprovalState.APPROVED.value)
+                .values(state=ApprovalState.EXPIRED.value)
+            )
+
     def spend(self, signer: str, jti: str, *, now: float, expires: float) -> bool:
         """Spend a signature's jti; True means first use.
 

@@ -160,7 +160,8 @@ def _flat(value: Any, path: tuple[str, ...]) -> Iterator[Row]:  # noqa: ANN401 -
 def _member(path: tuple[str, ...], text: str) -> Row:
     # quoted: the text "true" is not the value true
     unclear = doubtful(text) or any(doubtful(part) for part in path)
-    return Row(_name(path), f'"{shown(text)}"', unclear)
+    quoted = shown(text).replace('"', '\\"')
+    return Row(_name(path), f'"{quoted}"', unclear)
 
 
 def _name(path: tuple[str, ...]) -> str:
