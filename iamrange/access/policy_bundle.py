@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iamrange.access.policy_engine import TEST_SUFFIX, PolicyEngine, PolicyError, read_folder
+from iamrange.access.policy_engine import TEST_SUFFIX, PolicyEngine, read_folder
 from iamrange.access.policy_tests import run_tests
+from iamrange.access.rego import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

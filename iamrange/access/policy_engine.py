@@ -6,27 +6,24 @@
   it would take the last, and another reader the first.
 - What a policy cannot but answer again is remembered (`policy_memory.py`), and told apart by all
   that the policy can read.
-- An engine of regorus belongs to the thread that made it, so each thread has its own; a
-  `PolicyEngine` itself is a value that any thread may use.
+- Any thread may ask.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-import regorus  # type: ignore[import-untyped] # the wheel has no type information
+from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.access.policy_memory import may_be_remembered, question
+from iamrange.access.rego import Complaint, PolicyError, Rego
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+__all__ = ["PolicyAnswer", "PolicyEngine", "PolicyError", "read_folder"]
 
 UNDEFINED = "policy-undefined"
 ERROR = "policy-error"
@@ -36,7 +33,6 @@ MAX_INPUT = 64 * 1024
 PACKAGE = "data.ai.authorization"
 TEST_SUFFIX = "_test.rego"
 _MAX_POLICY = 1024 * 1024
-_ENGINES_PER_THREAD = 8
 _REMEMBERED = 4096
 
 _QUESTION_FILE = "iamrange-question.rego"
@@ -52,10 +48,6 @@ answer := {
 """
 
 
-class PolicyError(Exception):
-    """A policy that cannot be taken; the text names the file, the line and what is wrong."""
-
-
 @dataclass(frozen=True, slots=True)
 class PolicyAnswer:
     """What the policy says: reasons against, or names of the rules that allowed."""
@@ -63,17 +55,6 @@ class PolicyAnswer:
     allow: bool
     deny: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
-
-
-class _Engines(threading.local):
-    """The engines of one thread, the one used last at the end."""
-
-    def __init__(self) -> None:
-        self.by_digest: OrderedDict[str, Any] = OrderedDict()
-
-
-# Of the module, not of a PolicyEngine: an engine must be dropped by the thread that made it.
-_engines = _Engines()
 
 
 class PolicyEngine:
@@ -88,10 +69,8 @@ class PolicyEngine:
         self.texts = dict(sorted(texts.items()))
         if not any(not name.endswith(TEST_SUFFIX) for name in self.texts):
             raise PolicyError("policy: expected Rego files, got none")
-        hashed = hashlib.sha256()
-        for name, text in self.texts.items():
-            hashed.update(json.dumps([name, text]).encode())
-        self.digest = hashed.hexdigest()
+        self._rego = Rego({**self.texts, _QUESTION_FILE: _QUESTION_TEXT})
+        self.digest = self._rego.digest
         self.remembers = may_be_remembered(self.texts.values())
         self._remembered = lru_cache(_REMEMBERED)(self.ask)
         self._check()
@@ -133,39 +112,10 @@ class PolicyEngine:
 
     def ask(self, input_json: str) -> PolicyAnswer:
         """Ask the engine itself, remembering nothing; the input was looked at before."""
-        try:
-            engine = self._engine()
-            engine.set_input_json(input_json)
-            answer = json.loads(engine.eval_rule_as_json(_QUESTION))
-        except (RuntimeError, ValueError):
+        answer = self._rego.ask(_QUESTION, input_json)
+        if isinstance(answer, Complaint):
             return PolicyAnswer(allow=False, deny=(ERROR,))
-        except BaseException as error:
-            # what a Rust panic is raised as; it is no Exception, and would end a server
-            if type(error).__name__ != "PanicException":
-                raise
-            _engines.by_digest.pop(self.digest, None)
-            return PolicyAnswer(allow=False, deny=(ERROR,))
-        return _answer(answer)
-
-    def _engine(self) -> Any:  # noqa: ANN401 - the wheel has no type information
-        engines = _engines.by_digest
-        engine = engines.get(self.digest)
-        if engine is None:
-            engine = engines[self.digest] = self._compiled()
-            while len(engines) > _ENGINES_PER_THREAD:
-                engines.popitem(last=False)
-        engines.move_to_end(self.digest)
-        return engine
-
-    def _compiled(self) -> Any:  # noqa: ANN401 - the wheel has no type information
-        engine = regorus.Engine()
-        for name, text in self.texts.items():
-            try:
-                engine.add_policy(name, text)
-            except RuntimeError as error:
-                raise PolicyError(f"policy {name}: {first_lines(error)}") from None
-        engine.add_policy(_QUESTION_FILE, _QUESTION_TEXT)
-        return engine
+        return _answer(cast("Mapping[str, list[object]]", answer))
 
     def _check(self) -> None:
         """Ask the empty question: it must be answered, and denied.
@@ -173,15 +123,13 @@ class PolicyEngine:
         Raises:
             PolicyError: it is allowed, or not answered by a boolean.
         """
-        engine = self._engine()
         for empty in ("{}", '{"agent":{},"action":"","resource":{},"approval":null,"context":{}}'):
-            engine.set_input_json(empty)
-            try:
-                answer = json.loads(engine.eval_rule_as_json(_QUESTION))
-            except (RuntimeError, ValueError) as error:
-                raise PolicyError(f"policy: {first_lines(error)}") from None
-            if answer["allow"] != [False]:
-                got = json.dumps(answer["allow"][0]) if answer["allow"] else "undefined"
+            answer = self._rego.ask(_QUESTION, empty)
+            if isinstance(answer, Complaint):
+                raise PolicyError(f"policy: {answer.text}")
+            values = cast("Mapping[str, list[object]]", answer)["allow"]
+            if values != [False]:
+                got = json.dumps(values[0]) if values else "undefined"
                 raise PolicyError(
                     f"policy: {PACKAGE}.allow expected false on the input {empty}, got {got}"
                 )
@@ -195,17 +143,19 @@ def read_folder(folder: Path) -> dict[str, str]:
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix == ".rego")
-        if not files:
-            raise PolicyError(f"policy {folder.name}: expected Rego files, got none")
-        return {path.name: _read(path) for path in files}
     except OSError as error:
-        raise PolicyError(
-            f"policy {folder.name}: cannot be read: {error.strerror or error}"
-        ) from None
+        raise _unreadable(f"folder '{folder.name}'", error) from None
+    if not files:
+        raise PolicyError(f"policy folder '{folder.name}': expected Rego files, got none")
+    return {path.name: _read(path) for path in files}
 
 
 def _read(path: Path) -> str:
-    data = path.read_bytes()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_POLICY + 1)
+    except OSError as error:
+        raise _unreadable(path.name, error) from None
     if len(data) > _MAX_POLICY:
         raise PolicyError(f"policy {path.name}: expected at most {_MAX_POLICY} bytes")
     try:
@@ -214,14 +164,8 @@ def _read(path: Path) -> str:
         raise PolicyError(f"policy {path.name}: expected UTF-8: {error.reason}") from None
 
 
-def first_lines(error: Exception) -> str:
-    """Return what regorus says without the machine's stack: place, line, complaint."""
-    text = str(error).partition("Stack backtrace")[0]
-    return " ".join(
-        line.strip().removeprefix("-->").strip()
-        for line in text.splitlines()
-        if line.strip() and not line.strip().startswith("|")
-    )
+def _unreadable(what: str, error: OSError) -> PolicyError:
+    return PolicyError(f"policy {what}: cannot be read: {error.strerror or error}")
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -11,9 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import regorus  # type: ignore[import-untyped] # the wheel has no type information
-
-from iamrange.access.policy_engine import TEST_SUFFIX, PolicyError, first_lines
+from iamrange.access.policy_engine import TEST_SUFFIX
+from iamrange.access.rego import Complaint, PolicyError, Rego
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,14 +49,16 @@ def results_of(texts: Mapping[str, str]) -> Iterator[PolicyTest]:
     Raises:
         PolicyError: a file is no Rego.
     """
-    engine = regorus.Engine()
-    for name, text in sorted(texts.items()):
-        try:
-            engine.add_policy(name, text)
-        except RuntimeError as error:
-            raise PolicyError(f"policy {name}: {first_lines(error)}") from None
-    for test in each_test(texts):
-        yield _run(engine, *test)
+    rego = Rego(texts)
+    for file, name, path in each_test(texts):
+        answer = rego.ask(path)
+        if isinstance(answer, Complaint):
+            yield PolicyTest(file, name, passed=False, detail=answer.text)
+        elif answer is True:
+            yield PolicyTest(file, name, passed=True)
+        else:
+            detail = f"expected true, got {json.dumps(answer)}"
+            yield PolicyTest(file, name, passed=False, detail=detail)
 
 
 def each_test(texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -68,13 +69,3 @@ def each_test(texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             continue
         for name in dict.fromkeys(_TEST.findall(text)):
             yield file, name, f"data.{package[1]}.{name}"
-
-
-def _run(engine: object, file: str, name: str, path: str) -> PolicyTest:
-    try:
-        answer = json.loads(engine.eval_rule_as_json(path))  # type: ignore[attr-defined] # no types
-    except (RuntimeError, ValueError) as error:
-        return PolicyTest(file, name, passed=False, detail=first_lines(error))
-    if answer is True:
-        return PolicyTest(file, name, passed=True)
-    return PolicyTest(file, name, passed=False, detail=f"expected true, got {json.dumps(answer)}")

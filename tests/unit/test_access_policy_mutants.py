@@ -105,7 +105,9 @@ def survives(file: str, text: str) -> bool:
         pytest.param(ROLES, other_grants, 38, id="other grants"),
     ],
 )
-def test_each_mutant_of_the_policy_fails_a_test(file: str, mutants: object, least: int) -> None:
+def test_each_mutant_of_the_policy_fails_a_test(
+    file: str, mutants: Callable[[], Iterator[tuple[str, str]]], least: int
+) -> None:
     made = list(mutants())
     assert len(made) >= least
     assert [name for name, text in made if survives(file, text)] == []
