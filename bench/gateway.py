@@ -217,6 +217,7 @@ def peers(bench: Bench, calls: int) -> dict[str, Any]:
                 pids = {"envoy": envoy, "opa": opa}
                 with bench.loaded(port, pids) as gateway:
                     gateway.flood(party.shots(500, bearer=True))
+                    gateway.flood(party.strangers())
                     flood = gateway.flood(party.shots(calls, bearer=True))
                     shots = party.shots(STEADY_RATE * STEADY_SECONDS, bearer=True)
                     return {

@@ -88,8 +88,13 @@ class Party:
         """The issuer's key set."""
         return {"keys": [self.issuer.public_jwk()]}
 
-    def token(self, caller: Caller, scope: str = SCOPE) -> tuple[str, str]:
-        """Return a token that is bound to the caller's key, and its id."""
+    def token(
+        self, caller: Caller, scope: str = SCOPE, role: str = "data-analyst"
+    ) -> tuple[str, str]:
+        """Return a token that is bound to the caller's key, and its id.
+
+        The role is for the peer, which has no directory.
+        """
         now, jti = int(time.time()), secrets.token_urlsafe(16)
         claims = {
             "iss": AUTH_ISSUER,
@@ -103,7 +108,7 @@ class Party:
             "jti": jti,
             "cnf": {"jkt": caller.jkt},
             "epochs": {caller.id: 0},
-            "roles": ["data-analyst"],
+            "roles": [role],
         }
         return self.issuer.sign(claims, typ="at+jwt"), jti
 
@@ -125,6 +130,16 @@ class Party:
             else:
                 made.append(Shot(_get("DPoP", caller.token, caller.proof(caller.token, nonce))))
         return made
+
+    def strangers(self) -> list[Shot]:
+        """Return calls that the peer must refuse: by scope, by role, and by signature."""
+        caller = self.callers[0]
+        forged = f"{caller.token[:-8]}AAAAAAAA"
+        return [
+            Shot(_get("Bearer", self.token(caller, "read:logs")[0]), "403 insufficient-scope"),
+            Shot(_get("Bearer", self.token(caller, SCOPE, "nobody")[0]), "403 policy"),
+            Shot(_get("Bearer", forged), "401 "),
+        ]
 
     def _attack(self, number: int, caller: Caller, nonce: str, made: list[Shot]) -> Shot:
         kinds = list(ATTACKS.items())

@@ -1,8 +1,8 @@
 """The decision on one call: the evidence in, allowed or one reason why not. Pure.
 
 - Allowed only where every layer was asked, or has no say, and none refuses.
-- The first layer that refuses gives the reason; but where the policy lacks nothing except an
-  approval, the approval's own layer does, since it knows what is wrong with the one presented.
+- The first layer that refuses gives the reason, except where a later one refuses for the same
+  cause and knows more of it.
 - What is asked of the agent in answer is in `gateway_answers`.
 """
 
@@ -16,6 +16,8 @@ from iamrange.access.gateway_layers import APPROVAL_REQUIRED, NOT_EVALUATED, lay
 from iamrange.core.decision import Effect, LayerAnswer, Tamper, honest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.access.evidence import Evidence
 
 POINT: Final = "gateway.call"
@@ -39,6 +41,15 @@ class Decision:
     request_id: str = ""
     pointer: str = ""
     """Where to ask for the approval that is lacking."""
+
+
+_KNOWS_BETTER: Final[Mapping[tuple[str, str], str]] = {
+    # what is wrong with the approval that was presented
+    ("policy", APPROVAL_REQUIRED): "approval",
+    # what has become of the agent
+    ("token", "agent-inactive"): "agent",
+}
+"""A refusal that a later layer can say more of -> that layer."""
 
 
 def decide(evidence: Evidence, tamper: Tamper = honest, *, request_id: str = "") -> Decision:
@@ -80,9 +91,8 @@ def _deciding(layers: tuple[LayerAnswer, ...]) -> LayerAnswer | None:
     if not refusing:
         return None
     first = refusing[0]
-    if first.layer == "policy" and first.reason == APPROVAL_REQUIRED:
-        return next((layer for layer in refusing if layer.layer == "approval"), first)
-    return first
+    knows_better = _KNOWS_BETTER.get((first.layer, first.reason))
+    return next((layer for layer in refusing if layer.layer == knows_better), first)
 
 
 def _unasked(layers: tuple[LayerAnswer, ...], evidence: Evidence) -> bool:

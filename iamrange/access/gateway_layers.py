@@ -15,7 +15,7 @@ from iamrange.access.canonical import CanonicalRefusal
 from iamrange.access.evidence import Away, Principal
 from iamrange.access.routes import Matched, RouteRefusal
 from iamrange.core.decision import Effect, LayerAnswer, Statement
-from iamrange.identity.directory.model import AgentState
+from iamrange.identity.directory.model import AgentState, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,8 @@ def _agent_refusal(principal: Principal, evidence: Evidence) -> str | None:
     agent = principal.agent
     if agent is None:
         return "agent-unknown"
+    if agent.kind is not Kind.AGENT:
+        return "agent-is-a-person"
     if evidence.settings.unsafe_ignores_agent_state:
         return None
     if agent.state is not AgentState.ACTIVE:

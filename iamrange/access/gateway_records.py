@@ -1,6 +1,7 @@
 """The record of a decision on a call: who asked for what, each layer's answer, by which rule.
 
-- Names and ids only: no token, no query, no body; of a target that has no one meaning, nothing.
+- Names and ids only: no token, no query, no body; of a path, only what a route is for: whatever
+  else was asked for may be a token.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ def record_of(call: AccessCall, evidence: Evidence, decision: Decision) -> Decis
     """Return the record of one call."""
     token = evidence.token.token if evidence.token else None
     route = evidence.route.route if isinstance(evidence.route, Matched) else None
-    target = evidence.target if isinstance(evidence.target, Target) else None
     return DecisionRecord(
         request_id=call.request_id,
         time=evidence.now,
         point=POINT,
         action=route.action.value if route else call.method[:_LONGEST_METHOD],
-        resource=target.location if target else "",
+        resource=_resource(evidence),
         principal=_acting(token),
         outcome=Outcome.ALLOW if decision.allow else Outcome.DENY,
         reason=decision.reason,
@@ -41,6 +41,15 @@ def record_of(call: AccessCall, evidence: Evidence, decision: Decision) -> Decis
         user_agent=call.user_agent[:_LONGEST_AGENT],
         facts=_facts(evidence, token),
     )
+
+
+def _resource(evidence: Evidence) -> str:
+    """Return what was asked for, as far as it is there: a path that is none may hold anything."""
+    target = evidence.target
+    if not isinstance(target, Target):
+        return ""
+    known = evidence.public or isinstance(evidence.route, Matched)
+    return target.location if known else f"https://{target.host}"
 
 
 def failure_record(call: AccessCall, now: float, layer: LayerAnswer) -> DecisionRecord:

@@ -12,7 +12,7 @@ from iamrange.access.decider import GatewayDecider
 from iamrange.access.gateway_layers import LAYERS
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.core.decision import Effect, LayerAnswer, Outcome
-from iamrange.identity.directory.model import AgentState
+from iamrange.identity.directory.model import AgentState, Kind
 from iamrange.identity.protected import VerifierSettings
 from iamrange.identity.stores.errors import StoreDownError
 from iamrange.identity.stores.limits import LocalLimiter, SharedLimiter
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[Callable[[Gateway], AccessCall], int, str, set[str]]] = {
     "unknown agent": (
         lambda g: g.call(token=g.token("spiffe://iamrange.example/agent/nobody")),
         401,
-        "agent-inactive",
+        "agent-unknown",
         {"token", "agent"},
     ),
 }
@@ -236,6 +236,36 @@ def test_an_agent_that_is_out_is_refused_even_where_revocation_is_not_asked(
     )
     lapsed.directory.known[ANALYST] = known[ANALYST]
     assert lapsed.decide(lapsed.call()).allow
+
+
+def test_what_became_of_an_agent_is_said_although_its_token_is_dead() -> None:
+    gateway = Gateway()
+    known = gateway.directory.known
+    known[ANALYST] = replace(known[ANALYST], state=AgentState.QUARANTINED)
+    call = gateway.call()
+    decision = gateway.decide(call)
+    assert (decision.status, decision.error) == (401, "invalid_token")
+    assert decision.reason == "agent-quarantined"
+    assert gateway.refusing(call)["token"] == "agent-inactive"
+
+
+def test_a_person_calls_nothing() -> None:
+    gateway = Gateway()
+    known = gateway.directory.known
+    person = replace(known[ANALYST], name="mia", kind=Kind.PERSON)
+    known[person.id] = person
+    call = gateway.call(token=gateway.token(person.id))
+    assert gateway.decide(call).reason == "agent-is-a-person"
+
+
+def test_a_path_that_is_none_is_not_recorded() -> None:
+    gateway = Gateway()
+    token = gateway.token()
+    for path in (f"/{token}", f"/records/{token}", f"/nothing/{token[:60]}"):
+        call = gateway.call(path)
+        assert gateway.decide(call).reason == "no-route"
+        assert gateway.record(call).resource == "https://customers.iamrange.example"
+    assert token[:60] not in repr(gateway.records)
 
 
 CHAINS: list[tuple[str, tuple[str, ...], str]] = [
