@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.access.policy_memory import may_be_remembered, question
+from iamrange.access.rego import UNDEFINED as _NO_VALUE
 from iamrange.access.rego import Complaint, PolicyError, Rego
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ class PolicyEngine:
         if isinstance(answer, Complaint):
             return PolicyAnswer(allow=False, deny=(ERROR,))
         return _answer(cast("Mapping[str, list[object]]", answer))
+
+    def value(self, rule: str) -> object:
+        """Return what a rule is that asks for no input, None where there is none."""
+        answer = self._rego.ask(rule)
+        return None if isinstance(answer, Complaint) or answer == _NO_VALUE else answer
 
     def _check(self) -> None:
         """Ask the empty question: it must be answered, and denied.
