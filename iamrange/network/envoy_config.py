@@ -181,7 +181,7 @@ class EnvoyConfig:
     sidecars: tuple[Sidecar, ...] = ()
     gateway_svid: WorkloadCertificate | None = None
     """What the edge presents to sidecars; its SPIFFE id alone may speak for agents there."""
-    trust_bundle: str = ""
+    trust_bundle: str = field(default="", repr=False)
     """The authorities, as PEM, in which the certificates of sidecars and their callers end."""
     workers: int = 1
 

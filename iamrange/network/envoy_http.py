@@ -54,6 +54,7 @@ def edge_manager(
         config.limits,
         folder,
         listener="edge",
+        peers_verified=False,
         early_mutations=strip_at_edge(keeps_identity=config.unsafe_keeps_identity_headers),
         filters=filters,
         routes={
@@ -80,6 +81,7 @@ def manager(  # noqa: PLR0913 - keyword-only parts of one document
     folder: Path,
     *,
     listener: str,
+    peers_verified: bool,
     early_mutations: Sequence[Mapping[str, Any]],
     filters: Sequence[Mapping[str, Any]],
     routes: Mapping[str, Any],
@@ -126,7 +128,7 @@ def manager(  # noqa: PLR0913 - keyword-only parts of one document
         ],
         "route_config": routes,
         "local_reply_config": replies(),
-        "access_log": [request_log(folder, listener)],
+        "access_log": [request_log(folder, listener, peers_verified=peers_verified)],
         **differing,
     }
 

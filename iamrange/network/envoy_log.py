@@ -24,6 +24,9 @@ ACCESS_LOG_FILE = "envoy-access.log"
 OLD_ACCESS_LOG_FILE = "envoy-access.log.1"
 
 _NONE = ("", "-", None)
+NO_SUCH_NAME = "no-such-name"
+OTHER_FAILURE = "handshake"
+REFUSED_BY_PEER = "refused-by-peer"
 _VERIFY = (
     r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_"
 )
@@ -40,12 +43,11 @@ _REASONS = (
     (rf"{_VERIFY}{_DEPTH}certificate_is_not_yet_valid:", "not-yet-valid"),
     (rf"{_VERIFY}{_DEPTH}unsupported_certificate_purpose:", "certificate-purpose"),
     (rf"{_VERIFY}{_DEPTH}", "untrusted"),
+    (r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:(?:SSLV3|TLSV1)_ALERT_", REFUSED_BY_PEER),
     (r"rbac_access_denied_matched_policy\[not-exactly-one-listed-id\]", "several-identities"),
 )
 _NO_ROUTE = "NR"
 _MAX_DETAIL = 512
-NO_SUCH_NAME = "no-such-name"
-OTHER_FAILURE = "handshake"
 _WORDS = {
     "no-certificate": "no certificate, or none of a kind that counts",
     "other-identity": "no SPIFFE id that it accepts",
@@ -57,7 +59,12 @@ _WORDS = {
     NO_SUCH_NAME: "it is not called that",
     OTHER_FAILURE: "the handshake failed",
 }
-_FAILED = "has(connection.transport_failure_reason) || has(connection.termination_details)"
+# A peer that goes away is no refusal, and there are many of them.
+_LEFT = r"^TLS_error:.[0-9]+:system.library:"
+_FAILED = (
+    "has(connection.termination_details) || (has(connection.transport_failure_reason) && "
+    f"!connection.transport_failure_reason.matches('{_LEFT}'))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +85,15 @@ class TlsRefusal:
     def __str__(self) -> str:
         """Return the sentence for a verdict."""
         said = f" ({self.peer_san})" if self.peer_san else ""
-        return f"refused at the handshake by {self.sidecar}'s sidecar: {_WORDS[self.reason]}{said}"
+        if self.reason == REFUSED_BY_PEER:
+            return f"{self.sidecar}'s sidecar was refused at the handshake by its peer{said}"
+        words = _WORDS[self.reason]
+        return f"refused at the handshake by {self.sidecar}'s sidecar: {words}{said}"
 
 
-def request_log(folder: Path, listener: str) -> Mapping[str, Any]:
+def request_log(folder: Path, listener: str, *, peers_verified: bool) -> Mapping[str, Any]:
     """Return the log of a listener's requests."""
+    san = "peer_san" if peers_verified else "unverified_peer_san"
     return _file(
         folder,
         {
@@ -92,7 +103,7 @@ def request_log(folder: Path, listener: str) -> Mapping[str, Any]:
             "peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
             "host": "%REQ(:AUTHORITY):256%",
             "method": "%REQ(:METHOD):32%",
-            "path": "%PATH(NQ)%",
+            "path": "%PATH(NQ):1024%",
             "status": "%RESPONSE_CODE%",
             "reason": f"%RESP({REASON_HEADER.upper()}):64%",
             "details": "%RESPONSE_CODE_DETAILS%",
@@ -102,7 +113,7 @@ def request_log(folder: Path, listener: str) -> Mapping[str, Any]:
             "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
             "tls": "%DOWNSTREAM_TLS_VERSION%",
             "client_certificate_sha256": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
-            "peer_san": "%DOWNSTREAM_PEER_URI_SAN%",
+            san: "%DOWNSTREAM_PEER_URI_SAN%",
             "request_id": "%REQ(X-REQUEST-ID):64%",
         },
     )

@@ -188,6 +188,7 @@ def _manager(config: EnvoyConfig, folder: Path, sidecar: Sidecar) -> Mapping[str
         config.limits,
         folder,
         listener=f"sidecar:{sidecar.name}",
+        peers_verified=not config.unsafe_sidecars_accept_anyone,
         early_mutations=[*strip_at_sidecar(), peer],
         filters=[buffer_filter(config.limits.body_bytes), mutation_filter([])],
         routes={

@@ -83,7 +83,7 @@ def test_no_format_of_the_access_log_reads_a_header_that_could_hold_a_token() ->
         "%REQ(X-REQUEST-ID):64%",
         "%RESP(X-IAMRANGE-REASON):64%",
     ]
-    assert line["path"] == "%PATH(NQ)%"
+    assert line["path"] == "%PATH(NQ):1024%"
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,8 @@ class Mesh:
         if alpn is not None:
             context.set_alpn_protocols([alpn])
         raw = socket.create_connection(("127.0.0.1", self.envoy.port), timeout=15)
+        # without it a request of two writes waits for a delayed acknowledgement
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             return context.wrap_socket(raw, server_hostname=host)
         except BaseException:
