@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from iamrange import cli_agents, cli_tokens
+from iamrange import cli_agents, cli_approvals, cli_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ controls_app = typer.Typer(invoke_without_command=True, help="List, show and swi
 app.add_typer(controls_app, name="controls")
 app.add_typer(cli_agents.app, name="agents")
 app.add_typer(cli_tokens.app, name="tokens")
+app.add_typer(cli_approvals.app, name="approvals")
 WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -288,17 +289,20 @@ def status(*, as_json: Json = False) -> None:
                 "issuer": state["issuer"],
                 "token_endpoint": state["token_endpoint"],
                 "directory": state["directory"]["url"],
-                "gateway": None,
+                "gateway": state["gateway"],
                 "aws": state["aws"],
                 "gcp": state["gcp"],
                 "vault": None,
             }
         )
         return
+    people = ", ".join(person.rpartition("/")[2] for person in state["gateway"]["people"])
     out.print(Text(f"world {state['world']}, stack {state['stack']}", "bold"))
     out.print(Text(f"  issuer {state['issuer']}"))
     out.print(Text(f"  tokens {state['token_endpoint']}"))
     out.print(Text(f"  directory {state['directory']['url']}"))
+    out.print(Text(f"  gateway, for {', '.join(state['gateway']['services'].values())}"))
+    out.print(Text(f"  approvals {state['gateway']['approvals']}; people: {people}"))
     out.print(Text(f"  AWS {state['aws']['endpoint']}: {', '.join(state['aws']['accounts'])}"))
     out.print(Text(f"  GCP {state['gcp']['endpoint']}: {', '.join(state['gcp']['projects'])}"))
     out.print(Text(f"  agents: {', '.join(state['names'].values())}"))

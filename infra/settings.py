@@ -28,7 +28,8 @@ LABEL_EXPECTED = "a lower-case DNS label of at most 40 characters"
 HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 
 _REQUIRED = ("issuer", "tenant", "accounts", "gcp", "corporate-networks", "agents")
-_OPTIONAL = ("trust-domain", "vendor", "controls", "incidents", "allow-unsafe-in")
+_OPTIONAL = ("trust-domain", "vendor", "controls", "incidents", "allow-unsafe-in", "people")
+"""`people` approve what agents do at our own services: no resource of a cloud comes of them."""
 
 
 class Classification(StrEnum):

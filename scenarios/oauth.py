@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 20
 TOO_MANY = 429
+BAD_REQUEST = 400
+WAITING = ("authorization_pending", "slow_down")
 LONGEST_WAIT = 20.0
 RECORD = "/records/latest"
 SAME_RECORD = "/records/newest"
@@ -208,13 +210,41 @@ def read_record(url: str, *, auth: Any = None, **request: Any) -> str:  # noqa: 
     return str(read(url, auth=auth, **request).json()["value"])
 
 
-def do(url: str, *, auth: Any, **request: Any) -> str:  # noqa: ANN401 - requests' own
+def approval(service: str, token: DPoPToken | Any, url: str, body: Mapping[str, Any]) -> str:  # noqa: ANN401 - a token in requests' place for one
+    """Ask people to approve a POST, and wait until somebody has; return the approval's id.
+
+    Raises:
+        requests.HTTPError: nobody approves.
+    """
+    call = {
+        "method": "POST",
+        "url": url,
+        "content_type": "application/json",
+        "body": json.dumps(dict(body)),
+    }
+    asked = requests.post(f"{service}/requests", json=call, auth=token, timeout=TIMEOUT)
+    asked.raise_for_status()
+    told = asked.json()
+    ends = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < ends:
+        time.sleep(float(told["interval"]))
+        answer = requests.get(
+            f"{service}/requests/{told['approval_id']}", auth=token, timeout=TIMEOUT
+        )
+        waits = answer.status_code == BAD_REQUEST and answer.json()["error"] in WAITING
+        if not waits:
+            answer.raise_for_status()
+            return str(told["approval_id"])
+    raise requests.HTTPError("nobody has approved", response=asked)
+
+
+def do(url: str, *, auth: Any, body: Mapping[str, Any] | None = None, **request: Any) -> str:  # noqa: ANN401 - requests' own
     """Have something done at a service; return its receipt.
 
     Raises:
         requests.HTTPError: the service refused.
     """
-    answer = requests.post(url, auth=auth, json={}, timeout=TIMEOUT, **request)
+    answer = requests.post(url, auth=auth, json=dict(body or {}), timeout=TIMEOUT, **request)
     answer.raise_for_status()
     return str(answer.json()["value"])
 

@@ -53,6 +53,30 @@ def _read_records_over_mtls(facts: Mapping[str, str]) -> Work:
     return Work(nonce, {"access_token": token.access_token})
 
 
+def _deploy_with_approvals(facts: Mapping[str, str]) -> Work:
+    """Deploy to production as a human has agreed, have the next one approved, and read."""
+    own = oauth.Own.from_home()
+    client = oauth.client_with_key(
+        own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True
+    )
+    asking = client.client_credentials(resource=facts["services.approvals"])
+    token = client.client_credentials(resource=facts["own.service"])
+    url = facts["services.production-deployment"]
+    approved = oauth.approval(facts["services.approvals"], asking, url, {"version": "2.4.0"})
+    headers = {"approval-id": approved}
+    oauth.do(url, auth=token, body={"version": "2.4.0"}, headers=headers)
+    waiting = oauth.approval(facts["services.approvals"], asking, url, {"version": "2.4.1"})
+    nonce = oauth.read_record(facts["own.service"] + oauth.RECORD, auth=token)
+    return Work(
+        nonce,
+        {
+            "access_token": token.access_token,
+            "dpop_key": oauth.private_jwk(token),
+            "approval_id": waiting,
+        },
+    )
+
+
 READS_SERVICE_RECORDS = Workload(
     run=_read_records,
     asset_kind=AssetKind.SERVICE_RECORDS,
@@ -67,4 +91,10 @@ READS_SERVICE_RECORDS_OVER_MTLS = Workload(
     run=_read_records_over_mtls,
     asset_kind=AssetKind.SERVICE_RECORDS,
     knows=("own.service",),
+)
+DEPLOYS_WITH_APPROVALS = Workload(
+    run=_deploy_with_approvals,
+    asset_kind=AssetKind.SERVICE_RECORDS,
+    knows=("own.service", "services.approvals", "services.production-deployment"),
+    approvals=2,
 )

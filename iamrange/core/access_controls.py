@@ -104,6 +104,14 @@ APPROVAL = _control(
     reason="approval-required",
     maps_to=(fw.ASI09, fw.ASI02, fw.AC_3_2),
 )
+APPROVAL_BOUND = _control(
+    "approval-bound-to-request",
+    summary="An approval is good for one agent, one request with these parameters, once.",
+    without_it="An approval is a ticket: whatever its agent does with it, as often as it likes.",
+    layer="approval",
+    reason="approval-for-another-*",
+    maps_to=(fw.ASI09, fw.AC_3_2, fw.AC_5),
+)
 CONTROLS: tuple[Control, ...] = (
     SCOPE_ENFORCED,
     REGO_POLICY,
@@ -113,4 +121,5 @@ CONTROLS: tuple[Control, ...] = (
     IDENTITY_HEADERS_STRIPPED,
     PATH_NORMALISED,
     APPROVAL,
+    APPROVAL_BOUND,
 )

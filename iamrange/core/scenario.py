@@ -53,6 +53,8 @@ class Material(StrEnum):
     """A bound access token with its key, and the client's own private key."""
     CERTIFICATE = "certificate"
     """A service certificate with its private key."""
+    APPROVED_SESSION = "approved-session"
+    """A bound access token with its key, and a human's approval that waits to be used."""
     CAPTURED_REQUEST = "captured-request"
     """An access token with one proof of possession, as they went over the wire."""
 
@@ -160,7 +162,7 @@ class Taken:
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What was taken of our own token service's: `access_token`, `dpop_key` and `client_key`
     (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`,
-    `certificate` and `certificate_key` (PEM)."""
+    `certificate` and `certificate_key` (PEM), `approval_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +182,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Legitimate work of an agent: `run` reads `asset`'s value as the agent, on its own."""
+    """Legitimate work of an agent: `run` reads `asset`'s value as the agent, on its own.
+
+    A manager approves as many requests meanwhile as the work needs: `approvals`.
+    """
 
     run: Callable[[Mapping[str, str]], Work]
     asset_kind: AssetKind
     knows: tuple[str, ...]
+    approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

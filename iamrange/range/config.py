@@ -10,6 +10,7 @@ from iamrange.identity.directory.model import (
     AgentKey,
     AgentSpec,
     Classification,
+    Kind,
 )
 from iamrange.identity.names import AWS_AUDIENCE
 
@@ -31,6 +32,7 @@ class AgentRegistration:
 
     name: str
     public_jwk: Mapping[str, Any] = field(repr=False)
+    kind: str = Kind.AGENT.value
     audiences: tuple[str, ...] = (AWS_AUDIENCE,)
     tenant: str = DEFAULT_TENANT
     aws_role_arn: str | None = None
@@ -56,6 +58,7 @@ class AgentRegistration:
         return AgentSpec(
             name=self.name,
             tenant=self.tenant,
+            kind=Kind(self.kind),
             owner=self.owner,
             purpose=self.purpose,
             project=self.project,

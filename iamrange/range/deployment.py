@@ -24,6 +24,7 @@ from iamrange.range.canaries import canaries_for, planting
 from iamrange.range.catalogue import response_controls
 from iamrange.range.emulator import in_fresh_accounts
 from iamrange.range.landing import Landing, LandingError, landing_of, stack_config
+from iamrange.range.people import enrol_people
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.services import OUR_SERVICES
 from iamrange.range.stage import Stage, stage_from_outputs
@@ -95,6 +96,8 @@ class Deployment:
     engine: Engine
     stage: Stage
     canaries: Mapping[Asset, str]
+    people: Mapping[str, Path]
+    """Who approves: SPIFFE id -> the file of the private key."""
     homes: dict[Part, Path]
     off: frozenset[str]
     up_seconds: float = 0.0
@@ -146,6 +149,7 @@ class Deployment:
                 engine=engine,
                 stage=stage,
                 canaries=canaries,
+                people=enrol_people(world, landing.people),
                 homes=enrolment.all(),
                 off=landing.off,
                 up_seconds=result.seconds,
@@ -188,6 +192,7 @@ class Deployment:
             engine=self.engine,
             stage=self.stage,
             canaries=self.canaries,
+            people=self.people,
             homes=dict(self.homes),
             off=self.off,
         )

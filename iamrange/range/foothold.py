@@ -38,6 +38,7 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.DPOP_SESSION: ("access_token", "dpop_key"),
     Material.CLIENT_SESSION: ("access_token", "dpop_key", "client_key"),
     Material.CERTIFICATE: ("certificate", "certificate_key"),
+    Material.APPROVED_SESSION: ("access_token", "dpop_key", "approval_id"),
     Material.CAPTURED_REQUEST: ("access_token", "proof", "method", "url"),
 }
 """What each kind of foothold at our own token service consists of, by the names in `Taken`."""

@@ -15,6 +15,7 @@ from iamrange.access.approvals.declared import describe
 from iamrange.access.approvals.service import Approvals
 from iamrange.access.approvals.settings import ApprovalSettings
 from iamrange.access.approvals.sql_store import SqlApprovalStore
+from iamrange.access.approvals.views import Views
 from iamrange.access.decider import GatewayDecider
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.access.policy_engine import PolicyEngine
@@ -22,7 +23,7 @@ from iamrange.identity.names import service_resource
 from iamrange.identity.stores.limits import LocalLimiter
 from iamrange.identity.stores.ports import Rate
 from iamrange.range.service_app import ServiceApp
-from iamrange.range.services import SERVICES
+from iamrange.range.services import APPROVALS, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from iamrange.range.world_directory import WorldDirectory
 
 POLICY = Path(str(resources.files("iamrange.access") / "policy"))
+POLL_SECONDS = 1
+"""How often an agent may ask whether it has been approved: its people are quick here."""
+
 AGENT_RATE = Rate(amount=40, seconds=10)
 """What one agent may call in the range: its daily work is a handful."""
 
@@ -61,13 +65,15 @@ class WorldGateway:
 
     def switch(self, lapse: Lapse, verifiers: Callable[[str], TokenVerifier]) -> None:
         """Decide from now on with exactly these settings left out."""
-        approvals: dict[str, Any] = dict(lapse.approvals)
+        asked: dict[str, Any] = dict(lapse.approvals)
+        store, people = SqlApprovalStore(self._agents.url), self._agents.directory
+        self.views = Views(store, people, clock=self._clock, origin=APPROVALS.resource)
         self.approvals = Approvals(
-            SqlApprovalStore(self._agents.url),
-            self._agents.directory,
+            store,
+            people,
             describe,
             clock=self._clock,
-            settings=replace(ApprovalSettings(), **approvals),
+            settings=replace(ApprovalSettings(interval=POLL_SECONDS), **asked),
             records=self._records,
             tamper=self._tamper,
         )

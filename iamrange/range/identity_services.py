@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 
+from iamrange.access.approvals.api import ApprovalsApi
 from iamrange.access.record_tap import RecordTap
 from iamrange.core import identity_controls
 from iamrange.identity.certificates.local_authority import LocalAuthority
@@ -102,6 +103,12 @@ class IdentityServices:
             guard=request_guard(verifiers[DIRECTORY.resource], in_threads=False),
             in_threads=False,
         )
+        self._approvals = ApprovalsApi(
+            self.gateway.approvals,
+            self.gateway.views,
+            guard=request_guard(verifiers[APPROVALS.resource], in_threads=False),
+            in_threads=False,
+        )
         self.edge = dict(lapse.edge)
 
     def _token_service(self, settings: TokenSettings) -> TokenService:
@@ -183,14 +190,17 @@ class IdentityServices:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every host name that judges its own callers; the services stand behind the gateway."""
-        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host)
+        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host, APPROVALS.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, by its Host header."""
         host = next((v.decode("latin-1") for n, v in scope["headers"] if n == b"host"), "")
         name = host.partition(":")[0].lower()
-        own: ASGIApp = self._directory if name == DIRECTORY.host else self._tokens
-        await (self.gateway.app(name) or own)(scope, receive, send)
+        own: dict[str, ASGIApp] = {
+            DIRECTORY.host: self._directory,
+            APPROVALS.host: self._approvals,
+        }
+        await (self.gateway.app(name) or own.get(name, self._tokens))(scope, receive, send)
 
     def moved(self) -> None:
         """Go on with the directory of a fork."""

@@ -40,6 +40,15 @@ class DeclaredAgent:
     expires: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredPerson:
+    """Somebody who approves, as the stack's config declares it."""
+
+    name: str
+    email: str
+    roles: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Landing:
     """What a stack's config says about the clouds around it."""
@@ -54,6 +63,7 @@ class Landing:
     off: frozenset[str]
     agents: Mapping[Part, DeclaredAgent]
     vendor: str | None = None
+    people: tuple[DeclaredPerson, ...] = ()
 
     def world_config(self, run_id: str) -> WorldConfig:
         """Return the configuration of a world with this landing zone and nothing on it."""
@@ -148,12 +158,38 @@ def landing_of(config: Mapping[str, Any]) -> Landing:
         off=frozenset(name for name, on in controls.items() if on is False),
         agents=agents,
         vendor=_vendor(config),
+        people=_people(config.get("iamrange:people", [])),
     )
 
 
 def _vendor(config: Mapping[str, Any]) -> str | None:
     vendor = _object(config, "iamrange:vendor", default={})
     return _text(vendor, "iamrange:vendor", "account") if vendor else None
+
+
+def _people(people: object) -> tuple[DeclaredPerson, ...]:
+    """Read who may approve.
+
+    Raises:
+        LandingError: an entry lacks something.
+    """
+    if not isinstance(people, list):
+        raise LandingError(f"stack config 'iamrange:people' expected a list, got {people!r}")
+    found = []
+    for person in people:
+        roles = person.get("roles") if isinstance(person, dict) else None
+        if not isinstance(roles, list) or not all(person.get(k) for k in ("name", "email")):
+            raise LandingError(
+                f"stack config 'iamrange:people': name, email and roles expected, got {person!r}"
+            )
+        found.append(
+            DeclaredPerson(
+                name=str(person["name"]),
+                email=str(person["email"]),
+                roles=tuple(str(role) for role in roles),
+            )
+        )
+    return tuple(found)
 
 
 def _declared(agents: object) -> dict[Part, DeclaredAgent]:

@@ -57,6 +57,7 @@ LAPSES: Mapping[Control, Lapse] = {
     access_controls.CLASSIFICATION: Lapse(gateway={"unsafe_unlabelled_data": True}),
     access_controls.RATE_LIMIT: Lapse(gateway={"unsafe_no_rate_limit": True}),
     access_controls.APPROVAL: Lapse(gateway={"unsafe_needs_no_approval": True}),
+    access_controls.APPROVAL_BOUND: Lapse(approvals={"unsafe_ignores_binding": True}),
     access_controls.PATH_NORMALISED: Lapse(
         gateway={"unsafe_raw_paths": True}, edge={"unsafe_raw_paths": True}
     ),

@@ -33,6 +33,7 @@ from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
 from iamrange.range.runner import RunOptions, workshop
 from iamrange.range.service_socket import SOCKET_FILE, order, orders_taken
+from iamrange.range.services import APPROVALS, SERVICES
 from iamrange.range.sweep import ProcessMark, sweep, worlds_folder
 from iamrange.range.world_directory import FOLDER as DIRECTORY_FOLDER
 from iamrange.range.world_directory import directory_url
@@ -379,6 +380,11 @@ def _state(base: Deployment, commands: Path) -> dict[str, Any]:
             "url": service_resource("directory"),
             "database": directory_url(base.world.folder),
             "home": str(base.world.folder / DIRECTORY_FOLDER),
+        },
+        "gateway": {
+            "services": {name: service.resource for name, service in SERVICES.items()},
+            "approvals": APPROVALS.resource,
+            "people": {person: str(key) for person, key in base.people.items()},
         },
         # as `iamrange clouds` says it: an administrator for each account and project
         "aws": {

@@ -73,8 +73,8 @@ OUR_SERVICES = frozenset({AssetKind.SERVICE_RECORDS, AssetKind.AGENT_RECORD, *PL
 DIRECTORY = Service("directory", frozenset({"read:directory", "write:directory"}))
 """The directory's own REST API, for whoever looks after agents."""
 
-APPROVALS = Service("approvals", frozenset())
-"""Where agents ask for a human's approval: any of their tokens will do, made out to it."""
+APPROVALS = Service("approvals", frozenset({"ask:approvals"}))
+"""Where agents ask for a human's approval, and people give it."""
 
 SERVICE_OF: Mapping[Part, str] = {
     Part.DATA_ANALYST: "customers",

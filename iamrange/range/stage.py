@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
 from iamrange.identity.names import AUTH_ISSUER
-from iamrange.range.services import PLACES, SERVICE_OF, SERVICES
+from iamrange.range.services import APPROVALS, PLACES, SERVICE_OF, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +66,7 @@ class Stage:
             "services": {
                 **{kind.value: url for kind, url in PLACES.items()},
                 **{name: service.resource for name, service in SERVICES.items()},
+                "approvals": APPROVALS.resource,
                 **{f"{name}_mesh": f"https://{s.mesh_host}" for name, s in SERVICES.items()},
             },
         }

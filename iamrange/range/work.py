@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core import aws_controls
@@ -24,7 +26,7 @@ from iamrange.range.processes import ProcessError
 from iamrange.range.workloads import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from iamrange.core.scenario import Part, Workload
@@ -58,15 +60,16 @@ def do_work(
         project_tokens(world, world.homes[part])
         environment["AWS_PROFILE"] = OWN_FEDERATION
     expected = world.canaries[Asset(workload.asset_kind, part)]
-    answer = run_actor(
-        world,
-        "work",
-        {
-            "workload": name_of(workload),
-            "facts": world.stage.facts(workload.knows, victim=part),
-        },
-        world.world.environment(Network.CORPORATE) | environment,
-    )
+    with _approving(world, workload.approvals):
+        answer = run_actor(
+            world,
+            "work",
+            {
+                "workload": name_of(workload),
+                "facts": world.stage.facts(workload.knows, victim=part),
+            },
+            world.world.environment(Network.CORPORATE) | environment,
+        )
     if answer.get("nonce") == expected:
         return Legitimate(part=part, when=when, ok=True), answer["memory"]
     if "nonce" in answer:
@@ -74,6 +77,32 @@ def do_work(
     if "refused" not in answer:
         raise WorkBrokeError(f"work of {part}, {when} the attack: {answer.get('broke')}")
     return Legitimate(part=part, when=when, ok=False, detail=answer["refused"]), {}
+
+
+@contextlib.contextmanager
+def _approving(world: Deployment, count: int) -> Iterator[None]:
+    """Have a manager approve that many requests, in a process of their own, meanwhile."""
+    if count == 0:
+        yield
+        return
+    person, key = next(iter(world.people.items()))
+    environment = world.world.environment(Network.CORPORATE)
+    over = world.world.folder / f"work-{next(_numbers)}-is-over"
+    with ThreadPoolExecutor(1) as manager:
+        done = manager.submit(
+            run_actor,
+            world,
+            "approve",
+            {"person": person, "key": str(key), "count": count, "over": str(over)},
+            environment,
+        )
+        try:
+            yield
+        finally:
+            over.touch()
+        answer = done.result()
+    if "approved" not in answer:
+        raise WorkBrokeError(f"a manager could not approve: {answer.get('broke')}")
 
 
 def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
