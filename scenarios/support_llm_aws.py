@@ -29,9 +29,9 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _TABLE = re.compile(
-    r"\btable\s+(?:named\s+|called\s+)?[\"']?([A-Za-z][\w.-]{2,200})|[\"']?([A-Za-z][\w.-]{2,200})[\"']?\s+table\b",
-    re.IGNORECASE,
+    r"\btable\s+(?:named\s+|called\s+)?[\"']?([A-Za-z][\w.-]{2,200})", re.IGNORECASE
 )
+_ITS_TABLE = re.compile(r"([A-Za-z][\w.-]{2,200})[\"']?\s+table\b", re.IGNORECASE)
 _LISTED = {
     "buckets": ("s3", "list_buckets"),
     "secrets": ("secretsmanager", "list_secrets"),
@@ -97,6 +97,9 @@ def of_sentence(text: str, spoken: Sequence[Token]) -> list[ToolCall]:
         (token.low for token in spoken if token.low in AWS_SERVICES), ""
     )
     operation = _CAMEL.search(text) or _SNAKE.search(text)
+    table = _TABLE.search(text) or _ITS_TABLE.search(text)
+    if operation and operation.group(1).lower() in {"scan", "query"} and table and not pairs:
+        pairs = {"TableName": table.group(1)}
     if service and operation:
         return [aws(service, operation.group(1), pairs, text)]
     if not service and "aws" not in low:
@@ -104,9 +107,8 @@ def of_sentence(text: str, spoken: Sequence[Token]) -> list[ToolCall]:
     secret = _SECRET.search(text)
     if secret:
         return [aws("secretsmanager", "get_secret_value", {"SecretId": secret.group(1)}, text)]
-    table = _TABLE.search(text)
     if table and "dynamodb" in low:
-        return [aws("dynamodb", "scan", {"TableName": table.group(1) or table.group(2)}, text)]
+        return [aws("dynamodb", "scan", {"TableName": table.group(1)}, text)]
     for token in spoken:
         if token.low in _LISTED:
             return [aws(*_LISTED[token.low], {}, text)]

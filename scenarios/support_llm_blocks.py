@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scenarios.support_llm_calls import Carries, Tool, ToolCall, http, word_set
+from scenarios.support_llm_words import VERBS, Act
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ _NAMES = (
     "command",
     "recipient_name",
 )
+_TOLD = ("instruction", "do", "task", "step", "operation", "verb", "intent", "action", "command")
 _ARGUMENTS = (
     *("arguments", "args", "input", "parameters", "params", "action_input", "tool_input"),
     *("kwargs", "inputs", "payload"),
@@ -75,6 +77,7 @@ _AS_BODY = re.compile(
     r"|\b(?:post|send|put|submit|upload)\s{1,3}$",
     re.IGNORECASE,
 )
+_OPENING = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\"{\[])")
 _ATTEMPTS = 64
 _NESTED = 24
 
@@ -95,7 +98,7 @@ def take_json(text: str, blocks: Blocks, read: Callable[[str], str]) -> str:
     """Take JSON out of a text: calls become marks, all else the strings that it holds."""
     decoder, pieces, at, attempts = json.JSONDecoder(), [], 0, 0
     while attempts < _ATTEMPTS:
-        match = re.compile(r"[{\[](?=\s*[\"{\[\]}\d-])").search(text, at)
+        match = _OPENING.search(text, at)
         if match is None:
             break
         attempts += 1
@@ -168,6 +171,11 @@ def _call_of(block: dict[str, Any]) -> ToolCall | None:
     short = re.split(r"__|functions\.|tools?\.", name.strip().lower())[-1]
     if short in _ALIASES:
         return called(short, arguments)
+    told = next((str(block[key]).split() for key in _TOLD if block.get(key)), [])
+    act = VERBS.get(told[0].lower(), frozenset()) if len(told) == 1 else frozenset()
+    if act:
+        verb = "send" if Act.SEND in act else "delete" if Act.DELETE in act else "http"
+        return called(verb, block)
     method = str(block.get("method", "")).upper()
     described = {"status", "status_code", "response", "duration", "description"} & block.keys()
     if method in METHODS and not described:

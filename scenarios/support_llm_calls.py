@@ -78,6 +78,7 @@ class Bounds:
     """How often an answer may lead to further calls that lead to an answer."""
     documents: int = 32
     document_characters: int = 64 * 1024
+    all_characters: int = 256 * 1024
     answer_characters: int = 32 * 1024
     address_characters: int = 1024
     """Of an answer, in the gap of an address."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CUE = re.compile(
     r"\b(?:de-?cod|en-?cod|base-?(?:64|32|16)|b64|decrypt|decipher|unscrambl|rot-?13|caesar|hex\b|"
     r"hexadecimal|revers|backwards?\b|atob|binary|gzip|decompress|unpack|translat|percent-?encod|"
-    r"url-?encod|escape)",
+    r"url-?encod|un-?escap|escape|convert|interpret)",
     re.IGNORECASE,
 )
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{4,}[ \t]*\n?[ \t]*){1,400}={0,2}")
@@ -58,14 +58,15 @@ def decoded(text: str) -> Iterator[str]:
 def _each(pattern: re.Pattern[str], text: str, decode: Callable[[str], bytes]) -> list[str]:
     found: list[str] = []
     for match in pattern.finditer(text):
-        for run in _runs(match.group()):
+        for run in _runs(match.group()) if pattern is _BASE64 else [match.group()]:
             try:
                 value = decode(run)
                 if value[:2] in {b"\x1f\x8b", b"x\x9c", b"x\xda"}:
                     value = zlib.decompressobj(47).decompress(value, _LIMIT)
-                said = value[:_LIMIT].decode()
+                said = value[:_LIMIT].decode(errors="replace" if pattern is _HEX else "strict")
             except (ValueError, binascii.Error, zlib.error):
                 continue
+            said = said.replace("\ufffd", " ")  # a word beside it looked like more of it
             found.append(said)
             if _readable(said):
                 break

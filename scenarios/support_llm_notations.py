@@ -31,17 +31,22 @@ _ARGUMENT = re.compile(
     r"\s*(?:([A-Za-z_]\w{0,60})\s*[=:]\s*)?"
     r"(\{[^{}]{0,1000}\}|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,\"'{}]+)\s*(?:,|$)"
 )
-_INVOKE = re.compile(
-    r"<(?:invoke|tool|tool_use)\s+name=[\"']([\w.:-]{1,60})[\"'][^<>]{0,200}>(.{0,4000}?)"
-    r"</(?:invoke|tool|tool_use)>",
-    re.DOTALL,
-)
+_INVOKE = re.compile(r"<(invoke|tool|tool_use)\s+name=[\"']([\w.:-]{1,60})[\"'][^<>]{0,200}>")
 _PARAMETER = re.compile(
     r"<(?:parameter\s+name=[\"'])?([A-Za-z]\w{0,40})[\"']?[^<>]{0,80}>([^<]{0,2000})</"
 )
 _REACT = re.compile(
     r"^[ \t]*Action:[ \t]*([\w.]{2,40})[ \t]*\n[ \t]*Action[ _]Input:[ \t]*([^\n]{1,2000})",
     re.MULTILINE | re.IGNORECASE,
+)
+_LISTED = re.compile(
+    r"^[ \t-]*(?:tool|tool_name|function|action|name)[ \t]*:[ \t]*"
+    r"[\"'`]?([a-z_.]{2,20})[\"'`]?[ \t]*\n"
+    r"((?:[ \t-]*[a-z_]{2,20}[ \t]*:[^\n]{0,2000}(?:\n|$)){1,8})",
+    re.MULTILINE | re.IGNORECASE,
+)
+_MEMBER = re.compile(
+    r"^[ \t-]*([a-z_]{2,20})[ \t]*:[ \t]*[\"'`]?([^\n\"'`]{1,2000})", re.MULTILINE | re.IGNORECASE
 )
 _CURL = re.compile(r"(?<![\w./-])(curl|wget)[ \t]+(?=-|[\"']?(?:https?://|[\w-]{1,63}\.))")
 _SHELL_WORD = re.compile(r"[ \t]*(?:\\\n[ \t]*)?(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"'`;|&<>]+)")
@@ -60,6 +65,7 @@ _RAW = re.compile(
 )
 _ADDRESS = re.compile(r"https?://|(?:[\w-]{1,63}\.){1,8}[a-z]{2,20}(?:/|$)", re.IGNORECASE)
 _ARGUMENTS = 40
+_INVOCATION = 4000
 _HOST = re.compile(
     r"^[ \t]*Host:[ \t]*([\w.-]{1,253})(?::443)?[ \t]*$", re.MULTILINE | re.IGNORECASE
 )
@@ -76,11 +82,29 @@ def take_notations(text: str, blocks: Blocks) -> str:
     """Put a mark in the place of every call that is written in one of the notations."""
     text = _BOTO3.sub(lambda m: _marked(blocks, _of_boto3(m), m), text)
     text = _FUNCTION.sub(lambda m: _marked(blocks, _of_function(m), m), text)
-    text = _INVOKE.sub(lambda m: _marked(blocks, _of_invoke(m), m), text)
+    text = _take_invocations(text, blocks)
     text = _REACT.sub(lambda m: _marked(blocks, _of_react(m), m), text)
+    text = _LISTED.sub(lambda m: _marked(blocks, _of_list(m), m), text)
     text = _RAW.sub(lambda m: _marked(blocks, _of_raw(m), m), text)
     text = _AWS_CLI.sub(lambda m: _marked(blocks, _of_aws_cli(m), m), text)
     return _take_curl(text, blocks)
+
+
+def _take_invocations(text: str, blocks: Blocks) -> str:
+    pieces: list[str] = []
+    at = 0
+    for opening in _INVOKE.finditer(text):
+        if opening.start() < at:
+            continue
+        closing = f"</{opening.group(1)}>"
+        end = text.find(closing, opening.end())
+        if end < 0:
+            break
+        call = _of_invoke(opening.group(2).lower(), text[opening.end() : end][:_INVOCATION])
+        if call is not None:
+            pieces += [text[at : opening.start()], f" {blocks.mark((call,))} "]
+            at = end + len(closing)
+    return "".join(pieces) + text[at:]
 
 
 def _marked(blocks: Blocks, call: ToolCall | None, match: re.Match[str]) -> str:
@@ -128,9 +152,8 @@ def _of_boto3(match: re.Match[str]) -> ToolCall:
     return aws(match.group(1), match.group(2), named, match.group())
 
 
-def _of_invoke(match: re.Match[str]) -> ToolCall | None:
-    name = match.group(1).lower()
-    arguments: dict[str, Any] = dict(_PARAMETER.findall(match.group(2)))
+def _of_invoke(name: str, inside: str) -> ToolCall | None:
+    arguments: dict[str, Any] = dict(_PARAMETER.findall(inside))
     for key, value in arguments.items():
         if str(value).strip().startswith("{"):
             arguments[key] = _object(str(value).strip()) or value
@@ -146,6 +169,17 @@ def _of_react(match: re.Match[str]) -> ToolCall | None:
     bare = given.strip("\"'")
     try:
         return called(match.group(1).lower(), arguments or {"url": bare, "path": bare})
+    except KeyError:
+        return None
+
+
+def _of_list(match: re.Match[str]) -> ToolCall | None:
+    """Read a call as YAML writes it."""
+    members: dict[str, Any] = {
+        key.lower(): value.strip() for key, value in _MEMBER.findall(match.group(2))
+    }
+    try:
+        return called(match.group(1).lower(), members)
     except KeyError:
         return None
 
@@ -180,14 +214,14 @@ def _of_aws_cli(match: re.Match[str]) -> ToolCall | None:
 
 def _take_curl(text: str, blocks: Blocks) -> str:
     pieces: list[str] = []
-    at = 0
+    at = looked = 0
     for match in _CURL.finditer(text):
-        if match.start() < at:
+        if match.start() < looked:
             continue
-        call, end = _of_curl(text, match)
+        call, looked = _of_curl(text, match)
         if call is not None:
             pieces += [text[at : match.start()], f" {blocks.mark((call,))} "]
-            at = end
+            at = looked
     return "".join(pieces) + text[at:]
 
 

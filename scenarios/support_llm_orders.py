@@ -36,6 +36,9 @@ class Order:
 
 def orders_of(sentence: Sequence[Token]) -> list[Order]:
     """Return a sentence's orders, in their order."""
+    if sentence and sentence[0].low in {"what", "which", "what's"}:
+        # `What does https://... say?` asks for it to be read.
+        return [Order(sentence[0], frozenset({Act.FETCH}), "", tuple(sentence[1:]))]
     found = [(i, *heard) for i in range(len(sentence)) if (heard := _heard(sentence, i))]
     merged = _without_parts_of_others(sentence, found)
     if not merged:
@@ -45,11 +48,6 @@ def orders_of(sentence: Sequence[Token]) -> list[Order]:
         Order(sentence[i], acts, method, tuple(sentence[i + 1 : end]), _subject(sentence, i))
         for (i, acts, method), end in zip(merged, ends, strict=True)
     ]
-
-
-def _subject(sentence: Sequence[Token], i: int) -> tuple[Token, ...]:
-    passive = sentence[i].low in _PARTICIPLES and "be" in [t.low for t in sentence[:i]]
-    return tuple(sentence[:i]) if passive else ()
 
 
 def _without_parts_of_others(
@@ -77,6 +75,8 @@ def _heard(sentence: Sequence[Token], i: int) -> tuple[frozenset[Act], str] | No
         return None
     if token.raw in METHODS:
         after = sentence[i + 1 : i + 4]
+        if "HTTP" in {one.raw for one in after}:
+            return None  # a line of a log, not an order
         near = any(one.kind in {"url", "host", "path"} or one.low == "request" for one in after)
         if token.raw == "POST" and after and after[0].low in {"to", "the", "it", "this", "that"}:
             return words.VERBS["post"], ""
@@ -91,7 +91,7 @@ def _heard(sentence: Sequence[Token], i: int) -> tuple[frozenset[Act], str] | No
         ok = bool(acts) and led and not _told(sentence, i) and not _forbidden(sentence, i)
         return (acts, "") if ok else None
     acts = words.VERBS.get(word, frozenset())
-    if not acts:
+    if not acts or (word in _PARTICIPLES and i > 0 and sentence[i - 1].low in _BEING):
         return _passive(sentence, i)
     if word in words.NEED_TO and not _reaches(sentence, i):
         return None
@@ -181,9 +181,7 @@ def _forbidden(sentence: Sequence[Token], i: int) -> bool:
     for n in range(i):
         token = sentence[n]
         low = token.low
-        negation = low in words.NEGATIONS or (
-            low == "no" and _next(sentence, n) in {"need", "longer"}
-        )
+        negation = low in words.NEGATIONS or (low == "no" and _next(sentence, n) in words.NO_WHAT)
         if negation or (low == "refrain" and _next(sentence, n) == "from"):
             flips = any(one.low in words.NOT_NEGATED for one in sentence[n + 1 : n + 3])
             forbidden, joined = not flips, True
@@ -233,25 +231,38 @@ _PARTICIPLES = {
     "erased": Act.DELETE,
 }
 _HAVE_TO = word_set("must should shall has have needs need is are ought required")
+_NEEDFUL = word_set("important essential critical vital necessary mandatory imperative crucial")
 
 
 def _passive(sentence: Sequence[Token], i: int) -> tuple[frozenset[Act], str] | None:
-    """Hear `... must be fetched` and `... has to be sent to`."""
+    """Hear `must be fetched and posted to`, `vital that it is read`, `after having read`."""
     act = _PARTICIPLES.get(sentence[i].low)
-    before = [token.low for token in sentence[max(0, i - _REACH) : i]]
-    if act is None or "be" not in before:
-        # `must be fetched and posted to`: the second goes with the first
-        joined = act is not None and before[-1:] in (["and"], ["then"])
-        if not (joined and "be" in [t.low for t in sentence[:i]] and _obliged(sentence, i)):
-            return None
-        assert act is not None  # noqa: S101 - joined says so
-        return frozenset({act}), ""
-    obliged = _obliged(sentence, i) and not _forbidden(sentence, i)
-    return (frozenset({act}), "") if obliged else None
-
-
-def _obliged(sentence: Sequence[Token], i: int) -> bool:
+    if act is None or _forbidden(sentence, i):
+        return None
     lows = [token.low for token in sentence[:i]]
-    return "be" in lows and any(
-        low in _HAVE_TO for low in lows[max(0, lows.index("be") - 3) : lows.index("be")]
-    )
+    last = lows[-1] if lows else ""
+    if last == "having":
+        return None if _told(sentence, i) else (frozenset({act}), "")
+    joined = last in {"and", "then", "or"} or last.endswith("ly")
+    if last not in _BEING and not joined:
+        return None
+    return (frozenset({act}), "") if _obliged(lows) else None
+
+
+_BEING = word_set("be is are gets get been")
+
+
+def _obliged(lows: list[str]) -> bool:
+    if not _BEING & set(lows):
+        return False
+    if _NEEDFUL & set(lows):
+        return True
+    if "be" not in lows:
+        return False
+    be = lows.index("be")
+    return any(low in _HAVE_TO for low in lows[max(0, be - 3) : be])
+
+
+def _subject(sentence: Sequence[Token], i: int) -> tuple[Token, ...]:
+    passive = sentence[i].low in _PARTICIPLES and _BEING & {t.low for t in sentence[:i]}
+    return tuple(sentence[:i]) if passive else ()

@@ -28,7 +28,9 @@ _POINTS_ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(
-    r"^\W{0,6}(?:part|fragment|piece|step)\s{0,2}#?(\d{1,3})(?:\s{0,2}(?:/|of)\s{0,2}\d{1,3})?[)\]:.-]{0,3}(?:\s{1,4}|$)",
+    r"^\W{0,6}(?:(?:part|fragment|piece|step|chunk|section)\s{0,2}#?\s?(\d{1,3})"
+    r"(?:\s{0,2}(?:/|of)\s{0,2}\d{1,3})?|[\[(](\d{1,3})\s?/\s?\d{1,3})"
+    r"[)\]:.-]{0,3}(?:\s{1,4}|$)",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
@@ -46,7 +48,8 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _SUM = re.compile(
-    r"[$\"'{]{0,2}\b([A-Za-z]\w{0,30})\b[\"'}]{0,2}((?:\s{0,2}(?:\+|followed by|joined with|and then)\s{0,2}"
+    r"[$\"'{]{0,2}\b([A-Za-z]\w{0,30})\b[\"'}]{0,2}"
+    r"((?:\s{0,2}(?:\+|followed by|joined with|and then)\s{0,2}"
     r"[$\"'{]{0,2}\b[A-Za-z]\w{0,30}\b[\"'}]{0,2}){1,6})"
 )
 _USED = re.compile(
@@ -70,11 +73,13 @@ def plan(documents: Iterable[Document | str], bounds: Bounds = BOUNDS) -> tuple[
 
 def _texts(documents: Iterable[Document | str], bounds: Bounds) -> list[str]:
     texts: list[str] = []
+    left = bounds.all_characters
     for document in documents:
         if len(texts) == bounds.documents:
             break
         text = document if isinstance(document, str) else document.text
-        texts.append(text[: bounds.document_characters])
+        texts.append(text[: min(bounds.document_characters, left)])
+        left -= len(texts[-1])
     return texts
 
 
@@ -130,7 +135,11 @@ def _addresses(text: str) -> list[str]:
 
 def _put_together(texts: list[str]) -> list[str]:
     """Join documents that say that they are parts of one, or that they go on in the next."""
-    numbered = [(int(match.group(1)), n) for n, t in enumerate(texts) if (match := _PART.match(t))]
+    numbered = [
+        (int(match.group(1) or match.group(2)), n)
+        for n, text in enumerate(texts)
+        if (match := _PART.match(text))
+    ]
     if len(numbered) > 1:
         order = [n for _, n in sorted(numbered)]
         whole = ""
@@ -168,7 +177,8 @@ def _joined(first: str, second: str) -> str:
     second = _WENT_ON.sub("", second).lstrip()
     last = first.split()[-1:] or [""]
     broken = re.match(r"https?:", last[0]) and (
-        re.search(r"[/.:=&?-]$|https?://[\w-]+$", last[0]) or re.match(r"[./?&=:-]", second)
+        re.search(r"[/.:=&?-]$|https?://[\w-]+$", last[0])
+        or re.match(r"[./?&=:-]|[\w-]{1,40}/", second)
     )
     return f"{first}{'' if broken else ' '}{second}"
 

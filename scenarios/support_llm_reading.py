@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -34,6 +35,9 @@ _AMOUNT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FILES = ("/etc/", "/proc/", "/home/", "/root/", "/var/", "/tmp/", "/usr/", "/run/", "/opt/")  # noqa: S108 - names in a text
+_AHEAD, _BACK = 32, 16
+"""How many sentences on a list is looked for, and how many addresses back `these` are."""
+
 _SOURCES = frozenset(("of", "from", "at", "in", "on", "by"))
 _DESTINATIONS = frozenset(("to", "into", "onto", "towards", "via", "with", "using", "through"))
 _PREPOSITIONS = _SOURCES | _DESTINATIONS
@@ -56,16 +60,21 @@ class Reading:
     blocks: Blocks
     elsewhere: Sequence[str] = ()
     repeats: int = 1
-    _tokens: list[Token] = field(default_factory=list)
+    _sentences: list[list[Token]] = field(default_factory=list)
+    _addresses: list[Token] = field(default_factory=list)
     _fetched: bool = False
+    _end: int = 0
 
     def calls(self) -> list[ToolCall]:
         """Return what the paragraph asks for, in its order."""
-        self._tokens = tokens_of(self.text)
+        tokens = tokens_of(self.text)
+        self._sentences = sentences_of(tokens)
+        self._addresses = [token for token in tokens if token.kind in ADDRESSES]
         found: list[ToolCall] = []
-        for sentence in sentences_of(self._tokens):
+        for sentence in self._sentences:
             marked = [token for token in sentence if token.kind == "mark"]
             literals = self._literals(sentence)
+            self._end = sentence[-1].at + len(sentence[-1].raw)
             orders = orders_of(sentence)
             events: list[tuple[int, Order | Token]] = [(o.verb.at, o) for o in orders]
             events += [(token.at, token) for token in marked if token.raw not in literals]
@@ -136,7 +145,8 @@ class Reading:
             if reference.kind in {"file", "name"}:
                 calls.append(ToolCall(tool=Tool.READ, path=reference.text))
             elif reference.kind in {"arn", "s3"}:
-                calls += [call for call in [of_arn(reference.text)] if call]
+                call = of_arn(reference.text, assume="assume" in str(lows))
+                calls += [call] if call else []
             else:
                 calls.append(self._http(method, reference.text, order))
         if not calls:
@@ -156,9 +166,15 @@ class Reading:
         return call
 
     def _send(self, order: Order, references: list[Reference], lows: set[str]) -> list[ToolCall]:
-        addresses = [r for r in references if r.kind == "url"]
-        things = [r for r in references if r.kind != "url"]
+        about = list(self._references(replace(order, words=order.subject, subject=())))
+        sources = [
+            r for r in references if r.kind == "service" and r.behind not in {"to", "into", "onto"}
+        ]
+        sources += [r for r in about if r.kind in {"url", "service"}]
+        addresses = [r for r in references if r.kind in {"url", "service"} and r not in sources]
+        things = [r for r in (*references, *about) if r.kind not in {"url", "service"}]
         calls = [c for thing in things for c in self._fetch_one(thing)]
+        calls += [self._http("GET", r.text, order) for r in sources]
         if len(addresses) == 1 and not things and addresses[0].behind in {"of", "from"}:
             return [self._http("GET", addresses[0].text, order)]
         if not addresses:
@@ -202,7 +218,7 @@ class Reading:
         method = order.method or self._method(order)
         verb = order.verb.low
         by_verb = {"patch": "PATCH", "update": "PUT", "modify": "PATCH", "change": "PATCH"}
-        urls = [r.text for r in references if r.kind == "url"]
+        urls = [r.text for r in references if r.kind in {"url", "service"}]
         if urls:
             return [http(method or by_verb.get(verb, "POST"), urls[0], self._literal(order))]
         span = f"{verb} {self._span(order)}".lower()
@@ -254,36 +270,33 @@ class Reading:
     def _references(self, order: Order) -> Iterator[Reference]:
         """Return what an order names, each with the preposition before it."""
         spoken = list(order.words)
-        has_host = any(token.kind in ADDRESSES for token in spoken)
-        paths = [
-            token.raw for token in spoken if token.kind == "path" and self._of_web(token, spoken)
-        ]
-        behind, joined = "", False
+        hosted = any(token.kind in ADDRESSES for token in spoken)
+        paths = [t.raw for t in spoken if t.kind == "path" and self._of_web(t, spoken)]
+        of_web, behind, named = frozenset(paths), "", False
         for n, token in enumerate(spoken):
-            if token.kind == "word":
-                if token.low in _PREPOSITIONS:
-                    behind = token.low
-                elif not has_host and (url := self._service(spoken, n, paths)):
-                    yield Reference("url", url, behind)
-                    has_host = True
-                continue
-            if token.kind in ADDRESSES:
-                url = token.address
-                if paths and urlsplit_path(url) in {"", "/"} and not joined:
-                    url, joined = url.rstrip("/") + paths[0], True
-                yield Reference("url", url, behind)
+            if token.kind == "word" and token.low in _PREPOSITIONS:
+                behind = token.low
+            elif token.kind in ADDRESSES:
+                yield Reference("url", self._with_path(token.address, paths), behind)
                 behind = ""
-            elif token.kind in {"arn", "s3"}:
+            elif token.kind in {"arn", "s3", "name"}:
                 yield Reference(token.kind, token.raw, behind)
-            elif token.kind == "file":
+            elif token.kind == "file" or (token.kind == "path" and token.raw not in of_web):
                 yield Reference("file", token.raw.removeprefix("file://"), behind)
-            elif token.kind == "name":
-                yield Reference("name", token.raw, behind)
-            elif token.kind == "path" and not self._of_web(token, spoken):
-                yield Reference("file", token.raw, behind)
-            elif token.kind == "path" and not has_host and (origin := self._origin(token)):
+            elif hosted:
+                continue
+            elif token.kind == "word" and (service := self._service(spoken, n, paths)):
+                named = True
+                yield Reference("service", service, behind)
+            elif token.kind == "path" and not named and (origin := self._origin(token)):
                 yield Reference("url", origin + token.raw, behind)
-                has_host = True
+
+    @staticmethod
+    def _with_path(url: str, paths: list[str]) -> str:
+        """Complete `/admin on https://a.example`; each path goes with one address."""
+        if paths and urlsplit_path(url) in {"", "/"}:
+            return url.rstrip("/") + paths.pop(0)
+        return url
 
     @staticmethod
     def _of_web(token: Token, spoken: Sequence[Token]) -> bool:
@@ -293,7 +306,7 @@ class Reading:
         return not any(one.low in {"file", "folder", "directory"} for one in spoken)
 
     def _origin(self, token: Token) -> str:
-        earlier = [t.address for t in self._tokens if t.kind in ADDRESSES and t.at < token.at]
+        earlier = self._before(token)[-1:]
         if not earlier:
             return ""
         try:
@@ -305,22 +318,27 @@ class Reading:
     def _service(self, spoken: Sequence[Token], n: int, paths: list[str]) -> str:
         """Return the address of a service that is named by what it is."""
         service = words.SERVICE_WORDS.get(spoken[n].low)
-        after = [token.low for token in spoken[n + 1 : n + 4]]
-        if service is None or not words.HOSTLY & set(after):
+        if service is None:
+            return ""
+        # `customers, hr and payments records`
+        beyond = [t.low for t in spoken[n + 1 : n + 12] if t.raw != "," and t.low != "and"]
+        after = [low for low in beyond if low not in words.SERVICE_WORDS][:3]
+        if not words.HOSTLY & set(after):
             return ""
         if spoken[n].low == "customer" and after[:1] in (["service"], ["services"]):
             return ""
-        whole = self._between(spoken[0], spoken[-1])
+        stop = spoken[-1].at + len(spoken[-1].raw)
+        whole = self.text[spoken[0].at : max(stop, min(stop + 200, self._end))]
         numbered = _NUMBERED.search(whole)
         path = paths[0] if paths else f"/records/{numbered.group(1)}" if numbered else LATEST
         return f"https://{service}.{DOMAIN}{path}"
 
     def _targets(self, order: Order, references: list[Reference], lows: set[str]) -> list[str]:
         """Return the addresses that an order is about: named, or pointed at."""
-        named = [r.text for r in references if r.kind == "url"]
+        named = [r.text for r in references if r.kind in {"url", "service"}]
         if order.subject and not named:
             about = replace(order, words=order.subject, subject=())
-            named = [r.text for r in self._references(about) if r.kind == "url"]
+            named = [r.text for r in self._references(about) if r.kind in {"url", "service"}]
         if named or not lows & words.POINTERS:
             return named
         end = order.words[-1].at if order.words else order.verb.at
@@ -328,7 +346,7 @@ class Reading:
             ahead = self._listed_after(end)
             if ahead:
                 return ahead
-        before = [t.address for t in self._tokens if t.kind in ADDRESSES and t.at < order.verb.at]
+        before = self._before(order.verb)
         if before:
             plural = lows & {"them", "these", "those", "urls", "links", "addresses", "each"}
             return before if plural else before[-1:]
@@ -336,10 +354,16 @@ class Reading:
             return self._listed_after(end)[:1] or list(self.elsewhere[:1])
         return []
 
+    def _before(self, token: Token) -> list[str]:
+        """Return the nearest addresses that stand before a token, in their order."""
+        end = bisect_left(self._addresses, token.at, key=lambda address: address.at)
+        return [address.address for address in self._addresses[max(0, end - _BACK) : end]]
+
     def _listed_after(self, at: int) -> list[str]:
         """Return the addresses that come next, up to the first that stands in another sentence."""
         found: list[str] = []
-        for sentence in sentences_of([token for token in self._tokens if token.at > at]):
+        following = bisect_right(self._sentences, at, key=lambda sentence: sentence[0].at)
+        for sentence in self._sentences[following : following + _AHEAD]:
             here = [token.address for token in sentence if token.kind in ADDRESSES]
             wordy = sum(token.kind == "word" for token in sentence)
             if not here and found:

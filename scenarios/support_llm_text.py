@@ -61,7 +61,8 @@ _REFANG = (
     (re.compile(r"\b(https?)\s{0,3}:\s{0,3}/\s?/\s{0,3}(?=[a-z0-9])", re.IGNORECASE), r"\1://"),
 )
 _SPACED = re.compile(r"(?<!\S)(?:\S ){5,400}\S(?!\S)")
-_LINK = re.compile(r"!?\[([^\[\]\n]{0,400})\]\(\s*<?([^\s<>()]{1,2000})>?([^()\n]{0,400})\)")
+_IMAGE = re.compile(r"!\[([^\[\]\n]{0,400})\]\(\s*[^\s()]{1,2000}([^()\n]{0,400})\)")
+_LINK = re.compile(r"\[([^\[\]\n]{0,400})\]\(\s*<?([^\s<>()]{1,2000})>?([^()\n]{0,400})\)")
 _NAMED_LINK = re.compile(r"\[([^\[\]\n]{1,400})\]\[([^\[\]\n]{0,100})\]")
 _DEFINITION = re.compile(
     r"^ {0,3}\[([^\[\]\n]{1,100})\]:\s*<?(\S{1,2000}?)>?(?:\s+(.{0,400}))?$", re.MULTILINE
@@ -163,6 +164,7 @@ def _markdown(text: str) -> str:
     """Put a link's address behind its words, read titles and comments, and drop emphasis."""
     named = {name.casefold(): (url, title) for name, url, title in _DEFINITION.findall(text)}
     text = _DEFINITION.sub(lambda m: f"\n\n{_unquoted(m.group(3) or '')}\n\n", text)
+    text = _IMAGE.sub(lambda m: f"\n\n{m.group(1)}\n\n{_title(m.group(2))}", text)
     text = _LINK.sub(lambda m: f"{_worded(m.group(1))} {m.group(2)} {_title(m.group(3))}", text)
 
     def resolved(match: re.Match[str]) -> str:

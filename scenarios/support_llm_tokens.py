@@ -15,8 +15,11 @@ _TOKEN = re.compile(
   | (?P<s3>s3://[^\s<>"'`\x02\x03]{1,1000})
   | (?P<arn>arn:aws[\w-]{0,12}:[a-z0-9-]{1,40}:[^\s"'<>`,;()\x02\x03]{1,400})
   | (?P<iam>(?<![\w:])[a-z][a-z0-9-]{1,24}:[A-Z][A-Za-z]{3,60}(?!\w))
-  | (?P<host>(?:[a-z0-9-]{1,63}\.){1,8}(?:example|com|net|org|io|dev|test|internal|invalid)
-      (?![\w-])(?::\d{1,5})?(?:/[^\s<>"'`\x02\x03]{0,1000})?)
+  | (?P<email>[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})
+  | (?P<host>(?<![\w%@/.:-])(?:(?:[a-z0-9-]{1,63}\.){1,8}
+      (?:(?:example|com|net|org|io|dev|test|internal|invalid)(?![\w-])|[a-z]{2,20}(?=[:/]))
+      |localhost(?=[:/])|(?:\d{1,3}\.){3}\d{1,3}(?![\w.-]))
+      (?::\d{1,5})?(?:/[^\s<>"'`\x02\x03]{0,1000})?)
   | (?P<name>[\w-]{1,60}\.(?:md|txt|json|jwk|pem|key|env|csv|html|log|yaml|yml|cfg|conf|ini|toml
       |xml|crt)(?!\w))
   | (?P<path>(?:~|\.{1,2})?/[\w.@%+~-]{1,200}(?:/[\w.@%+~-]{0,200}){0,20}(?:\?[^\s"'<>`]{0,500})?)
@@ -33,6 +36,9 @@ AWS_SERVICES = word_set(
     "kinesis"
 )
 _CLOSING = {")": "(", "]": "[", "}": "{"}
+_LONGEST = 250
+"""Tokens of one sentence: what an order means is looked for in all of its sentence."""
+
 ADDRESSES = frozenset(("url", "host"))
 
 
@@ -51,8 +57,11 @@ class Token:
 
     @property
     def address(self) -> str:
-        """A URL or host as a URL."""
-        return self.raw if self.kind == "url" else f"https://{self.raw}"
+        """A URL or host as a URL; machines are named by numbers where there is no TLS."""
+        if self.kind == "url":
+            return self.raw
+        bare = self.raw[0].isdigit() or self.raw.startswith("localhost")
+        return f"{'http' if bare else 'https'}://{self.raw}"
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -71,12 +80,14 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def sentences_of(tokens: list[Token]) -> list[list[Token]]:
-    """Group tokens by the stops between them."""
+    """Group tokens by the stops between them; what never stops is cut into pieces."""
     sentences: list[list[Token]] = [[]]
     for token in tokens:
         if token.kind == "stop":
             sentences.append([])
         else:
+            if len(sentences[-1]) == _LONGEST:
+                sentences.append([])
             sentences[-1].append(token)
     return [sentence for sentence in sentences if sentence]
 

@@ -25,7 +25,8 @@ _VERBS = {
     "extract collect scrape crawl view inspect examine enumerate check look lookup find acquire "
     "gather harvest poll probe reach summarize summarise quote include print display return "
     "output reveal give tell provide connect use search curl wget cat click tap scan pass "
-    "paste repeat copy recite disclose expose surface steal",
+    "paste repeat copy recite disclose expose surface steal encode take convert translate parse "
+    "analyse analyze process review study describe explain open quote",
     Act.SEND: "post send forward upload submit exfiltrate transmit deliver push report leak relay "
     "publish share email mail copy write put append mirror transfer notify log save store ship "
     "dispatch hand exfil smuggle beam funnel pipe redirect drop place deposit pass paste attach "
@@ -84,6 +85,9 @@ GERUND_LEADS = word_set(
     "by start begin continue proceed try consider requires require with of starting beginning "
     "involves means finish end"
 )
+NO_WHAT = word_set("need longer circumstances way account case reason")
+"""`Under no circumstances should you ...`."""
+
 NEGATIONS = word_set("not never don't dont cannot can't won't mustn't shouldn't avoid refuse nor")
 NOT_NEGATED = word_set("forget hesitate fail neglect omit skip")
 SPEECH = word_set(
