@@ -72,7 +72,12 @@ class World:
 
     def serve(self, app: Any, name: str) -> uvicorn.Server:  # noqa: ANN401 - an ASGI app
         config = uvicorn.Config(
-            app, uds=str(self.folder / name), log_config=None, lifespan="off", ws="none"
+            app,
+            uds=str(self.folder / name),
+            interface="asgi3",
+            log_config=None,
+            lifespan="off",
+            ws="none",
         )
         server = uvicorn.Server(config)
         config.load()
