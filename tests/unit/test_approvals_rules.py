@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iamrange.access.approvals.model import (
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 def make(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     labs: list[Lab] = []
 
-    def made(**settings: Any) -> Lab:  # noqa: ANN401 - settings
-        labs.append(Lab(sqlite(tmp_path), settings=ApprovalSettings(**settings)))
+    def made(**given: Any) -> Lab:  # noqa: ANN401 - settings
+        labs.append(Lab(sqlite(tmp_path), settings=ApprovalSettings(**given)))
         return labs[-1]
 
     yield made
@@ -98,6 +98,44 @@ def test_agents_that_own_each_other_are_followed_round_once() -> None:
     folk.add(AGENT, owner=OTHER)
     folk.add(OTHER, owner=AGENT)
     assert owners(folk.entries[AGENT], folk.get) == (OTHER, AGENT)
+
+
+def test_a_directory_that_answers_with_somebody_else_makes_nobody_an_approver(lab: Lab) -> None:
+    request = lab.asked()
+    stranger = agent_id("stranger", kind=Kind.PERSON)
+    lab.folk.keys[stranger] = lab.folk.keys[MANAGER]
+    lab.folk.entries[stranger] = lab.folk.entries[MANAGER]
+    answer = lab.approvals.decide(request.id, lab.signed(request, stranger))
+    assert reason(answer) == "approver-unknown"
+
+
+@given(text=st.text() | st.text(alphabet="eyJhbGciOiJFUzI1NiJ9.-_=", max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_text_is_refused_as_a_signature_and_breaks_nothing(lab: Lab, text: str) -> None:
+    request = lab.asked()
+    assert reason(lab.approvals.decide(request.id, text)) == "approval-signature"
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_signature_with_any_character_changed_is_refused(lab: Lab, data: st.DataObject) -> None:
+    request = lab.asked()
+    signed = lab.signed(request, jti="0123456789abcdef")
+    place = data.draw(st.integers(0, len(signed) - 1))
+    other = data.draw(st.sampled_from("AZaz09-_.=").filter(lambda each: each != signed[place]))
+    changed = f"{signed[:place]}{other}{signed[place + 1 :]}"
+    assert isinstance(lab.approvals.decide(request.id, changed), ApprovalRefusal)
+    assert reason(lab.present(request)) == "approval-pending"
+
+
+@given(text=st.text(max_size=100))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_text_as_an_id_is_unknown(lab: Lab, text: str) -> None:
+    request = lab.approved()
+    assert reason(lab.present(request, approval_id=text)) == "approval-unknown"
+    assert reason(lab.approvals.poll(AGENT, text)) == "approval-unknown"
+    assert reason(lab.approvals.decide(text, "x")) == "approval-unknown"
+    assert not lab.approvals.consume(text, NOW)
 
 
 def test_who_owns_the_agent_may_stop_it_but_not_let_it_go(lab: Lab) -> None:
@@ -387,6 +425,10 @@ def test_polling_too_fast_slows_down_and_the_interval_grows(lab: Lab) -> None:
     for _ in range(30):
         poll(lab, request)
     assert poll(lab, request).request.interval == 60
+    lab.clock.moment += 59
+    assert poll(lab, request).too_fast
+    lab.clock.moment += 1
+    assert not poll(lab, request).too_fast
     lab.clock.moment -= 1000
     assert not poll(lab, request).too_fast
 

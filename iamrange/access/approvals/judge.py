@@ -105,8 +105,6 @@ def _request(evidence: Evidence, token: UnverifiedToken) -> LayerAnswer:
 def _separation(evidence: Evidence, token: UnverifiedToken) -> LayerAnswer:
     if evidence.approves_own:
         return _silent("separation")
-    if token.unverified_claims["approver"] == evidence.requester.id:
-        return _deny("separation", Reason.SELF)
     if evidence.approver is None:
         return _silent("separation")
     verdict = Verdict(token.unverified_claims["decision"])

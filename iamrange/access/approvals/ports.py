@@ -116,7 +116,7 @@ class ApprovalStore(Protocol):
         """End a request that is approved by a signature that does not count any more."""
         ...
 
-    def spend(self, signer: str, jti: str, *, now: float, expires: float) -> bool:
+    def spend(self, signer: str, jti: str, *, expires: float) -> bool:
         """Spend a signature's jti; True means first use."""
         ...
 

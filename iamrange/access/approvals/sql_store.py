@@ -9,15 +9,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from iamrange.access.approvals.model import ApprovalRefusal, ApprovalState, Verdict
-from iamrange.access.approvals.ports import Asked, Polled, Prompts, Taken
+from iamrange.access.approvals.ports import Asked, Polled, Taken
+from iamrange.access.approvals.sql_asking import OPEN, Asking, sameness
 from iamrange.access.approvals.sql_rows import request_of, values_of
 from iamrange.access.approvals.tables import METADATA, REQUESTS, SIGNATURES
 from iamrange.identity.directory.database import Database
@@ -35,7 +34,6 @@ INTERVAL_STEP: Final = 5
 """What a poll that came too fast adds to the interval (RFC 8628 section 3.5)."""
 _ASKING: Final = 0x1A34_A5C1  # any number, as long as it is always this one
 _PRUNED_AT_ONCE: Final = 500
-_OPEN: Final = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
 _AFTER: Final = {
     Verdict.APPROVE: ApprovalState.APPROVED,
     Verdict.DENY: ApprovalState.DENIED,
@@ -76,25 +74,23 @@ class SqlApprovalStore:
         Raises:
             StoreDownError: the database cannot answer.
         """
-        same = _sameness(wanted)
+        asking = Asking(wanted, owner, sameness(wanted), now, window)
+        # a flood is answered without a write, and stands in nobody's way
+        with self._statement(reading=True) as connection:
+            found = asking.answer(connection, limit)
+        if found is not None:
+            return found
         with self._writing() as connection:
             if not self._database.is_sqlite:  # where a writer is alone from its beginning
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ASKING)))
             self._sweep(connection, now)
-            waiting = connection.execute(
-                sa.select(REQUESTS)
-                .where(_c.same == same, _c.state.in_(_OPEN), _c.created <= wanted.created)
-                .order_by(_c.created.desc())
-            ).first()
-            if waiting is not None:
-                return Asked(request_of(waiting), new=False)
-            refusal = limit(_prompts(connection, wanted.agent, owner, same, now - window))
-            if refusal is not None:
-                return refusal
-            connection.execute(
-                sa.insert(REQUESTS).values(owner=owner, same=same, **values_of(wanted))
-            )
-        return Asked(wanted, new=True)
+            found = asking.answer(connection, limit)
+            if found is None:
+                values = values_of(wanted)
+                connection.execute(
+                    sa.insert(REQUESTS).values(owner=owner, same=asking.same, **values)
+                )
+        return found or Asked(wanted, new=True)
 
     def get(self, approval_id: str) -> ApprovalRequest | None:
         """Return a request as it is kept.
@@ -112,22 +108,23 @@ class SqlApprovalStore:
         Raises:
             StoreDownError: the database cannot answer.
         """
-        with self._writing() as connection:
-            chosen = sa.select(REQUESTS).where(_c.id == approval_id).with_for_update()
+        chosen = sa.select(REQUESTS).where(_c.id == approval_id)
+        with self._statement() as connection:
             row = connection.execute(chosen).first()
+        if row is None:
+            return None
+        if _too_fast(row, now) and row.interval >= longest:
+            # who hammers is answered without a write
+            return Polled(request_of(row), too_fast=True)
+        with self._writing() as connection:
+            row = connection.execute(chosen.with_for_update()).first()
             if row is None:
                 return None
-            # a clock that was set back makes no poll too fast
-            too_fast = row.polled is not None and 0 <= now - row.polled < row.interval
+            too_fast = _too_fast(row, now)
             interval = min(longest, row.interval + INTERVAL_STEP) if too_fast else row.interval
-            connection.execute(
-                sa.update(REQUESTS)
-                .where(_c.id == approval_id)
-                .values(polled=now, interval=interval)
-                .returning(_c.id)
-            )
-            asked = sa.select(REQUESTS).where(_c.id == approval_id)
-            return Polled(request_of(connection.execute(asked).one()), too_fast)
+            change = sa.update(REQUESTS).where(_c.id == approval_id)
+            connection.execute(change.values(polled=now, interval=interval))
+            return Polled(request_of(connection.execute(chosen).one()), too_fast)
 
     def pending(self, *, now: float, limit: int) -> tuple[ApprovalRequest, ...]:
         """Return what waits: one of each agent first, then a second of each, oldest first.
@@ -227,13 +224,12 @@ class SqlApprovalStore:
                 .values(state=ApprovalState.EXPIRED.value)
             )
 
-    def spend(self, signer: str, jti: str, *, now: float, expires: float) -> bool:
+    def spend(self, signer: str, jti: str, *, expires: float) -> bool:
         """Spend a signature's jti; True means first use.
 
         Raises:
             StoreDownError: the database cannot answer.
         """
-        del now
         with self._writing() as connection:
             return self._spend(connection, signer, jti, expires)
 
@@ -251,7 +247,7 @@ class SqlApprovalStore:
     def _sweep(self, connection: sa.Connection, now: float, *only: sa.ColumnElement[bool]) -> None:
         connection.execute(
             sa.update(REQUESTS)
-            .where(_c.state.in_(_OPEN), _c.expires <= now, *only)
+            .where(_c.state.in_(OPEN), _c.expires <= now, *only)
             .values(state=ApprovalState.EXPIRED.value)
         )
         if only:
@@ -269,10 +265,12 @@ class SqlApprovalStore:
                 yield connection
 
     @contextlib.contextmanager
-    def _statement(self) -> Iterator[sa.Connection]:
+    def _statement(self, *, reading: bool = False) -> Iterator[sa.Connection]:
+        """Give a connection for one statement, or for several that read one snapshot."""
         with self._named():
             self._make_tables()
-            with self._database.statement() as connection:
+            opened = self._database.reading if reading else self._database.statement
+            with opened() as connection:
                 yield connection
 
     @contextlib.contextmanager
@@ -295,34 +293,6 @@ class SqlApprovalStore:
             self._ready = True
 
 
-def _prompts(
-    connection: sa.Connection, agent: str, owner: str, same: bytes, since: float
-) -> Prompts:
-    pending = _c.state == ApprovalState.PENDING.value
-    counts = connection.execute(
-        sa.select(
-            sa.func.count().filter(_c.agent == agent),
-            sa.func.count().filter(_c.owner == owner),
-            sa.func.count(),
-        ).where(pending)
-    ).one()
-    recent = connection.execute(
-        sa.select(_c.created).where(_c.agent == agent, _c.created > since).order_by(_c.created)
-    )
-    denied = sa.select(sa.func.max(_c.decided)).where(
-        _c.same == same, _c.state == ApprovalState.DENIED.value
-    )
-    return Prompts(
-        pending_of_agent=counts[0],
-        pending_of_owner=counts[1],
-        pending_in_all=counts[2],
-        recent=[float(row[0]) for row in recent],
-        denied=connection.execute(denied).scalar(),
-    )
-
-
-def _sameness(request: ApprovalRequest) -> bytes:
-    """Return what two requests share when a person would be asked the same question twice."""
-    parts: Any = [request.agent, request.action, request.method, request.url]
-    parts += [request.content_type, request.body_sha256]
-    return hashlib.sha256(json.dumps(parts).encode()).digest()
+def _too_fast(row: sa.Row[Any], now: float) -> bool:
+    # a clock that was set back makes no poll too fast
+    return row.polled is not None and bool(0 <= now - row.polled < row.interval)

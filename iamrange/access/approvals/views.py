@@ -52,7 +52,7 @@ class Views:
         refusal = _person_refusal(person, now) or _signature_refusal(person, token, now)
         if refusal is not None or person is None:
             return refusal or ApprovalRefusal(Reason.APPROVER_UNKNOWN)
-        if not self._store.spend(person.id, claims["jti"], now=now, expires=claims["exp"]):
+        if not self._store.spend(person.id, claims["jti"], expires=claims["exp"]):
             return ApprovalRefusal(Reason.REPLAYED)
         return person.id
 

@@ -89,7 +89,7 @@ def public(key: SigningKey) -> dict[str, str]:
     return {name: jwk[name] for name in ("kty", "crv", "x", "y")}
 
 
-@dataclass
+@dataclass(repr=False)
 class Lab:
     """Approvals over a store, with everybody in the directory."""
 
