@@ -170,6 +170,8 @@ async def decide(wanted: Wanted) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        # longer than Envoy's own: whoever closes first while the other sends fails a call
+        timeout_keep_alive=75,
     )
     server = uvicorn.Server(config)
     gc.collect()

@@ -6,6 +6,8 @@
   in headers that the edge sets in place of whatever the client sent.
 - Whatever is malformed or breaks is a refusal; nothing of the request is in an answer or a log.
 - No routing and no request object: this is on the way of every call.
+- The server that runs it must keep idle connections for longer than Envoy does (30 s): a connection
+  that closes under a question is a 503 for the one who calls.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ class World:
             log_config=None,
             lifespan="off",
             ws="none",
+            timeout_keep_alive=75,
         )
         server = uvicorn.Server(config)
         config.load()
