@@ -131,7 +131,7 @@ def test_a_signature_with_any_character_changed_is_refused(lab: Lab, data: st.Da
 @given(text=st.text(max_size=100))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_text_as_an_id_is_unknown(lab: Lab, text: str) -> None:
-    request = lab.approved()
+    request = lab.asked()
     assert reason(lab.present(request, approval_id=text)) == "approval-unknown"
     assert reason(lab.approvals.poll(AGENT, text)) == "approval-unknown"
     assert reason(lab.approvals.decide(text, "x")) == "approval-unknown"

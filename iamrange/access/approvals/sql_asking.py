@@ -1,4 +1,4 @@
-"""What a new request finds in the database: its like that waits, or what people are asked already."""
+"""What a new request finds in the database: its like that waits, or what people are asked now."""
 
 from __future__ import annotations
 
