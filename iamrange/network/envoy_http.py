@@ -196,7 +196,7 @@ def _edge_host(config: EnvoyConfig, index: int, *, judged: bool) -> Mapping[str,
     body = config.limits.body_bytes
     if judged and config.authorizer is not None:
         body = config.authorizer.body_bytes
-    return virtual_host(cluster, upstream.hosts, routes, body=body)
+    return virtual_host(cluster, upstream.hosts, routes, body=body, strict=judged)
 
 
 def _seconds(value: float) -> str:

@@ -23,6 +23,7 @@ _SEGMENT = rf"(?:{_NO_DOT}{_ANY}*|\.{_NO_DOT}{_ANY}*|\.\.{_ANY}+)"
 CANONICAL_PATH = rf"/|(?:/{_SEGMENT})+/?"
 
 Route = dict[str, Any]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LONGEST = (1 << 63) - 1
 
 
@@ -55,26 +56,38 @@ def path_match(*, canonical: bool) -> Route:
     return {"safe_regex": {"regex": CANONICAL_PATH}} if canonical else {"prefix": "/"}
 
 
-def virtual_host(name: str, hosts: Sequence[str], routes: Sequence[Route], *, body: int) -> Route:
+def virtual_host(
+    name: str, hosts: Sequence[str], routes: Sequence[Route], *, body: int, strict: bool = False
+) -> Route:
     """Return the hosts with their routes, behind the refusals that hold on each.
 
-    A body that says that it is longer than `body` bytes is not waited for.
+    A body that says that it is longer than `body` bytes is not waited for. With `strict`, what a
+    decision service behind HTTP/1.1 could not even be told is refused: methods that its server
+    may not know, and bytes in a target that are none of a URL's.
     """
-    # It would send back what the edge adds, the secret too (RFC 9110 section 9.3.8).
-    trace = {
-        "prefix": "/",
-        "headers": [{"name": ":method", "string_match": {"exact": "TRACE"}}],
-    }
-    too_long = {
-        "prefix": "/",
-        "headers": [
-            {"name": "content-length", "range_match": {"start": body + 1, "end": _LONGEST}}
-        ],
-    }
-    refusals = [refuse({"connect_matcher": {}}, 405), refuse(trace, 405), refuse(too_long, 413)]
+    refusals = [
+        refuse({"connect_matcher": {}}, 405),
+        # It would send back what the edge adds, the secret too (RFC 9110 section 9.3.8).
+        refuse(_where(":method", string_match={"exact": "TRACE"}), 405),
+        refuse(_where("content-length", range_match={"start": body + 1, "end": _LONGEST}), 413),
+    ]
+    if strict:
+        refusals += [
+            refuse(_unless(":method", "|".join(METHODS)), 405),
+            refuse(_unless(":path", "[!-~]*"), 400),
+        ]
     return {"name": name, "domains": list(hosts), "routes": [*refusals, *routes]}
 
 
 def misdirected() -> Route:
     """Return the answer for every other host."""
     return virtual_host("misdirected", ("*",), [refuse({"prefix": "/"}, 421)], body=_LONGEST - 1)
+
+
+def _where(header: str, **matches: Mapping[str, Any]) -> Route:
+    return {"prefix": "/", "headers": [{"name": header, **matches}]}
+
+
+def _unless(header: str, pattern: str) -> Route:
+    match = {"string_match": {"safe_regex": {"regex": pattern}}, "invert_match": True}
+    return {"prefix": "/", "headers": [{"name": header, **match}]}

@@ -234,7 +234,8 @@ def _host(config: EnvoyConfig, sidecar: Sidecar) -> Mapping[str, Any]:
         for host in upstream.hosts
     )
     body = config.limits.body_bytes
-    return virtual_host(sidecar.name, (*sidecar.hosts, *public), routes, body=body)
+    hosts = (*sidecar.hosts, *public)
+    return virtual_host(sidecar.name, hosts, routes, body=body, strict=True)
 
 
 def _of_a_neighbour() -> list[Mapping[str, Any]]:
