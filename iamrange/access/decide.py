@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 POINT: Final = "gateway.call"
 ADMITTED: Final = "admitted"
-UNDECIDED: Final = LayerAnswer("limit", Effect.DENY, "undecided")
-"""A layer that has a say was not asked: nothing is forwarded undecided."""
+UNDECIDED: Final = LayerAnswer("decision", Effect.DENY, "undecided")
+"""In the record where no layer refuses and one that has a say was not asked: nothing is forwarded
+undecided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ def decide(evidence: Evidence, tamper: Tamper = honest, *, request_id: str = "")
     refusing = _deciding(layers)
     if refusing is None and not evidence.public and _unasked(layers, evidence):
         refusing = UNDECIDED
+        layers = (*layers, UNDECIDED)
     if refusing is None:
         return Decision(
             allow=True,

@@ -250,8 +250,8 @@ def test_one_thing_that_is_wrong_refuses_with_its_reason(
 def test_a_part_that_was_not_asked_allows_nothing(part: str) -> None:
     found = decide(but(**{part: None}))
     assert not found.allow
-    assert found.reason == UNDECIDED.reason
-    assert found.status == 503
+    assert (found.status, found.reason) == (503, UNDECIDED.reason)
+    assert found.layers[-1] is UNDECIDED
 
 
 def test_an_approval_that_is_lacking_is_pointed_to() -> None:

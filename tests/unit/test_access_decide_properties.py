@@ -97,11 +97,11 @@ EVIDENCE = st.sets(st.sampled_from(sorted(PARTS))).flatmap(
 @settings(max_examples=1500)
 def test_whatever_the_evidence_a_layer_that_refuses_is_obeyed(evidence: Evidence) -> None:
     found = decide(evidence)
-    assert [one.layer for one in found.layers] == list(LAYERS)
+    assert [one.layer for one in found.layers[: len(LAYERS)]] == list(LAYERS)
     refusing = [one for one in found.layers if one.refuses]
     assert found.allow == (found.status == 200)
+    assert found.allow == (not refusing)
     if refusing:
-        assert not found.allow
         assert found.reason in [one.reason for one in refusing]
     if found.allow:
         assert found.reason == "admitted"
