@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from iamrange.jose.sign import SigningKey
 
 TIMEOUT = 20
-_NETWORK = ("HTTPS_PROXY", "https_proxy", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NO_PROXY")
 _UNAVAILABLE = 503
 
 Signer = tuple["SigningKey", str]
@@ -232,8 +230,10 @@ def local(database: str, directory: str | None, home: Path | None) -> LocalDesk:
     return LocalDesk(Approvals(store, people, describe), people)
 
 
-def remote(url: str, signer: Signer | None) -> RemoteDesk:
+def remote(url: str, signer: Signer | None, network: Mapping[str, str] | None = None) -> RemoteDesk:
     """Work on a service at this origin.
+
+    `network` says how it is found where the shell's own environment (`iamrange env`) does not.
 
     Raises:
         ValueError: it is no origin.
@@ -242,7 +242,11 @@ def remote(url: str, signer: Signer | None) -> RemoteDesk:
 
     if not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
         raise ValueError("--url expected https://")
-    return RemoteDesk(url, requests.Session(), signer)
+    session = requests.Session()
+    if network is not None:
+        session.proxies = {"https": network["HTTPS_PROXY"]}
+        session.verify = network["REQUESTS_CA_BUNDLE"]
+    return RemoteDesk(url, session, signer)
 
 
 def of_running_range(signer: Signer | None, *, lists: bool) -> LocalDesk | RemoteDesk:
@@ -259,11 +263,7 @@ def of_running_range(signer: Signer | None, *, lists: bool) -> LocalDesk | Remot
     if lists and signer is None:
         tables = found.state.get("approvals", people)
         return local(tables["database"], people["database"], Path(people["home"]))
-    # where the shell has not evaluated `iamrange env`, the range is found all the same
-    for name, value in found.environment().items():
-        if name in _NETWORK:
-            os.environ.setdefault(name, value)
-    return remote(service_resource("approvals"), signer)
+    return remote(service_resource("approvals"), signer, found.environment())
 
 
 def _token(home: Path, url: str, session: requests.Session) -> Any:  # noqa: ANN401 - an `auth` of requests
@@ -286,7 +286,7 @@ def _token(home: Path, url: str, session: requests.Session) -> Any:  # noqa: ANN
     found.raise_for_status()
     endpoint = found.json()["token_endpoint"]
     auth = PrivateKeyJwt(client, key, alg="ES256", aud=issuer)
-    asking = OAuth2Client(endpoint, auth=auth, dpop_bound_access_tokens=True)
+    asking = OAuth2Client(endpoint, auth=auth, dpop_bound_access_tokens=True, session=session)
     try:
         return asking.client_credentials(resource=url)
     except EndpointError as error:

@@ -221,6 +221,32 @@ def test_a_list_nobody_signed_for_is_refused(world: Range) -> None:
     assert approval_id not in refused.output
 
 
+def test_without_options_the_running_range_is_worked_on(
+    world: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Running:
+        """A range whose state says where things are."""
+
+        def __init__(self) -> None:
+            self.state = {"directory": {"database": world.database, "home": str(world.folder)}}
+
+        def environment(self) -> dict[str, str]:
+            return {"HTTPS_PROXY": "http://127.0.0.1:1", "REQUESTS_CA_BUNDLE": "/none.pem"}
+
+    approval_id = world.asked()
+    monkeypatch.setattr("iamrange.range.service.running", Running)
+    monkeypatch.setattr("iamrange.identity.names.service_resource", lambda _: world.url)
+    run = CliRunner().invoke
+    listed = json.loads(run(app, ["list", "--json"]).stdout)["requests"]
+    assert [each["id"] for each in listed] == [approval_id]
+    who = ["--key", str(world.folder / "maria.jwk"), "--as", "maria"]
+    seen = json.loads(run(app, ["list", "--json", *who]).stdout)["requests"]
+    assert seen == listed
+    approved = run(app, ["approve", approval_id, *who])
+    assert approved.exit_code == 0, approved.output
+    assert isinstance(world.present(approval_id), ApprovalFacts)
+
+
 @HERE
 def test_an_unknown_id_is_refused(world: Range, here: bool) -> None:  # noqa: FBT001 - a table's
     for words in (("show", "../now"), ("show", "0" * 48)):

@@ -2,11 +2,11 @@
 "use strict";
 
 const main = document.querySelector("main");
-const started = performance.now();
 const byId = (id) => document.getElementById(id);
 
 // The service's clock, not the browser's: a signature must not be older than its request.
-const now = () => Number(main.dataset.now) + Math.floor((performance.now() - started) / 1000);
+let said = { now: Number(main.dataset.now), at: performance.now() };
+const now = () => said.now + Math.floor((performance.now() - said.at) / 1000);
 
 const bytes = (text) => new TextEncoder().encode(text);
 
@@ -171,6 +171,7 @@ async function showList() {
   list.replaceChildren(element("p", "Asking…"));
   try {
     const signer = await loadKey();
+    said = { now: (await asked("/now")).now, at: performance.now() };
     const at = now();
     const view = await sign(signer, "approval-view+jwt", {
       viewer: signer.approver,
@@ -181,6 +182,8 @@ async function showList() {
       jti: jti(),
     });
     const answer = await asked("/pending", { headers: { Authorization: `Person ${view}` } });
+    // a computer that slept in between has counted too little
+    said = { now: answer.now, at: performance.now() };
     const cards = answer.requests.map(card);
     list.replaceChildren(...(cards.length ? cards : [element("p", "Nothing waits for you.")]));
     countDown();
