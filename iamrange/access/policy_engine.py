@@ -17,8 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.access.policy_memory import may_be_remembered, question
-from iamrange.access.rego import UNDEFINED as _NO_VALUE
-from iamrange.access.rego import Complaint, PolicyError, Rego
+from iamrange.access.rego import MAX_BYTES, Complaint, PolicyError, Rego
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +32,6 @@ INPUT = "policy-input"
 MAX_INPUT = 64 * 1024
 PACKAGE = "data.ai.authorization"
 TEST_SUFFIX = "_test.rego"
-_MAX_POLICY = 1024 * 1024
 _REMEMBERED = 4096
 
 _QUESTION_FILE = "iamrange-question.rego"
@@ -118,10 +116,9 @@ class PolicyEngine:
             return PolicyAnswer(allow=False, deny=(ERROR,))
         return _answer(cast("Mapping[str, list[object]]", answer))
 
-    def value(self, rule: str) -> object:
-        """Return what a rule is that asks for no input, None where there is none."""
-        answer = self._rego.ask(rule)
-        return None if isinstance(answer, Complaint) or answer == _NO_VALUE else answer
+    def value(self, path: str) -> object:
+        """Return what is at a path that asks for no input, None where there is nothing."""
+        return self._rego.look(path)
 
     def _check(self) -> None:
         """Ask the empty question: it must be answered, and denied.
@@ -159,11 +156,11 @@ def read_folder(folder: Path) -> dict[str, str]:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_POLICY + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _unreadable(path.name, error) from None
-    if len(data) > _MAX_POLICY:
-        raise PolicyError(f"policy {path.name}: expected at most {_MAX_POLICY} bytes")
+    if len(data) > MAX_BYTES:
+        raise PolicyError(f"policy {path.name}: expected at most {MAX_BYTES} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

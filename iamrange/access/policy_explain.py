@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_CHANGES = 3
 MOST_WAYS = 5
+MOST_TRIED = 500
 
 MEANINGS = {
     "agent-malformed": "the agent is no object with `role` or `roles` of the right types",
@@ -77,16 +78,16 @@ def _ways(
     engine: PolicyEngine, values: dict[str, Any], answer: PolicyAnswer
 ) -> tuple[tuple[str, ...], ...]:
     reached: list[tuple[tuple[str, ...], dict[str, Any], PolicyAnswer]] = [((), values, answer)]
+    seen: set[str] = set()
     for _ in range(MOST_CHANGES):
         ways: list[tuple[str, ...]] = []
         further = []
-        seen = set()
         for words, now, said in reached:
             for change in _changes(engine, now, said):
                 made = copy.deepcopy(now)
                 change.make(made)
                 text = json.dumps(made, sort_keys=True)
-                if text in seen:
+                if text in seen or len(seen) >= MOST_TRIED:
                     continue
                 seen.add(text)
                 then = engine.evaluate(text)

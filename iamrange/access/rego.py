@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import regorus  # type: ignore[import-untyped] # the wheel has no type information
 
+from iamrange.access.rego_data import as_data
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _ENGINES_PER_THREAD = 8
+MAX_BYTES = 1024 * 1024
+_LIMITS = {"max_col": 16 * 1024, "max_file_bytes": MAX_BYTES, "max_lines": 100_000}
 
 
 class PolicyError(Exception):
@@ -31,10 +35,6 @@ class Complaint:
     """What the engine says of a question that it did not answer."""
 
     text: str
-
-
-UNDEFINED = "<undefined>"
-"""What regorus answers for a rule that has no value."""
 
 
 class _Engines(threading.local):
@@ -62,19 +62,31 @@ class Rego:
         for name, text in self._texts.items():
             hashed.update(json.dumps([name, text]).encode())
         self.digest = hashed.hexdigest()
+        self._rules, data = as_data(self._texts)
+        self._data = json.dumps(data)
         complaint = self._prepare()
         if complaint:
             raise PolicyError(f"policy {complaint}")
 
     def ask(self, rule: str, input_json: str = "{}") -> object:
         """Return a rule's value for an input, or a `Complaint`."""
+        return self._asked(lambda engine: engine.eval_rule_as_json(rule), input_json)
+
+    def look(self, path: str) -> object:
+        """Return what is at a path, rule or data, None where there is nothing."""
+        found: Any = self._asked(lambda engine: engine.eval_query_as_json(path), "{}")
+        if isinstance(found, Complaint) or not found["result"]:
+            return None
+        return found["result"][0]["expressions"][0]["value"]
+
+    def _asked(self, question: Callable[[Any], str], input_json: str) -> object:
         try:
             complaint = self._prepare()
             if complaint:
                 return Complaint(complaint)
             engine = _engines.by_digest[self.digest]
             engine.set_input_json(input_json)
-            return json.loads(engine.eval_rule_as_json(rule))
+            return json.loads(question(engine))
         except (RuntimeError, ValueError) as error:
             return Complaint(_first_lines(error))
         except BaseException as error:
@@ -91,7 +103,9 @@ class Rego:
             engines.move_to_end(self.digest)
             return ""
         engine = regorus.Engine()
-        for name, text in self._texts.items():
+        engine.set_policy_length_config(**_LIMITS)
+        engine.add_data_json(self._data)
+        for name, text in self._rules.items():
             try:
                 engine.add_policy(name, text)
             except RuntimeError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import iamrange.access
@@ -129,6 +129,7 @@ def test_what_the_engine_cannot_read_is_denied(text: str) -> None:
     assert ENGINE.evaluate(text) == PolicyAnswer(allow=False, deny=("policy-error",))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
@@ -140,6 +141,7 @@ def test_no_input_is_allowed_by_chance(values: object) -> None:
     assert not ENGINE.evaluate(json.dumps(values)).allow
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_it(text: str) -> None:
     assert not ENGINE.evaluate(text).allow
@@ -307,6 +309,7 @@ def test_all_that_the_policy_can_read_tells_questions_apart() -> None:
     assert question({"context": "x"}) == "{}"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["agent", "action", "resource", "approval", "context", "else"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -100,6 +100,7 @@ def test_every_reason_of_the_policy_has_a_meaning_and_every_meaning_a_reason() -
     assert set(re.findall(r'^deny contains "([a-z-]+)"', text, re.MULTILINE)) | own == set(MEANINGS)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["agent", "action", "resource", "approval", "context"]),

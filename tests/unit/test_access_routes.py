@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iamrange.access.routes import (
@@ -143,6 +143,7 @@ def test_what_the_table_does_not_hold_is_refused(
     assert bool(found.methods) == (reason == "method-not-allowed")
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(SERVICES),
     st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "get"]),

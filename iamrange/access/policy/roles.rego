@@ -7,18 +7,19 @@
 #   approval    true: only with an approval that a manager signed
 #   lifts       true: with that approval it reaches `up_to` even where the agent's own ceiling
 #               is lower
-# Agents' names are nowhere: what a role may, whoever holds it may.
+# Agents' names are nowhere: what a role may, whoever holds it may. All here is plain values, which
+# engines look up as data.
 package ai.roles
 
 levels := {"public": 0, "internal": 1, "confidential": 2, "restricted": 3}
 
-actions := {"read", "write", "delete", "deploy", "transfer", "execute"}
+actions := ["read", "write", "delete", "deploy", "transfer", "execute"]
 
 # Types that an optional text may have.
-text_or_null := {"string", "null"}
+text_or_null := ["string", "null"]
 
 # All others count as production.
-harmless_environments := {"development", "staging", "test"}
+harmless_environments := ["development", "staging", "test"]
 
 grants := {
 	"data-analyst": [
