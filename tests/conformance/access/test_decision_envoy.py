@@ -6,6 +6,8 @@ The service behind counts what reaches it: nothing does that was not admitted.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import hashlib
 import http.client
 import json
 import socket
@@ -17,14 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from iamrange.access.decision_app import DecisionApp
+from iamrange.identity.certificates.svid import new_key_and_request
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.envoy import EnvoyMissingError, EnvoyProcess
 from iamrange.network.envoy_binary import find_envoy
 from iamrange.network.envoy_config import Authorizer, EnvoyConfig, Upstream
 from tests.conformance.access.decision_lab import ANALYST, PAYMENTS, Gateway
-from tests.conformance.protected_lab import NOW, Answer
+from tests.conformance.protected_lab import NOW, Answer, b64
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -113,15 +118,19 @@ class World:
         self.thread.join()
         self.loop.close()
 
-    def connect(self) -> ssl.SSLSocket:
+    def connect(self, certificate: Path | None = None) -> ssl.SSLSocket:
         context = ssl.create_default_context(cadata=self.ca.pem)
+        if certificate is not None:
+            context.load_cert_chain(certificate)
         plain = socket.create_connection(("127.0.0.1", self.envoy.port), timeout=20)
         return context.wrap_socket(plain, server_hostname=HOSTS[0])
 
-    def send(self, call: AccessCall, *more: tuple[str, str]) -> Answer:
+    def send(
+        self, call: AccessCall, *more: tuple[str, str], certificate: Path | None = None
+    ) -> Answer:
         """Make a call as an agent makes it."""
         connection = http.client.HTTPConnection(HOSTS[0])
-        connection.sock = self.connect()
+        connection.sock = self.connect(certificate)
         try:
             connection.putrequest(
                 call.method, call.target, skip_host=True, skip_accept_encoding=True
@@ -199,6 +208,49 @@ def test_each_thing_that_should_be_there_has_its_status_and_reason(world: World)
     once = gateway.call()
     assert world.send(once).status == 200
     assert world.refused(once) == (401, "replayed")
+
+
+def client_certificate(folder: Path, name: str) -> tuple[Path, str]:
+    """A self-signed certificate with its key, and its thumbprint (RFC 8705 section 3.1)."""
+    made = new_key_and_request(f"spiffe://iamrange.example/agent/{name}")
+    key: Any = serialization.load_pem_private_key(made.private_key_pem.encode(), None)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    file.write_text(made.private_key_pem + pem)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return file, b64(hashlib.sha256(der).digest())
+
+
+def test_a_token_that_is_bound_to_a_certificate_needs_that_connection(world: World) -> None:
+    own, thumbprint = client_certificate(world.folder, "own")
+    other, _ = client_certificate(world.folder, "other")
+    token = world.gateway.token(cnf={"x5t#S256": thumbprint})
+    call = world.gateway.call(authorization=(f"Bearer {token}",), dpop=())
+    assert world.refused(call) == (401, "missing-certificate")
+    answer = world.send(call, certificate=other)
+    assert answer.values("x-iamrange-reason") == ["certificate-mismatch"]
+    forged = world.send(call, ("x-forwarded-client-cert", "Hash=00"))
+    assert forged.values("x-iamrange-reason") == ["missing-certificate"]
+    assert world.send(call, certificate=own).status == 200
+
+
+def test_the_metadata_is_for_everybody_and_speaks_for_nobody(world: World) -> None:
+    call = world.gateway.call("/.well-known/oauth-protected-resource", authorization=(), dpop=())
+    assert world.send(call, ("x-agent-id", ANALYST)).status == 200
+    names = [name for name, _ in world.reached[-1]["headers"]]
+    assert not any(name.startswith("x-agent-") for name in names)
+    posted = world.gateway.call(
+        "/.well-known/oauth-protected-resource", "POST", authorization=(), dpop=()
+    )
+    assert world.refused(posted) == (404, "no-route")
 
 
 def test_a_refusal_keeps_its_challenges_and_its_pointer(world: World) -> None:
