@@ -24,6 +24,7 @@ from iamrange.network.envoy_http import (
     upstream_cluster,
 )
 from iamrange.network.envoy_log import ACCESS_LOG_FILE, LOG_FILE, connection_log
+from iamrange.network.envoy_overload import overload_manager
 from iamrange.network.envoy_sidecars import in_mesh_name, sidecar_clusters, sidecar_listeners
 from iamrange.network.envoy_tls import TLS_FILE, edge_tls, secret_document
 
@@ -61,18 +62,7 @@ def bootstrap(config: EnvoyConfig, folder: Path) -> dict[str, Any]:
             "listeners": [_listener(config, folder), *sidecar_listeners(config, folder)],
             "clusters": [*clusters, *sidecar_clusters(config, folder)],
         },
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": f"{TYPES}resource_monitors.downstream_connections.v3"
-                        ".DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": config.limits.connections,
-                    },
-                }
-            ]
-        },
+        "overload_manager": overload_manager(config.limits),
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _runtime(config)}]},
         # Nobody reads statistics, and each costs memory.
         "stats_config": {"stats_matcher": {"reject_all": True}},

@@ -162,6 +162,8 @@ class Limits:
     upstream_connect: float = 2
     upstream_idle: float = 30
     """Below the 75 s after which our services close idle connections: Envoy closes them first."""
+    memory_bytes: int = 256 << 20
+    """Of Envoy's heap; what is beyond it when idle, some 50 MiB, is program."""
     log_bytes: int = 16 << 20
     """Of the access log: it is kept below twice this."""
 

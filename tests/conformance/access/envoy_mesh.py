@@ -307,12 +307,14 @@ class Mesh:
         path.write_text(text)
         return str(path)
 
-    def connect(self, host: str = CUSTOMERS, alpn: str | None = None) -> ssl.SSLSocket:
+    def connect(
+        self, host: str = CUSTOMERS, alpn: str | None = None, timeout: float = 15
+    ) -> ssl.SSLSocket:
         """Dial the edge with Python's TLS."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
         if alpn is not None:
             context.set_alpn_protocols([alpn])
-        raw = socket.create_connection(("127.0.0.1", self.envoy.port), timeout=15)
+        raw = socket.create_connection(("127.0.0.1", self.envoy.port), timeout=timeout)
         # without it a request of two writes waits for a delayed acknowledgement
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
