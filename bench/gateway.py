@@ -28,9 +28,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench import gateway_peer
 from bench.gateway_load import Load, Result, Shot
-from bench.gateway_party import ATTACKS, HOST, Party
-from bench.gateway_service import Wanted
+from bench.gateway_party import ATTACKS, HOST, TARGET, Party
+from bench.gateway_service import Wanted, policy
 from bench.load import cpu_seconds
+from iamrange.access.policy_input import CallContext, policy_input
+from iamrange.access.routes import Matched, match
+from iamrange.identity.directory.model import Agent, AgentState, Classification
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.envoy import EnvoyProcess
 from iamrange.network.envoy_config import Authorizer, EnvoyConfig, Upstream, new_secret
@@ -42,8 +45,9 @@ CALLS = 15_000
 STEADY_RATE, STEADY_SECONDS = 1000, 10
 TARGETS = {"dpop": 3000, "bearer": 4000}
 AGENTS = (10, 1_000, 100_000)
-RULES = (0, 10, 100, 1_000)
+RULES = (10, 100, 1_000)
 GROWTH_CALLS = 4_000
+QUESTIONS = 300
 WORKERS = 2
 
 
@@ -246,7 +250,33 @@ def growth(bench: Bench) -> dict[str, Any]:
                 "us a decision": flood["us a call"]["decisions"],
                 "ready after": round(ready, 1),
             }
+            if "rules" in options:
+                figures[name]["us a question anew"] = round(asked_anew(options["rules"]))
     return figures
+
+
+def asked_anew(rules: int) -> float:
+    """Return the microseconds of a question that the policy's engine has not answered before."""
+    engine = policy(rules)
+    agent = Agent(
+        name="bench",
+        owner="bench",
+        project="analytics",
+        classification=Classification.PUBLIC,
+        roles=frozenset({"data-analyst"}),
+        state=AgentState.ACTIVE,
+    )
+    matched = match("customers", "GET", TARGET)
+    if not isinstance(matched, Matched):
+        raise SystemExit("the bench's route is none")
+    context = CallContext(time=time.time(), tenant=agent.tenant)
+    text = policy_input(agent, matched, None, context)
+    if not engine.ask(text).allow:
+        raise SystemExit("the bench's policy does not allow")
+    started = time.process_time()
+    for _ in range(QUESTIONS):
+        engine.ask(text)
+    return 1e6 * (time.process_time() - started) / QUESTIONS
 
 
 def main(calls: int) -> None:
