@@ -1,5 +1,8 @@
 """`https://approvals.iamrange.example`: agents ask and poll, people read and decide.
 
+- `POST /requests` takes {"method", "url", "content_type", "body" or "body_base64"}: the call as it
+  will be made, whole. The answer names the `approval_id`, which is polled at `GET /requests/ID`
+  and then presented in the header `approval-id` of that very call.
 - Agents show a token (the guard is a port); people are never given one: what they send is signed
   by their own key, for one request or one look.
 - Polling answers as CIBA does (OpenID CIBA Core section 11): 400 with `authorization_pending`,
