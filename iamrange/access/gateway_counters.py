@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CAPACITY: Final = 100_000
+_PAUSE: Final = 1.0
 _OVERFLOW: Final = "*"
 _Window = tuple[int, int, int]
 """The number of the present window, the hits in the one before, and in the present one."""
@@ -35,6 +36,7 @@ class GatewayCounters:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._windows: dict[tuple[str, int], _Window] = {}
+        self._looked_through = -math.inf
 
     def hit(self, key: str, rate: Rate) -> Wait | None:
         """Count a hit on the key; say how long to wait if it was one too many."""
@@ -55,9 +57,12 @@ class GatewayCounters:
     def _bounded(self, place: tuple[str, int], moment: float) -> tuple[str, int]:
         if place in self._windows or len(self._windows) < self._capacity:
             return place
-        self._windows = {
-            one: held for one, held in self._windows.items() if moment < (held[0] + 2) * one[1]
-        }
+        if moment - self._looked_through >= _PAUSE:
+            # not for each stranger: looking through all of them takes long
+            self._looked_through = moment
+            self._windows = {
+                one: held for one, held in self._windows.items() if moment < (held[0] + 2) * one[1]
+            }
         return place if len(self._windows) < self._capacity else (_OVERFLOW, place[1])
 
 

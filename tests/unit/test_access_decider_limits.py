@@ -81,3 +81,18 @@ def test_keys_beyond_the_bound_share_one_window_until_old_ones_are_past() -> Non
     assert counters.hit("a", rate) is None
     clock.moment += 30
     assert all(counters.hit(key, rate) is None for key in "xy")
+
+
+def test_a_crowd_of_strangers_does_not_have_all_windows_looked_through_each_time() -> None:
+    clock = Clock()
+    counters = GatewayCounters(monotonic=clock, capacity=3)
+    rate = Rate(100, 1)
+    for number in range(50):
+        counters.hit(f"stranger-{number}", rate)
+    kept = counters._windows  # noqa: SLF001 - which dictionary it is
+    for number in range(50, 90):
+        counters.hit(f"stranger-{number}", rate)
+    assert counters._windows is kept  # noqa: SLF001 - same
+    clock.moment += 5
+    assert counters.hit("late", rate) is None
+    assert counters._windows is not kept  # noqa: SLF001 - same
