@@ -287,7 +287,8 @@ def test_agent_that_the_shell_registers_works_at_once_and_no_more_when_it_is_qua
     running: Shell,
 ) -> None:
     made = running.json(
-        "agents", "register", "shell-made", "--owner", "o", "--scope", "read:customers"
+        *("agents", "register", "shell-made", "--owner", "o"),
+        *("--role", "data-analyst", "--scope", "read:customers"),
     )
     arguments = (made["id"], "shell-made.jwk", "https://customers.iamrange.example")
     assert script(running, CLIENT, *arguments) == "200\n"
