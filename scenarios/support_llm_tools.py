@@ -18,11 +18,13 @@ import botocore.exceptions
 import requests
 from requests_oauth2client.exceptions import EndpointError
 
+from iamrange.core.scenario import Loot
 from scenarios import oauth, workloads
-from scenarios.support_llm import Answer
-from scenarios.support_llm_calls import BOUNDS, Bounds, Tool, ToolCall
+from scenarios.support_llm import Answer, work
+from scenarios.support_llm_calls import BOUNDS, Bounds, Document, Tool, ToolCall
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _TIMEOUT = 5
@@ -42,6 +44,19 @@ def without_credentials(text: str) -> str:
     return _NAMED.sub(r'\1[withheld]"', text)
 
 
+def led_astray(documents: Sequence[Document], folder: Path) -> Loot:
+    """Have the agent whose process this is read documents; return what they got out of it.
+
+    Raises:
+        requests.HTTPError, botocore.exceptions.ClientError: it got nothing; the first refusal.
+    """
+    tools = OwnTools(folder)
+    got = work(documents, tools).answers()
+    if not got and tools.refusals:
+        raise tools.refusals[0]
+    return Loot(got)
+
+
 class OwnTools:
     """The tools of the agent whose process this is. `documents` is all that `read` can read."""
 
@@ -50,6 +65,8 @@ class OwnTools:
         self._own = oauth.Own.from_home()
         self._documents = documents.resolve()
         self._bounds = bounds
+        self.refusals: list[Exception] = []
+        """What the clients raised where they were refused, for whoever reports it as theirs."""
         self._client: Any = None
         self._tokens: dict[str, Any] = {}
 
@@ -64,6 +81,7 @@ class OwnTools:
                 return self._http("POST", call.url, call.body or "")
             return self._http(call.method, call.url, call.body)
         except botocore.exceptions.ClientError as error:
+            self._refused(error)
             metadata = error.response.get("ResponseMetadata", {})
             return Answer(
                 status=metadata.get("HTTPStatusCode"),
@@ -90,6 +108,8 @@ class OwnTools:
         ) as response:
             data = next(response.iter_content(self._bounds.answer_characters), b"")
             text = without_credentials(data.decode(errors="replace"))
+            if response.status_code >= _REFUSED_FROM:
+                self._refused(requests.HTTPError(response=response))
             reason = response.headers.get("x-iamrange-reason", "")
             refused = f"HTTP {response.status_code} {reason}".strip()
             return Answer(
@@ -99,6 +119,10 @@ class OwnTools:
                 request_id=response.headers.get("X-Request-Id"),
                 token_refused=token_refused,
             )
+
+    def _refused(self, error: Exception) -> None:
+        if len(self.refusals) < self._bounds.calls:
+            self.refusals.append(error)
 
     def _token(self, url: str) -> tuple[Any, str | None]:
         """Return a token for the service that an address names, or the word for a refusal."""
@@ -119,6 +143,7 @@ class OwnTools:
                     )
                 self._tokens[resource] = self._client.client_credentials(resource=resource)
             except EndpointError as error:
+                self._refused(error)
                 return None, str(error.error)
             except requests.RequestException as error:
                 return None, type(error).__name__

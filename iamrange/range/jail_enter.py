@@ -202,11 +202,15 @@ class _Inside:
         self.guarded("loopback", _loopback_up)
         self.guarded("door", self._hand_out_the_door)
         alive, held = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
         first = os.fork()
         if first:
-            _keep_only(held)
+            # It is in the same mount namespace, whose root the first process is about to change:
+            # no path means anything to it from here on.
+            _keep_only(held, null)
             _wait_and_exit(first)
         os.close(held)
+        os.close(null)
         self.guarded("first-process", lambda: _die_with_warden(alive))
         self.guarded("root", lambda: jail_root.build(binds))
         self.guarded("privileges", kernel.drop_privileges)
@@ -227,7 +231,7 @@ class _Inside:
             os.setsid()
             return
         self._news.send(b'{"started": true}')
-        _keep_only(self._news.fileno())
+        _keep_only(self._news.fileno(), os.open(os.devnull, os.O_RDWR))
         while True:
             ended, status = os.wait()
             if ended == program:
@@ -295,9 +299,8 @@ def _die_with_warden(alive: int) -> None:
         os._exit(_FAILED)
 
 
-def _keep_only(descriptor: int) -> None:
+def _keep_only(descriptor: int, null: int) -> None:
     """Close all else: whoever reads the program's output or channel waits for its end, not ours."""
-    null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.closerange(3, descriptor)
