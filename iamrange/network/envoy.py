@@ -148,7 +148,7 @@ class EnvoyProcess:
             write_documents(folder, config)
             document = bootstrap(config, folder)
             child = _spawn(program, document, folder, folder / LOG_FILE, _workers(config))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise EnvoyStartError(f"envoy: cannot be started in {folder}: {error}") from error
         envoy = cls(child, folder, config)
         try:

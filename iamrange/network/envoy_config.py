@@ -28,6 +28,7 @@ __all__ = [
     "Sidecar",
     "Upstream",
     "WorkloadCertificate",
+    "check_socket",
     "new_secret",
 ]
 
@@ -53,7 +54,12 @@ def _check_hosts(what: str, hosts: tuple[str, ...]) -> None:
             raise ValueError(f"{what}: no host name: {host!r}")
 
 
-def _check_socket(what: str, path: Path) -> None:
+def check_socket(what: str, path: Path) -> None:
+    """Check that the path fits into a unix socket's address.
+
+    Raises:
+        ValueError: it is too long.
+    """
     if len(str(path).encode()) > MAX_SOCKET_PATH:
         raise ValueError(f"{what}: expected at most {MAX_SOCKET_PATH} bytes, got {path}")
 
@@ -76,7 +82,7 @@ class Authorizer:
         Raises:
             ValueError: too long a path, no room for a body, or no time.
         """
-        _check_socket("authorizer socket", self.socket)
+        check_socket("authorizer socket", self.socket)
         if not 0 < self.body_bytes <= _MAX_BODY:
             raise ValueError(f"authorizer: body_bytes: expected 1 to {_MAX_BODY}")
         if not 0 < self.timeout <= 60:  # noqa: PLR2004 - a minute is no decision any more
@@ -106,7 +112,7 @@ class Sidecar:
             raise ValueError(f"sidecar: no name: {self.name!r}")
         what = f"sidecar {self.name}"
         _check_hosts(what, self.hosts)
-        _check_socket(f"{what}: socket", self.socket)
+        check_socket(f"{what}: socket", self.socket)
         if not self.accepts:
             raise ValueError(f"{what}: accepts nobody")
         for spiffe_id in self.accepts:
@@ -139,7 +145,7 @@ class Upstream:
         if (self.socket is None) == (self.sidecar is None):
             raise ValueError(f"{what}: expected a socket or a sidecar")
         if self.socket is not None:
-            _check_socket("upstream socket", self.socket)
+            check_socket("upstream socket", self.socket)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ def manager(  # noqa: PLR0913 - keyword-only parts of one document
     early_mutations: Sequence[Mapping[str, Any]],
     filters: Sequence[Mapping[str, Any]],
     routes: Mapping[str, Any],
+    max_connection_duration: str | None = None,
     **differing: Any,  # noqa: ANN401 - members of Envoy's message
 ) -> Mapping[str, Any]:
     """Return a connection manager with the limits and refusals that hold everywhere."""
@@ -110,6 +111,11 @@ def manager(  # noqa: PLR0913 - keyword-only parts of one document
             "idle_timeout": _seconds(limits.idle),
             "max_headers_count": limits.header_count,
             "headers_with_underscores_action": "REJECT_REQUEST",
+            **(
+                {"max_connection_duration": max_connection_duration}
+                if max_connection_duration
+                else {}
+            ),
         },
         "http2_protocol_options": {
             "max_concurrent_streams": 100,

@@ -150,9 +150,14 @@ def connection_log(folder: Path, listener: str) -> Mapping[str, Any]:
     return {**log, "filter": {"or_filter": {"filters": refused}}}
 
 
-def read_tls_refusals(folder: Path) -> list[TlsRefusal]:
-    """Return the handshakes that sidecars refused, oldest first, as far as the log reaches back."""
-    return [refusal for line in _lines(folder) if (refusal := _refusal(line)) is not None]
+def read_tls_refusals(folder: Path, *, since: float = 0) -> list[TlsRefusal]:
+    """Return the handshakes that sidecars refused after that time, oldest first.
+
+    The log is kept short, so that the oldest are forgotten one day: go by time, not by number.
+    Envoy writes a line within a second of the handshake.
+    """
+    found = (_refusal(line) for line in _lines(folder))
+    return [refusal for refusal in found if refusal is not None and refusal.time > since]
 
 
 def _refusal(line: Mapping[str, Any]) -> TlsRefusal | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from iamrange.network.envoy_config import SECRET_HEADER
+from iamrange.network.envoy_config import SECRET_HEADER, check_socket
 from iamrange.network.envoy_headers import (
     IDENTITY_HEADERS,
     IDENTITY_PREFIXES,
@@ -56,8 +56,14 @@ def sidecar_address(config: EnvoyConfig, name: str) -> str:
 
 
 def sidecar_socket(folder: Path, sidecar: Sidecar) -> Path:
-    """Return where the gateway finds the sidecar."""
-    return folder / f"{sidecar.name}.sock"
+    """Return where the gateway finds the sidecar.
+
+    Raises:
+        ValueError: the folder's path is too long for a unix socket in it.
+    """
+    path = folder / f"{sidecar.name}.sock"
+    check_socket(f"sidecar {sidecar.name}", path)
+    return path
 
 
 def sidecar_listeners(config: EnvoyConfig, folder: Path) -> list[Mapping[str, Any]]:
@@ -202,6 +208,8 @@ def _manager(config: EnvoyConfig, folder: Path, sidecar: Sidecar) -> Mapping[str
             ],
         },
         **AS_IT_CAME,
+        # Whoever connected proves its certificate anew; the gateway does so earlier by itself.
+        max_connection_duration=f"{2 * config.limits.connection:.3f}s",
         skip_xff_append=True,
         preserve_external_request_id=True,
         forward_client_cert_details="SANITIZE",

@@ -136,7 +136,12 @@ async def _send(send: Send, status: int, headers: Sequence[tuple[str, str]], bod
 class Mesh:
     """Everything, running in a loop of its own thread."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:  # noqa: ANN401 - members of EnvoyConfig
+    def __init__(
+        self,
+        folder: Path,
+        decision_timeout: float = 10,
+        **changes: Any,  # noqa: ANN401 - members of EnvoyConfig
+    ) -> None:
         self.folder = folder
         self.state = folder / "e"
         self.state.mkdir()
@@ -151,14 +156,14 @@ class Mesh:
         """Headers that the services add to their answers."""
         self.calls: list[dict[str, Any]] = []
         """What the services saw."""
-        self.config = self._config(changes)
+        self.config = self._config(decision_timeout, changes)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.edges: dict[str, Edge] = {}
         self.run(self._start())
 
-    def _config(self, changes: dict[str, Any]) -> EnvoyConfig:
+    def _config(self, decision_timeout: float, changes: dict[str, Any]) -> EnvoyConfig:
         sidecars = tuple(
             Sidecar(
                 name=name,
@@ -178,7 +183,7 @@ class Mesh:
                 ),
             ),
             "certificate": self.ca.server_certificate([AUTH, CUSTOMERS, LOGS]),
-            "authorizer": Authorizer(socket=self.folder / "decide.sock", timeout=0.5),
+            "authorizer": Authorizer(socket=self.folder / "decide.sock", timeout=decision_timeout),
             "sidecars": sidecars,
             "gateway_svid": self.gateway,
             "trust_bundle": bundle(self.authority),

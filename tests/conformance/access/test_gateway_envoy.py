@@ -218,3 +218,30 @@ def test_a_service_that_is_away_is_503_with_a_reason_and_comes_back(mesh: Mesh) 
     assert (reply.status, reply.reason) == (503, "service-away")
     mesh.bring_back("customers")
     assert mesh.curl("/").status == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-agent-id",
+        "x-iamrange-target",
+        "x-iamrange-edge",
+        "x-request-id",
+        "x-envoy-auth-partial-body",
+        "content-length",
+        "host",
+    ],
+)
+def test_a_client_cannot_have_removed_what_the_edge_says(mesh: Mesh, name: str) -> None:
+    """RFC 9110 section 7.6.1: what `Connection` names goes no further, if it was the client's."""
+    reply = mesh.curl("/real", "--http1.1", "-H", f"Connection: {name}", "--data", "a=b")
+    if reply.status == 400:
+        assert (mesh.decisions.seen, mesh.calls) == ([], [])
+        return
+    (seen,) = mesh.decisions.seen
+    assert (seen.target, seen.body, seen.one("host")) == ("/real", b"a=b", CUSTOMERS)
+    assert seen.one("x-iamrange-edge") == mesh.config.secret
+    assert seen.one("x-envoy-auth-partial-body") == "false"
+    assert (reply.seen["x-agent-id"], reply.json["body"]) == (AGENT, 3)
+    assert reply.seen["x-iamrange-edge"] == mesh.config.secret
+    assert reply.seen["x-request-id"] == seen.one("x-request-id")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    made = Mesh(tmp_path_factory.mktemp("m"))
+    made = Mesh(tmp_path_factory.mktemp("m"), decision_timeout=1)
     yield made
     made.stop()
 
@@ -81,7 +81,7 @@ def test_a_socket_that_is_no_server_is_503(mesh: Mesh) -> None:
 
 
 def test_one_that_is_slow_is_503_and_its_late_answer_counts_for_nothing(mesh: Mesh) -> None:
-    mesh.decisions.answer = Answer(wait=0.8)  # the limit is 0.5
+    mesh.decisions.answer = Answer(wait=1.5)  # the limit is 1
     reply = mesh.curl("/", "--data", "a=b")
     assert (reply.status, reply.reason) == (503, "decision-service-away")
     mesh.decisions.answer = Answer(status=403)

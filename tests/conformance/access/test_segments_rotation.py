@@ -273,3 +273,20 @@ def impostor(path: object, file: str) -> Iterator[list[bytes]]:
         ended.set()
         thread.join()
         listener.close()
+
+
+def test_a_neighbours_kept_connection_ends_some_time_after_its_handshake(mesh: Mesh) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(mesh.file(mesh.neighbour))
+    raw = socket.create_connection(mesh.envoy.sidecar_address("customers"), timeout=15)
+    with context.wrap_socket(raw, server_hostname=MESH) as connection:
+        deadline = time.monotonic() + 15
+        with contextlib.suppress(OSError):
+            while True:
+                assert time.monotonic() < deadline
+                connection.sendall(f"GET / HTTP/1.1\r\nHost: {MESH}\r\n\r\n".encode())
+                answer = connection.recv(65536)
+                if not answer or b"connection: close" in answer:
+                    break
