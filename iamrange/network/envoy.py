@@ -145,10 +145,11 @@ class EnvoyProcess:
         """
         program = find_envoy()
         try:
-            write_documents(folder, config)
             document = bootstrap(config, folder)
+            write_documents(folder, config)
             child = _spawn(program, document, folder, folder / LOG_FILE, _workers(config))
         except (OSError, ValueError) as error:
+            remove_files(folder, tuple(documents(config)))
             raise EnvoyStartError(f"envoy: cannot be started in {folder}: {error}") from error
         envoy = cls(child, folder, config)
         try:

@@ -172,7 +172,7 @@ def _refusal(line: Mapping[str, Any]) -> TlsRefusal | None:
     return TlsRefusal(
         sidecar=listener.removeprefix("sidecar:"),
         time=_seconds(line.get("time")),
-        reason=_reason(detail) if detail else NO_SUCH_NAME,
+        reason=reason_of(detail) if detail else NO_SUCH_NAME,
         peer_san="" if san in _NONE else str(san)[:_MAX_DETAIL],
         peer=str(line.get("peer")),
         detail=detail[:_MAX_DETAIL],
@@ -186,7 +186,8 @@ def _seconds(time: object) -> float:
         return 0.0
 
 
-def _reason(detail: str) -> str:
+def reason_of(detail: str) -> str:
+    """Return the code for what Envoy said of a failed handshake."""
     for pattern, reason in _REASONS:
         if re.match(pattern, detail):
             return reason

@@ -18,21 +18,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
-from iamrange.core.clock import SystemClock
-from iamrange.identity.certificates.local_authority import LocalAuthority
-from iamrange.identity.certificates.svid import new_key_and_request
-from iamrange.network.ca import CertificateAuthority
 from iamrange.network.edge import Edge, Receive, Route, Scope, Send
-from iamrange.network.envoy import (
-    Authorizer,
-    EnvoyConfig,
-    EnvoyProcess,
-    Sidecar,
-    Upstream,
-    WorkloadCertificate,
+from iamrange.network.envoy import EnvoyProcess, WorkloadCertificate
+from tests.conformance.access.envoy_mesh_config import (
+    AGENT,
+    CUSTOMERS,
+    NEIGHBOUR,
+    mesh_config,
+    workload,
 )
 
 if TYPE_CHECKING:
@@ -40,36 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iamrange.network.envoy_log import TlsRefusal
-
-AUTH = "auth.iamrange.example"
-CUSTOMERS = "customers.iamrange.example"
-LOGS = "logs.iamrange.example"
-MESH = "customers.mesh.iamrange.example"
-GATEWAY = "spiffe://iamrange.example/service/gateway"
-NEIGHBOUR = "spiffe://iamrange.example/service/logs"
-AGENT = "spiffe://iamrange.example/agent/data-analyst"
-
-
-def service_id(name: str) -> str:
-    return f"spiffe://iamrange.example/service/{name}"
-
-
-def workload(authority: LocalAuthority, spiffe_id: str, life: float = 3600) -> WorkloadCertificate:
-    """Return a fresh key and SVID."""
-    made = new_key_and_request(spiffe_id)
-    issued = authority.issue_for_request(
-        made.request_pem.encode(), spiffe_id=spiffe_id, lifetime=life
-    )
-    return WorkloadCertificate(made.private_key_pem, issued.chain_pem)  # type: ignore[union-attr]  # an own request is granted
-
-
-def bundle(*authorities: LocalAuthority) -> str:
-    """Return the authorities as PEM."""
-    found = [der for authority in authorities for der in authority.trust_bundle().authorities]
-    return "".join(
-        x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM).decode()
-        for der in found
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,50 +108,23 @@ class Mesh:
         self.folder = folder
         self.state = folder / "e"
         self.state.mkdir()
-        self.ca = CertificateAuthority.create("test")
+        made = mesh_config(folder, decision_timeout, **changes)
+        self.config, self.authority, self.ca = made.config, made.authority, made.ca
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_text(self.ca.pem)
-        self.authority = LocalAuthority.create("test", clock=SystemClock())
-        self.gateway = workload(self.authority, GATEWAY)
+        assert self.config.gateway_svid is not None
+        self.gateway = self.config.gateway_svid
         self.neighbour = workload(self.authority, NEIGHBOUR)
         self.decisions = DecisionService()
         self.answers: dict[str, str] = {}
         """Headers that the services add to their answers."""
         self.calls: list[dict[str, Any]] = []
         """What the services saw."""
-        self.config = self._config(decision_timeout, changes)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.edges: dict[str, Edge] = {}
         self.run(self._start())
-
-    def _config(self, decision_timeout: float, changes: dict[str, Any]) -> EnvoyConfig:
-        sidecars = tuple(
-            Sidecar(
-                name=name,
-                hosts=(f"{name}.mesh.iamrange.example",),
-                accepts=(GATEWAY, NEIGHBOUR) if name == "customers" else (GATEWAY,),
-                socket=self.folder / f"{name}.sock",
-                svid=workload(self.authority, service_id(name)),
-            )
-            for name in ("customers", "logs")
-        )
-        whole: dict[str, Any] = {
-            "upstreams": (
-                Upstream((AUTH,), self.folder / "auth.sock"),
-                *(
-                    Upstream((f"{one.name}.iamrange.example",), judged=True, sidecar=one)
-                    for one in sidecars
-                ),
-            ),
-            "certificate": self.ca.server_certificate([AUTH, CUSTOMERS, LOGS]),
-            "authorizer": Authorizer(socket=self.folder / "decide.sock", timeout=decision_timeout),
-            "sidecars": sidecars,
-            "gateway_svid": self.gateway,
-            "trust_bundle": bundle(self.authority),
-        }
-        return EnvoyConfig(**whole | changes)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
@@ -201,7 +137,7 @@ class Mesh:
 
     async def _serve(self, name: str, app: Any) -> None:  # noqa: ANN401 - an ASGI app
         self.edges[name] = Edge(
-            [Route("*", app)], ca=None, unix_socket=self.folder / f"{name}.sock"
+            [Route("*", app)], ca=None, unix_socket=self.folder / f"{name}.service"
         )
         await self.edges[name].start()
 
@@ -250,7 +186,7 @@ class Mesh:
             writer.close()
 
         self.take_away("decide")
-        path = self.folder / "decide.sock"
+        path = self.folder / "decide.service"
         server = self.run(asyncio.start_unix_server(talk, path))
         try:
             yield

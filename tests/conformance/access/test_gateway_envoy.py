@@ -8,13 +8,12 @@ import pytest
 
 from iamrange.identity.certificates.forwarded import parse_forwarded
 from iamrange.network.envoy_headers import IDENTITY_HEADERS, IDENTITY_PREFIXES
-from tests.conformance.access.envoy_mesh import (
+from tests.conformance.access.envoy_mesh import Answer, Mesh
+from tests.conformance.access.envoy_mesh_config import (
     AGENT,
     AUTH,
     CUSTOMERS,
     LOGS,
-    Answer,
-    Mesh,
     workload,
 )
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.access.envoy_mesh import AGENT, AUTH, Answer, Mesh
+from tests.conformance.access.envoy_mesh import Answer, Mesh
+from tests.conformance.access.envoy_mesh_config import (
+    AGENT,
+    AUTH,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +76,7 @@ def test_a_killed_decision_service_is_503_until_it_is_back(mesh: Mesh) -> None:
 
 def test_a_socket_that_is_no_server_is_503(mesh: Mesh) -> None:
     mesh.take_away("decide")
-    path = mesh.folder / "decide.sock"
+    path = mesh.folder / "decide.service"
     path.write_text("a file")
     assert mesh.curl("/").status == 503
     path.unlink()

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conformance.access.envoy_h2 import Headers, ask, call, ends, greet
-from tests.conformance.access.envoy_mesh import AUTH, CUSTOMERS, LOGS, Answer, Mesh, eventually
+from tests.conformance.access.envoy_mesh import Answer, Mesh, eventually
+from tests.conformance.access.envoy_mesh_config import (
+    AUTH,
+    CUSTOMERS,
+    LOGS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

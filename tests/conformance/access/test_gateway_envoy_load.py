@@ -11,7 +11,10 @@ import pytest
 
 from iamrange.network.envoy import Limits
 from tests.conformance.access.envoy_h2 import DATA, END_HEADERS, HEADERS, block, call, frame, greet
-from tests.conformance.access.envoy_mesh import CUSTOMERS, Mesh, eventually
+from tests.conformance.access.envoy_mesh import Mesh, eventually
+from tests.conformance.access.envoy_mesh_config import (
+    CUSTOMERS,
+)
 
 if TYPE_CHECKING:
     import ssl

@@ -9,15 +9,12 @@ import pytest
 
 from iamrange.network.envoy import Limits
 from iamrange.network.envoy_log import read_tls_refusals
-from tests.conformance.access.envoy_mesh import (
+from tests.conformance.access.envoy_mesh import Answer, Mesh, eventually, refusals
+from tests.conformance.access.envoy_mesh_config import (
     AGENT,
     AUTH,
     CUSTOMERS,
     GATEWAY,
-    Answer,
-    Mesh,
-    eventually,
-    refusals,
     workload,
 )
 

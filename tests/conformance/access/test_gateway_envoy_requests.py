@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iamrange.network.envoy import Limits
-from tests.conformance.access.envoy_mesh import AUTH, CUSTOMERS, LOGS, Answer, Mesh
+from tests.conformance.access.envoy_mesh import Answer, Mesh
+from tests.conformance.access.envoy_mesh_config import (
+    AUTH,
+    CUSTOMERS,
+    LOGS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,10 @@ import pytest
 
 from iamrange.network.envoy_log import read_tls_refusals
 from tests.conformance.access.envoy_certificates import certificate
-from tests.conformance.access.envoy_mesh import AGENT, Answer, Mesh, refusals
+from tests.conformance.access.envoy_mesh import Answer, Mesh, refusals
+from tests.conformance.access.envoy_mesh_config import (
+    AGENT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

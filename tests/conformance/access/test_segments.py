@@ -15,13 +15,12 @@ from iamrange.core.clock import SystemClock
 from iamrange.identity.certificates.local_authority import LocalAuthority
 from iamrange.network.envoy_log import read_tls_refusals
 from tests.conformance.access.envoy_certificates import certificate
-from tests.conformance.access.envoy_mesh import (
+from tests.conformance.access.envoy_mesh import Mesh, refusals
+from tests.conformance.access.envoy_mesh_config import (
     AGENT,
     GATEWAY,
     MESH,
     NEIGHBOUR,
-    Mesh,
-    refusals,
     workload,
 )
 

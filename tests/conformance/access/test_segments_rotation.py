@@ -18,14 +18,12 @@ from iamrange.identity.certificates.local_authority import LocalAuthority
 from iamrange.network.envoy import Limits
 from iamrange.network.envoy_log import read_tls_refusals
 from tests.conformance.access.envoy_certificates import certificate
-from tests.conformance.access.envoy_mesh import (
+from tests.conformance.access.envoy_mesh import Mesh, eventually, refusals
+from tests.conformance.access.envoy_mesh_config import (
     CUSTOMERS,
     GATEWAY,
     MESH,
-    Mesh,
     bundle,
-    eventually,
-    refusals,
     service_id,
     workload,
 )
