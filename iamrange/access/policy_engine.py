@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from iamrange.access.policy_memory import may_be_remembered, question
+from iamrange.access.policy_memory import question, reads
 from iamrange.access.rego import MAX_BYTES, Complaint, PolicyError, Rego
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PolicyEngine:
             raise PolicyError("policy: expected Rego files, got none")
         self._rego = Rego({**self.texts, _QUESTION_FILE: _QUESTION_TEXT})
         self.digest = self._rego.digest
-        self.remembers = may_be_remembered(self.texts.values())
+        self._reads = reads(self.texts.values())
         self._remembered = lru_cache(_REMEMBERED)(self.ask)
         self._check()
 
@@ -102,12 +102,19 @@ class PolicyEngine:
         """Name the files and the digest."""
         return f"PolicyEngine({', '.join(self.texts)}; {self.digest[:12]})"
 
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer depends on nothing that changes between two calls alike."""
+        return self._reads is not None
+
     def evaluate(self, input_json: str) -> PolicyAnswer:
         """Ask the policy about one call. What cannot be answered is denied."""
         values = _object(input_json)
         if values is None:
             return PolicyAnswer(allow=False, deny=(INPUT,))
-        return self._remembered(question(values)) if self.remembers else self.ask(input_json)
+        if self._reads is None:
+            return self.ask(input_json)
+        return self._remembered(question(values, self._reads))
 
     def ask(self, input_json: str) -> PolicyAnswer:
         """Ask the engine itself, remembering nothing; the input was looked at before."""

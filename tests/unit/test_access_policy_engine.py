@@ -19,7 +19,7 @@ from iamrange.access.policy_engine import (
     PolicyError,
     read_folder,
 )
-from iamrange.access.policy_memory import may_be_remembered, question
+from iamrange.access.policy_memory import Reads, question, reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,7 +207,9 @@ def test_every_thread_gets_the_same_answers() -> None:
     engine = policy('allow if input.action == "read"')
 
     def ask() -> None:
-        answers.extend(engine.ask(f'{{"action": "{action}"}}') for action in ("read", "write") * 10)
+        answers.extend(
+            [engine.ask(f'{{"action": "{action}"}}') for action in ("read", "write") * 10]
+        )
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -267,28 +269,41 @@ def test_the_policy_is_one_that_may_be_remembered() -> None:
         "allow if walk(input, [])",
         "allow if input.context . time > 5",
         "allow if x.time > 5\n\nx := input",
+        'allow if input.agent["role"] == "x"',
+        "allow if input.agent",
+        "allow if count(input.agent) > 1",
+        "allow if input.resource[name]",
+        "allow if object.get(input.agent, name, 1) == 1",
+        'allow if object.get(input.agent, "a\\u0062", 1) == 1',
+        'allow if object.get(input.agent, ["a", "b"], 1) == 1',
+        "allow if input.agent == input.resource",
+        "allow if input.action.x",
+        "allow if input.other.x",
+        "import input.agent as x\n\nallow if x.y",
+        "allow if x with input as {}",
         '# input.agent\nallow if input.context.peer == ""',
         'allow if $"{input.context.time}" != ""',
     ],
 )
 def test_a_policy_that_may_answer_otherwise_next_time_is_not_remembered(text: str) -> None:
-    assert not may_be_remembered([DENIES + text])
+    assert reads([DENIES + text]) is None
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        'allow if input.agent["role"] == "x"',
         "allow if input.context.tenant == input.agent.tenant",
         'allow if input.action == "input.context.time"',
         "allow if input.action == `input`",
         "# input.context.time\nallow if input.resource.x",
         'allow if object.get(input.approval, "manager_signed", false)',
         "allow if my_input.context",
+        "allow if input.agent.roles[_].x",
+        "allow if {\n\tis_object(input.approval)\n\tinput.approval != null\n}",
     ],
 )
 def test_a_policy_that_reads_only_who_what_and_with_what_is_remembered(text: str) -> None:
-    assert may_be_remembered([DENIES + text])
+    assert reads([DENIES + text]) is not None
 
 
 def test_a_policy_that_reads_the_time_is_asked_each_time() -> None:
@@ -299,14 +314,50 @@ def test_a_policy_that_reads_the_time_is_asked_each_time() -> None:
     ] == [False, True, False, True]
 
 
-def test_all_that_the_policy_can_read_tells_questions_apart() -> None:
+READ: Reads = reads(ENGINE.texts.values()) or {}
+
+
+def test_what_the_policy_reads_is_found() -> None:
+    read = READ
+    assert read == {
+        "agent": {"role", "roles", "project", "tenant", "state", "classification"},
+        "resource": {
+            "service",
+            "type",
+            "classification",
+            "project",
+            "environment",
+            "high_impact",
+        },
+        "approval": {"manager_signed"},
+        "context": {"tenant"},
+    }
+
+
+def test_all_that_the_policy_reads_tells_questions_apart() -> None:
     whole = {**WRITES, "context": {"tenant": "a", "time": 1, "peer": "p"}, "other": 1}
-    asked = question(whole)
+    asked = question(whole, READ)
     assert json.loads(asked) == {**WRITES, "context": {"tenant": "a"}}
-    assert question({**whole, "context": {"tenant": "a", "time": 2}}) == asked
-    assert question({**whole, "context": {"tenant": "b"}}) != asked
-    assert question({**whole, "approval": {"manager_signed": 1}}) != asked
-    assert question({"context": "x"}) == "{}"
+    for alike in (
+        {"context": {"tenant": "a", "time": 2}},
+        {"agent": {"role": "data-analyst", "id": "x"}},
+        {"approval": {"manager_signed": True, "id": "x"}},
+    ):
+        assert question({**whole, **alike}, READ) == asked
+    others: tuple[dict[str, Any], ...] = (
+        {"context": {"tenant": "b"}},
+        {"approval": {"manager_signed": 1}},
+        {"approval": {"manager_signed": "true"}},
+        {"approval": {}},
+        {"approval": None},
+        {"approval": True},
+        {"agent": {"roles": ["data-analyst"]}},
+        {"agent": "data-analyst"},
+        {"action": ["write"]},
+    )
+    for other in others:
+        assert question({**whole, **other}, READ) != asked
+    assert question({"context": "x"}, READ) == '{"context":"x"}'
 
 
 @settings(deadline=None)
@@ -323,7 +374,7 @@ def test_all_that_the_policy_can_read_tells_questions_apart() -> None:
     )
 )
 def test_the_question_has_the_answer_of_the_whole_input(values: dict[str, Any]) -> None:
-    assert ENGINE.ask(question(values)) == ENGINE.ask(json.dumps(values))
+    assert ENGINE.ask(question(values, READ)) == ENGINE.ask(json.dumps(values))
 
 
 def test_a_changed_approval_is_another_question() -> None:

@@ -1,8 +1,9 @@
 # The decision on one call: {agent, action, resource, approval, context} -> allow, deny, rules.
 #
 # - Every condition is stated once, as what must hold: what is missing, misspelt or of another
-#   type does not hold. `allow` asks for all of them; `deny` names each that fails.
-# - `rules` names the grants (roles.rego) that reach the data.
+#   type does not hold. `deny` names each that does not.
+# - `rules` names the grants (roles.rego) that reach the data. A call is allowed by one of them, and
+#   only if nothing is denied: a reason that somebody adds counts.
 # - `allow` comes last: a file that was cut off anywhere allows nothing.
 # - Agents' names are never looked at: roles and attributes decide.
 # - Of the input's context only the tenant is read. An answer then is the same at all times, and
@@ -46,12 +47,6 @@ approval_is_well_formed if {
 	is_boolean(object.get(input.approval, "manager_signed", false))
 }
 
-well_formed if {
-	agent_is_well_formed
-	resource_is_well_formed
-	approval_is_well_formed
-}
-
 deny contains "agent-malformed" if not agent_is_well_formed
 
 deny contains "resource-malformed" if not resource_is_well_formed
@@ -79,7 +74,7 @@ agent_is_active if {
 }
 
 deny contains "agent-not-active" if {
-	well_formed
+	agent_is_well_formed
 	not agent_is_active
 }
 
@@ -95,7 +90,7 @@ tenant_is_own if not tenants_are_stated
 tenant_is_own if input.agent.tenant == input.context.tenant
 
 deny contains "other-tenant" if {
-	well_formed
+	agent_is_well_formed
 	not tenant_is_own
 }
 
@@ -106,7 +101,7 @@ ceiling := roles.levels[object.get(input.agent, "classification", "restricted")]
 ceiling_is_known if ceiling >= 0
 
 deny contains "ceiling-unknown" if {
-	well_formed
+	agent_is_well_formed
 	not ceiling_is_known
 }
 
@@ -124,7 +119,8 @@ project_is_own if not project_is_stated
 project_is_own if input.resource.project == input.agent.project
 
 deny contains "other-project" if {
-	well_formed
+	agent_is_well_formed
+	resource_is_well_formed
 	not project_is_own
 }
 
@@ -247,13 +243,6 @@ deny contains "approval-required" if {
 }
 
 allow if {
-	well_formed
-	action_is_known
-	agent_is_active
-	tenant_is_own
-	ceiling_is_known
-	project_is_own
-	impact_is_approved
-	execution_is_by_right
+	count(deny) == 0
 	some _ in rules
 }

@@ -449,6 +449,7 @@ test_resources_are_well_formed if {
 		asked := json.patch(analyst, [{"op": "replace", "path": "/resource", "value": resource}])
 		denied_for(asked, {"classification-unknown", "resource-malformed"})
 	}
+	denied_for(but(sensor, {"resource": {"project": 1}}), {"resource-malformed"})
 	every patch in [
 		{"service": 1},
 		{"service": null},
