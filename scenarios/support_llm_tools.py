@@ -1,7 +1,8 @@
 """The support agent's tools for real: unmodified clients with the agent's own credentials.
 
-- A token is asked for whichever service of ours an address names, bound to a key of this process.
-  To hosts of anybody else no credential is sent.
+- A token is asked for whichever service of ours an address names, bound to a key of this process;
+  where there is none for it, the agent shows what it has. To hosts of anybody else no credential
+  is sent.
 - What comes back is rid of credentials before the agent reads it: so no transcript holds one, and
   no document can have one sent away. They are not what the range's canaries stand for.
 - Whatever a hostile text makes a client library raise is an answer: its type's name alone.
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore.exceptions
 import requests
-from requests_oauth2client.exceptions import EndpointError
+from requests_oauth2client.exceptions import EndpointError, InvalidScope
 
 from iamrange.core.scenario import Loot
 from scenarios import oauth, workloads
@@ -25,7 +28,6 @@ from scenarios.support_llm_calls import BOUNDS, Bounds, Document, Tool, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _TIMEOUT = 5
 _REFUSED_FROM = 300
@@ -55,6 +57,24 @@ def led_astray(documents: Sequence[Document], folder: Path) -> Loot:
     if not got and tools.refusals:
         raise tools.refusals[0]
     return Loot(got)
+
+
+def documents_in(folder: Path, bounds: Bounds = BOUNDS) -> list[Document]:
+    """Read every file of a folder as one document, in the order of their names."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())[: bounds.documents]
+    texts = (file.read_bytes()[: bounds.document_characters] for file in files)
+    return [
+        Document(file.name, text.decode(errors="replace"))
+        for file, text in zip(files, texts, strict=True)
+    ]
+
+
+def main() -> int:
+    """Have the agent whose process this is read a folder's files; write its transcript as JSON."""
+    folder = Path(sys.argv[1])
+    transcript = work(documents_in(folder), OwnTools(folder))
+    json.dump(transcript.to_json(), sys.stdout)
+    return 0
 
 
 class OwnTools:
@@ -132,22 +152,35 @@ class OwnTools:
         if parts.scheme.lower() != "https" or not ours or not host.endswith(f".{ours}"):
             return None, None
         resource = f"https://{host}"
-        if resource not in self._tokens:
-            try:
-                if self._client is None:
-                    self._client = oauth.client_with_key(
-                        self._own.client_id,
-                        self._own.issuer,
-                        self._own.key(),
-                        dpop_bound_access_tokens=True,
-                    )
-                self._tokens[resource] = self._client.client_credentials(resource=resource)
-            except EndpointError as error:
-                self._refused(error)
-                return None, str(error.error)
-            except requests.RequestException as error:
-                return None, type(error).__name__
+        if resource in self._tokens:
+            return self._tokens[resource], None
+        try:
+            self._tokens[resource] = self._asked_for(resource)
+        except EndpointError as error:
+            self._refused(error)
+            # It shows the token of its daily work instead: bound to its key, it is no use to others
+            return next(iter(self._tokens.values()), None), str(error.error)
         return self._tokens[resource], None
+
+    def _asked_for(self, resource: str) -> Any:  # noqa: ANN401 - a token in requests' place for one
+        """Ask for a token: for all that the agent may do there, else for all that there is."""
+        if self._client is None:
+            self._client = oauth.client_with_key(
+                self._own.client_id,
+                self._own.issuer,
+                self._own.key(),
+                dpop_bound_access_tokens=True,
+            )
+        try:
+            return self._client.client_credentials(resource=resource)
+        except InvalidScope:
+            described = requests.get(
+                f"{resource}/.well-known/oauth-protected-resource", timeout=_TIMEOUT
+            )
+            if not described.ok:
+                raise
+            scope = " ".join(map(str, described.json()["scopes_supported"]))
+            return self._client.client_credentials(resource=resource, scope=scope)
 
     def _read(self, call: ToolCall) -> Answer:
         path = (self._documents / call.path).resolve()
@@ -174,3 +207,7 @@ class OwnTools:
             text=without_credentials(json.dumps(plain, default=str)),
             request_id=metadata.get("RequestId"),
         )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

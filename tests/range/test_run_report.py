@@ -22,6 +22,7 @@ from iamrange.range.deployment import Deployment
 from iamrange.range.progress import ConsoleProgress
 from iamrange.range.runner import RunOptions, run
 from iamrange.range.sweep import Entry
+from iamrange.range.work import run_actor
 from iamrange.report import as_json, junit
 from iamrange.report.terminal import show
 
@@ -58,7 +59,7 @@ def finished(state_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Fini
     kept = tmp_path_factory.mktemp("kept")
     deployments: list[Deployment] = []
     answers: list[dict[str, Any]] = []
-    create, remove, act = Deployment.create, Entry.remove, iamrange.range.lab.run_actor
+    create, remove, act = Deployment.create, Entry.remove, run_actor
 
     def created(*arguments: Any) -> Deployment:  # noqa: ANN401 - as the real one
         deployments.append(create(*arguments))

@@ -252,12 +252,12 @@ def test_request_that_was_asked_for_a_nonce_goes_through_with_the_same_assertion
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
     }
 
-    def post(**proof: str) -> requests.Response:
-        headers = {"DPoP": party.proof(**proof)}
+    def post(nonce: str | None = None) -> requests.Response:
+        headers = {"DPoP": party.proof() if nonce is None else party.proof(nonce=nonce)}
         return network.session().post(TOKEN_ENDPOINT, data=form, headers=headers, timeout=20)
 
     asked = post()
     assert asked.json()["error"] == "use_dpop_nonce"
     nonce = asked.headers["DPoP-Nonce"]
-    assert post(nonce=nonce).status_code == 200
-    assert post(nonce=nonce).json()["error"] == "invalid_client"
+    assert post(nonce).status_code == 200
+    assert post(nonce).json()["error"] == "invalid_client"
