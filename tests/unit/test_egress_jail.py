@@ -135,6 +135,6 @@ def test_the_worlds_proxy_is_replaced_by_the_door_and_nothing_else_is() -> None:
 
 
 def test_job_does_not_show_its_environment_and_its_folder_is_writable() -> None:
-    job = Job(argv=("x",), env={"TOKEN": "secret"}, allowed_hosts=(), cwd="/work/folder")
+    job = Job(argv=("x",), env={"TOKEN": "secret"}, allowed_hosts=(), cwd="/srv/folder")
     assert "secret" not in repr(job)
-    assert NetworkNamespace(("127.0.0.1", 1)).order(job).writable == ("/work/folder",)
+    assert NetworkNamespace(("127.0.0.1", 1)).order(job).writable == ("/srv/folder",)
