@@ -121,7 +121,7 @@ def attack(
 ) -> None:
     """Attack once, on a fresh copy of the range, with chosen controls taken away.
 
-    Exit 0: refused; 1: the attack worked.
+    Exit 0: refused; 1: the attack worked; 3: neither could be seen.
     Example: iamrange attack token-theft/oidc-token-for-another-role --without
     aws.trust-pins-subject
     """
@@ -145,9 +145,57 @@ def attack(
             )
         if judgement.detail:
             out.print(Text(f"  {judgement.detail}"))
-    if judgement.verdict is Verdict.ERROR:
+    if judgement.verdict in (Verdict.ERROR, Verdict.NOT_EVALUATED):
         raise typer.Exit(Exit.BROKE)
     raise typer.Exit(Exit.FAILED if judgement.verdict is Verdict.SUCCEEDED else Exit.GOOD)
+
+
+@app.command()
+def hijack(
+    documents: Annotated[
+        list[Path], typer.Argument(help="Text files.", exists=True, dir_okay=False)
+    ],
+    without: Annotated[list[str] | None, typer.Option(help="A control to take away.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Have the support agent, which obeys what it reads, read documents on a fresh range.
+
+    Shows each call that it makes, who refused it and why, and what reached the attacker's host
+    https://drop.attacker.example. Exit 0: nothing did; 1: something did.
+    Example: iamrange hijack ticket.txt --without access.gateway-only-egress
+    """
+    from iamrange.range.progress import ConsoleProgress
+    from iamrange.range.runner import RunOptions, hijack_once
+
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in documents]
+    done = hijack_once(texts, tuple(without or ()), RunOptions(), ConsoleProgress(err))
+    if as_json:
+        _print_json(
+            {
+                "steps": list(done.steps),
+                "turned_away": [away.target for away, _ in done.turned_away],
+                "outside": list(done.outside),
+                "jailed": done.jailed,
+            }
+        )
+    else:
+        for step in done.steps:
+            out.print(Text(_step_line(step)), soft_wrap=True)
+        place = "with one way out" if done.jailed else "on the host's network: it has no jail"
+        out.print(Text(f"the agent ran {place}; texts that arrived outside: {len(done.outside)}"))
+    raise typer.Exit(Exit.FAILED if done.outside else Exit.GOOD)
+
+
+def _step_line(step: Mapping[str, Any]) -> str:
+    call, answer = step["call"], step["answer"]
+    what = {
+        "aws": f"{call['service']} {call['operation']}",
+        "read": f"read {call['path']}",
+        "send": f"POST {call['url']}",
+    }.get(call["tool"], f"{call['method']} {call['url']}")
+    no_token = f" (no token: {answer['token_refused']})" if answer["token_refused"] else ""
+    return f"{what} -> {answer['refused'] or answer['status'] or 'done'}{no_token}"
 
 
 @app.command()

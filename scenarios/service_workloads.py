@@ -73,6 +73,7 @@ def _deploy_with_approvals(facts: Mapping[str, str]) -> Work:
             "access_token": token.access_token,
             "dpop_key": oauth.private_jwk(token),
             "approval_id": waiting,
+            "used_approval_id": approved,
         },
     )
 

@@ -46,6 +46,7 @@ class Answer:
     request_id: str | None = None
     token_refused: str | None = None
     """The token service's word, where it gave no token for the service that was called."""
+    token_request_id: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -14,20 +14,16 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.exceptions
 import requests
 from requests_oauth2client.exceptions import EndpointError, InvalidScope
 
-from iamrange.core.scenario import Loot
 from scenarios import oauth, workloads
 from scenarios.support_llm import Answer, work
 from scenarios.support_llm_calls import BOUNDS, Bounds, Document, Tool, ToolCall
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _TIMEOUT = 5
 _REFUSED_FROM = 300
@@ -44,19 +40,6 @@ def without_credentials(text: str) -> str:
     """Return a text with whatever looks like a credential taken out."""
     text = _PEM.sub("[withheld]", _JWT.sub("[withheld]", text))
     return _NAMED.sub(r'\1[withheld]"', text)
-
-
-def led_astray(documents: Sequence[Document], folder: Path) -> Loot:
-    """Have the agent whose process this is read documents; return what they got out of it.
-
-    Raises:
-        requests.HTTPError, botocore.exceptions.ClientError: it got nothing; the first refusal.
-    """
-    tools = OwnTools(folder)
-    got = work(documents, tools).answers()
-    if not got and tools.refusals:
-        raise tools.refusals[0]
-    return Loot(got)
 
 
 def documents_in(folder: Path, bounds: Bounds = BOUNDS) -> list[Document]:
@@ -85,8 +68,6 @@ class OwnTools:
         self._own = oauth.Own.from_home()
         self._documents = documents.resolve()
         self._bounds = bounds
-        self.refusals: list[Exception] = []
-        """What the clients raised where they were refused, for whoever reports it as theirs."""
         self._client: Any = None
         self._tokens: dict[str, Any] = {}
 
@@ -101,7 +82,6 @@ class OwnTools:
                 return self._http("POST", call.url, call.body or "")
             return self._http(call.method, call.url, call.body)
         except botocore.exceptions.ClientError as error:
-            self._refused(error)
             metadata = error.response.get("ResponseMetadata", {})
             return Answer(
                 status=metadata.get("HTTPStatusCode"),
@@ -114,7 +94,7 @@ class OwnTools:
             return Answer(refused=type(error).__name__)
 
     def _http(self, method: str, url: str, body: str | None) -> Answer:
-        token, token_refused = self._token(url)
+        token, no_token = self._token(url)
         kind = "application/json" if (body or "").startswith(("{", "[")) else "text/plain"
         with requests.request(
             method,
@@ -128,8 +108,6 @@ class OwnTools:
         ) as response:
             data = next(response.iter_content(self._bounds.answer_characters), b"")
             text = without_credentials(data.decode(errors="replace"))
-            if response.status_code >= _REFUSED_FROM:
-                self._refused(requests.HTTPError(response=response))
             reason = response.headers.get("x-iamrange-reason", "")
             refused = f"HTTP {response.status_code} {reason}".strip()
             return Answer(
@@ -137,15 +115,12 @@ class OwnTools:
                 text=text,
                 refused=refused if response.status_code >= _REFUSED_FROM else None,
                 request_id=response.headers.get("X-Request-Id"),
-                token_refused=token_refused,
+                token_refused=None if no_token is None else str(no_token.error),
+                token_request_id=None if no_token is None else _request_id(no_token),
             )
 
-    def _refused(self, error: Exception) -> None:
-        if len(self.refusals) < self._bounds.calls:
-            self.refusals.append(error)
-
-    def _token(self, url: str) -> tuple[Any, str | None]:
-        """Return a token for the service that an address names, or the word for a refusal."""
+    def _token(self, url: str) -> tuple[Any, EndpointError | None]:
+        """Return a token for the service that an address names, and why there is no own one."""
         parts = urlsplit(url)
         ours = (urlsplit(self._own.issuer).hostname or "").partition(".")[2]
         host = (parts.hostname or "").lower()
@@ -157,9 +132,8 @@ class OwnTools:
         try:
             self._tokens[resource] = self._asked_for(resource)
         except EndpointError as error:
-            self._refused(error)
             # It shows the token of its daily work instead: bound to its key, it is no use to others
-            return next(iter(self._tokens.values()), None), str(error.error)
+            return next(iter(self._tokens.values()), None), error
         return self._tokens[resource], None
 
     def _asked_for(self, resource: str) -> Any:  # noqa: ANN401 - a token in requests' place for one
@@ -207,6 +181,11 @@ class OwnTools:
             text=without_credentials(json.dumps(plain, default=str)),
             request_id=metadata.get("RequestId"),
         )
+
+
+def _request_id(error: EndpointError) -> str | None:
+    response: requests.Response | None = error.response
+    return None if response is None else response.headers.get("X-Request-Id")
 
 
 if __name__ == "__main__":

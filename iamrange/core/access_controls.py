@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 GATEWAY = "gateway.call"
 """The decision point of every call through the gateway."""
 
+ASKING = "approvals.ask"
+"""The decision point of an agent's request for approval."""
+
+APPROVING = "approvals.decide"
+"""The decision point of a signature on such a request."""
+
+EGRESS = "agent.egress"
+"""The decision point at the one way out of an agent's process."""
+
 
 def _control(  # noqa: PLR0913 - one argument a fact
     name: str,
@@ -96,6 +105,15 @@ PATH_NORMALISED = _control(
     reason="*",
     maps_to=(fw.ASI02, fw.SI_10, fw.AC_3),
 )
+GATEWAY_ONLY_EGRESS = _control(
+    "gateway-only-egress",
+    summary="An agent's process has one way out, to the gateway and nowhere else.",
+    without_it="An agent's process has the host's network: it reaches whatever the host reaches.",
+    point=EGRESS,
+    layer="names",
+    reason="not-let-out",
+    maps_to=(fw.ASI01, fw.ASI02, fw.SC_7),
+)
 APPROVAL = _control(
     "approval",
     summary="Production deployments, deletions and transfers of money wait for a human's approval.",
@@ -109,8 +127,26 @@ APPROVAL_BOUND = _control(
     summary="An approval is good for one agent, one request with these parameters, once.",
     without_it="An approval is a ticket: whatever its agent does with it, as often as it likes.",
     layer="approval",
-    reason="approval-for-another-*",
+    reason="approval-[fu][os]*",  # for another agent or request, or used
     maps_to=(fw.ASI09, fw.AC_3_2, fw.AC_5),
+)
+APPROVED_BY_OTHERS = _control(
+    "approved-by-others",
+    summary="Managers approve: no agent does, nobody for oneself, and no owner for an own agent.",
+    without_it="Whatever is signed counts as approved: nobody asks whose signature it is.",
+    point=APPROVING,
+    layer="separation",
+    reason="*",
+    maps_to=(fw.ASI09, fw.AC_5, fw.AC_3_2),
+)
+PROMPTS_LIMITED = _control(
+    "prompts-limited",
+    summary="People are asked so often an hour, and so many requests wait at once; no more.",
+    without_it="An agent asks as often as it likes, until somebody agrees to be left alone.",
+    point=ASKING,
+    layer="ask",
+    reason="too-many-prompts",
+    maps_to=(fw.ASI09, fw.SC_5, fw.T1621),
 )
 CONTROLS: tuple[Control, ...] = (
     SCOPE_ENFORCED,
@@ -120,6 +156,9 @@ CONTROLS: tuple[Control, ...] = (
     SEGMENTATION,
     IDENTITY_HEADERS_STRIPPED,
     PATH_NORMALISED,
+    GATEWAY_ONLY_EGRESS,
     APPROVAL,
     APPROVAL_BOUND,
+    APPROVED_BY_OTHERS,
+    PROMPTS_LIMITED,
 )

@@ -30,6 +30,10 @@ def _attack(technique: str, title: str) -> Reference:
     return Reference("MITRE ATT&CK", technique, title)
 
 
+def _atlas(technique: str, title: str) -> Reference:
+    return Reference("MITRE ATLAS", f"AML.{technique}", title)
+
+
 def _nist(control: str, title: str) -> Reference:
     return Reference("NIST SP 800-53 r5", control, title)
 
@@ -62,7 +66,11 @@ T1550_001 = _attack("T1550.001", "Application Access Token")
 T1555_006 = _attack("T1555.006", "Cloud Secrets Management Stores")
 T1530 = _attack("T1530", "Data from Cloud Storage")
 T1685_002 = _attack("T1685.002", "Disable or Modify Tools: Disable or Modify Cloud Log")
+T1621 = _attack("T1621", "Multi-Factor Authentication Request Generation")
 T1606 = _attack("T1606", "Forge Web Credentials")
+
+T0051_001 = _atlas("T0051.001", "LLM Prompt Injection: Indirect")
+T0086 = _atlas("T0086", "Exfiltration via AI Agent Tool Invocation")
 
 AC_2_3 = _nist("AC-2(3)", "Disable Accounts")
 AC_3 = _nist("AC-3", "Access Enforcement")
@@ -79,6 +87,7 @@ IA_5_7 = _nist("IA-5(7)", "No Embedded Unencrypted Static Authenticators")
 IA_9 = _nist("IA-9", "Service Identification and Authentication")
 IA_13_2 = _nist("IA-13(2)", "Verification of Identity Assertions and Access Tokens")
 SC_5 = _nist("SC-5", "Denial-of-Service Protection")
+SC_7 = _nist("SC-7", "Boundary Protection")
 SC_8 = _nist("SC-8", "Transmission Confidentiality and Integrity")
 SC_23 = _nist("SC-23", "Session Authenticity")
 SI_10 = _nist("SI-10", "Information Input Validation")

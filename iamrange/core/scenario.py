@@ -54,7 +54,10 @@ class Material(StrEnum):
     CERTIFICATE = "certificate"
     """A service certificate with its private key."""
     APPROVED_SESSION = "approved-session"
-    """A bound access token with its key, and a human's approval that waits to be used."""
+    """A bound access token with its key, a human's approval that waits to be used, and one that has
+    been used."""
+    DOCUMENT = "document"
+    """A place in what the victim reads. The attack leaves documents there, and the victim obeys."""
     CAPTURED_REQUEST = "captured-request"
     """An access token with one proof of possession, as they went over the wire."""
 
@@ -75,6 +78,8 @@ class Ability(StrEnum):
 
     RUNS_FUNCTIONS = "runs-functions"
     """The code of a Lambda function is run, with the role that was passed to it."""
+    JAILS_AGENTS = "jails-agents"
+    """A process is given a network of its own: namespaces and a filter of system calls."""
 
 
 class Network(StrEnum):
@@ -162,14 +167,19 @@ class Taken:
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What was taken of our own token service's: `access_token`, `dpop_key` and `client_key`
     (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`,
-    `certificate` and `certificate_key` (PEM), `approval_id`."""
+    `certificate` and `certificate_key` (PEM), `approval_id` and `used_approval_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loot:
-    """What an attack brought home. The runner alone knows what it is worth."""
+    """What an attack brought home. The runner alone knows what it is worth.
 
-    values: tuple[str, ...] = field(repr=False)
+    `documents` are what a `Material.DOCUMENT` is used for: texts that the victim reads next. What
+    it then lets out to the attacker's own host is the loot.
+    """
+
+    values: tuple[str, ...] = field(default=(), repr=False)
+    documents: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +210,8 @@ class Scenario:
     `knows` are dotted names of facts that the attacker has learnt: `victim.FACT`, `target.FACT`,
     `aws.FACT`, `gcp.FACT`. `ages` moves the world's clock by that many seconds between theft and
     use. `response` is what the operators do about the victim between the two. `needs` are
-    abilities that not every target has.
+    abilities that not every target has. With `wearies_after` there is a manager who reads requests
+    for approval with care until so many wait, and then signs whatever comes, to have peace.
     """
 
     claim: str
@@ -217,6 +228,7 @@ class Scenario:
     ages: float = 0.0
     response: Response | None = None
     needs: frozenset[Ability] = frozenset()
+    wearies_after: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a scenario that could prove nothing."""

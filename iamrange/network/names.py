@@ -10,6 +10,9 @@ BROKER_HOST = "broker.iamrange.example"
 ATTACKER_HOST = "idp.attacker.example"
 """A host of the attacker's own: nobody in the range vouches for what it says."""
 
+DROP_HOST = "drop.attacker.example"
+"""Another: it keeps whatever is sent to it."""
+
 GOOGLE_ISSUER_HOST = "accounts.google.com"
 GOOGLE_KEYS_HOST = "www.googleapis.com"
 AWS_PATTERN = "*.amazonaws.com"
@@ -21,6 +24,7 @@ WORLD_PATTERNS = (
     IDP_HOST,
     BROKER_HOST,
     ATTACKER_HOST,
+    DROP_HOST,
     GOOGLE_ISSUER_HOST,
 )
 

@@ -13,6 +13,8 @@ from iamrange.core.result import ScenarioResult
 from iamrange.core.verdict import Failure, Judgement, Proof, Trial, Verdict, prove
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iamrange.core.scenario import Ability
     from iamrange.range.catalogue import Entry
 
@@ -60,9 +62,9 @@ def prove_scenario(
     )
 
 
-def not_evaluated(entry: Entry, lacking: frozenset[Ability]) -> ScenarioResult:
+def not_evaluated(entry: Entry, lacking: Mapping[Ability, str]) -> ScenarioResult:
     """Return the result of a scenario that this target cannot run: nothing was attacked."""
-    detail = f"this target lacks: {', '.join(sorted(lacking))}"
+    detail = "; ".join(f"lacks {ability}: {why}" for ability, why in sorted(lacking.items()))
     return ScenarioResult(
         id=entry.id,
         claim=entry.scenario.claim,

@@ -39,8 +39,8 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run one scenario's attack.
 
     `spec`: `module` (the scenario's), `knows`, and what was taken: `token`, `aws_session` (its
-    three members), `gcp_access_token`, `oauth`. Returns `loot` (list of strings) or `refused` with
-    `request_id`, or `broke`.
+    three members), `gcp_access_token`, `oauth`. Returns `loot` and `documents` (lists of strings),
+    or `refused` with `request_id`, or `broke`.
     """
     session = spec.get("aws_session")
     taken = Taken(
@@ -51,7 +51,12 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
         oauth=spec.get("oauth") or {},
     )
     scenario = importlib.import_module(spec["module"]).SCENARIO
-    return _reported(lambda: {"loot": list(scenario.attack(taken).values)})
+
+    def run() -> dict[str, Any]:
+        loot = scenario.attack(taken)
+        return {"loot": list(loot.values), "documents": list(loot.documents)}
+
+    return _reported(run)
 
 
 def work(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,10 +75,11 @@ def work(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def approve(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Approve requests as a person with a key: the first `count` that come while work goes on.
+    """Approve requests as a person with a key: `count` of those that come while work goes on.
 
-    `spec`: `person` (a SPIFFE id), `key` (the file of a private JWK), `count`, `over` (a file that
-    is there once the work is over). Returns `approved` (ids), or `broke`.
+    `spec`: `person` (a SPIFFE id), `key` (the file of a private JWK), `count`, `waiting` (how many
+    must wait before the person signs any), `over` (a file that is there once the work is
+    over). Returns `approved` (ids), or `broke`.
     """
     return _reported(lambda: _approve(spec))
 
@@ -88,15 +94,23 @@ def _approve(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     key, person = SigningKey.from_jwk(json.loads(Path(spec["key"]).read_bytes())), spec["person"]
     approved: list[str] = []
+    denies = spec["waiting"] == 1  # what lies there already, nobody has told this person of
     while len(approved) < spec["count"] and not Path(spec["over"]).exists():
         with remote(service_resource("approvals"), (key, person)) as desk:
             waiting = desk.pending(None)
-            for request in () if isinstance(waiting, ApprovalRefusal) else waiting:
+            found = () if isinstance(waiting, ApprovalRefusal) else waiting
+            verdict = Verdict.DENY if denies else Verdict.APPROVE
+            begins = denies or bool(approved) or len(found) >= spec["waiting"]
+            for request in found[: None if denies else spec["count"] - len(approved)]:
+                if not begins:
+                    break
                 signed = sign_decision(
-                    key, request, verdict=Verdict.APPROVE, approver=person, now=desk.now()
+                    key, request, verdict=verdict, approver=person, now=desk.now()
                 )
-                if not isinstance(desk.decide(request.id, signed), ApprovalRefusal):
+                taken = not isinstance(desk.decide(request.id, signed), ApprovalRefusal)
+                if taken and not denies:
                     approved.append(request.id)
+            denies = False
         time.sleep(_APPROVER_PAUSE)
     return {"approved": approved}
 

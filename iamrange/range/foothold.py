@@ -32,13 +32,19 @@ FRESH_REQUEST_SECONDS = 20.0
 
 OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.NETWORK: (),
+    Material.DOCUMENT: (),
     Material.CLIENT_KEY: ("client_key",),
     Material.CLIENT_SECRET: ("client_secret",),
     Material.ACCESS_TOKEN: ("access_token",),
     Material.DPOP_SESSION: ("access_token", "dpop_key"),
     Material.CLIENT_SESSION: ("access_token", "dpop_key", "client_key"),
     Material.CERTIFICATE: ("certificate", "certificate_key"),
-    Material.APPROVED_SESSION: ("access_token", "dpop_key", "approval_id"),
+    Material.APPROVED_SESSION: (
+        "access_token",
+        "dpop_key",
+        "approval_id",
+        "used_approval_id",
+    ),
     Material.CAPTURED_REQUEST: ("access_token", "proof", "method", "url"),
 }
 """What each kind of foothold at our own token service consists of, by the names in `Taken`."""

@@ -83,6 +83,8 @@ class Host:
             "plant": self._plant,
             "mesh_was_dialled": self._was_dialled,
             "collect": self._collect,
+            "egress_refused": self._egress_refused,
+            "dropped": self._dropped,
             "token_keys": self._token_keys,
             "rotate_token_keys": self._rotate_token_keys,
             "withdraw_token_key": self._withdraw_token_key,
@@ -207,6 +209,12 @@ class Host:
     def _collect(self) -> None:
         if self._listeners.mesh is not None:
             self._listeners.mesh.collect()
+
+    def _egress_refused(self, agent_id: str, target: str, reason: str) -> str:
+        return self._listeners.record_egress(agent_id, target, reason)
+
+    def _dropped(self) -> list[str]:
+        return self._listeners.drop.texts()
 
     def _plant(self, url: str, value: str, owner: str | None = None) -> None:
         self._content.identity.plant(url, value, owner)

@@ -19,12 +19,14 @@ from iamrange.engine.errors import EngineError
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
 from iamrange.range.foothold import Footing, Snapshot
+from iamrange.range.hijack import obey
+from iamrange.range.jail import JailBrokeError
 from iamrange.range.processes import ProcessError
 from iamrange.range.responses import RESPONSES
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.stage import StageError
 from iamrange.range.vendor import collect_as_vendor
-from iamrange.range.work import FootholdError, do_work, run_actor
+from iamrange.range.work import FootholdError, approving, do_work, run_actor
 from iamrange.range.workloads import WORKLOADS
 from iamrange.range.world import CommandRefusedError
 from iamrange.range.written import loot_of
@@ -41,9 +43,13 @@ BROKE = (
     EngineError,
     DeploymentError,
     StageError,
+    JailBrokeError,
     OSError,
 )
 """What ends one attack as an error of the range, and lets the run go on with the others."""
+
+
+_WHATEVER_COMES = 1000
 
 
 class Lab:
@@ -123,7 +129,9 @@ class Lab:
         if scenario.ages:
             world.world.set_clock(scenario.ages)
         _, mark = world.world.records_since(0)
-        attempt = _attempt(world, entry, footing)
+        weary = scenario.wearies_after
+        with approving(world, 0 if weary is None else _WHATEVER_COMES, waiting=weary or 1):
+            attempt = _attempt(world, entry, footing)
         world.world.collect_handshakes()
         records, _ = world.world.records_since(mark)
         judgement = judge(
@@ -251,6 +259,9 @@ def _attempt(world: Deployment, entry: Entry, footing: Footing) -> Attempt:
         world.world.environment(entry.scenario.network)
         | {"AWS_DEFAULT_REGION": world.landing.region},
     )
+    if entry.scenario.foothold.takes is Material.DOCUMENT and "broke" not in answer:
+        victim, asset = entry.scenario.foothold.victim, entry.scenario.asset
+        answer = obey(world, victim, answer["documents"], asset)
     return Attempt(
         loot=loot_of(world, entry.scenario.asset, answer),
         refused=answer.get("refused"),

@@ -58,10 +58,14 @@ LAPSES: Mapping[Control, Lapse] = {
     access_controls.RATE_LIMIT: Lapse(gateway={"unsafe_no_rate_limit": True}),
     access_controls.APPROVAL: Lapse(gateway={"unsafe_needs_no_approval": True}),
     access_controls.APPROVAL_BOUND: Lapse(approvals={"unsafe_ignores_binding": True}),
+    access_controls.APPROVED_BY_OTHERS: Lapse(approvals={"unsafe_approves_own": True}),
+    access_controls.PROMPTS_LIMITED: Lapse(approvals={"unsafe_unlimited_prompts": True}),
     access_controls.PATH_NORMALISED: Lapse(
         gateway={"unsafe_raw_paths": True}, edge={"unsafe_raw_paths": True}
     ),
     access_controls.IDENTITY_HEADERS_STRIPPED: Lapse(edge={"unsafe_keeps_identity_headers": True}),
+    # the agents' own: they are started without a jail
+    access_controls.GATEWAY_ONLY_EGRESS: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

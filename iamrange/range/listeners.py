@@ -11,14 +11,17 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.fetch import HttpFetcher
+from iamrange.core.access_controls import EGRESS
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.network.ca import CertificateAuthority
+from iamrange.network.drop import Drop
 from iamrange.network.edge import Edge, Route
 from iamrange.network.environment import client_environment
 from iamrange.network.names import (
     ATTACKER_HOST,
     AWS_PATTERN,
     BROKER_HOST,
+    DROP_HOST,
     GCP_PATTERN,
     GOOGLE_ISSUER_HOST,
     GOOGLE_KEYS_HOST,
@@ -55,6 +58,7 @@ class Listeners:
         self.authority = CertificateAuthority.create(f"iamrange world {folder.name}")
         self.ca_file = folder / CA_FILE
         self.ca_file.write_text(self.authority.pem)
+        self.drop = Drop()
         routes = [
             Route(AWS_PATTERN, content.aws),
             Route(GCP_PATTERN, content.gcp),
@@ -62,6 +66,7 @@ class Listeners:
             Route(IDP_HOST, content.issuer),
             Route(BROKER_HOST, content.broker),
             Route(ATTACKER_HOST, PublicSite()),
+            Route(DROP_HOST, self.drop),
         ]
         self._patterns = tuple(route.pattern for route in routes)
         self.tls = Edge(routes, ca=self.authority)
@@ -109,21 +114,44 @@ class Listeners:
 
     def _record_refusal(self, refused: Refused) -> None:
         """Record what a network did not let out; the names that exist are no decision."""
-        answer = LayerAnswer("names", Effect.DENY, refused.reason)
+        self._record_no_way_out(
+            "network.connect",
+            f"{refused.network}:Connect",
+            refused.target,
+            refused.reason,
+            source_ip=refused.peer,
+        )
+
+    def record_egress(self, agent_id: str, target: str, reason: str) -> str:
+        """Record what the one way out of an agent's process refused; return the request's id."""
+        return self._record_no_way_out(EGRESS, "agent:Connect", target, reason, principal=agent_id)
+
+    def _record_no_way_out(  # noqa: PLR0913 - the facts of one record
+        self,
+        point: str,
+        action: str,
+        target: str,
+        reason: str,
+        *,
+        principal: str = "",
+        source_ip: str = "",
+    ) -> str:
+        request_id = str(uuid.uuid4())
         self._content.records(
             DecisionRecord(
-                request_id=str(uuid.uuid4()),
+                request_id=request_id,
                 time=self._content.clock.now(),
-                point="network.connect",
-                action=f"{refused.network}:Connect",
-                resource=refused.target[:256],
-                principal="",
+                point=point,
+                action=action,
+                resource=target[:256],
+                principal=principal,
                 outcome=Outcome.DENY,
-                reason=refused.reason,
-                layers=(answer,),
-                source_ip=refused.peer,
+                reason=reason,
+                layers=(LayerAnswer("names", Effect.DENY, reason),),
+                source_ip=source_ip,
             )
         )
+        return request_id
 
     async def stop(self) -> None:
         """Close every listener and connection."""

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from iamrange.core.controls import CONTROLS, Control, Invariant, UnknownNameError
 from iamrange.core.result import Cell, RunResult, ScenarioResult
-from iamrange.core.scenario import Ability
+from iamrange.core.scenario import Ability, Part
 from iamrange.engine.prepare import prepare
 from iamrange.range.ablation import not_evaluated, prove_scenario
 from iamrange.range.catalogue import GUARDS, Entry, chosen
 from iamrange.range.deployment import Deployment, Tools
 from iamrange.range.emulator import find_emulator, localstack_url
+from iamrange.range.hijack import Hijacked, read
+from iamrange.range.jail import machine_jails
 from iamrange.range.lab import Lab
 from iamrange.range.processes import ProcessError, Zygote
 from iamrange.range.programs import ZygotePrograms
@@ -49,6 +51,15 @@ ABILITIES: dict[str, frozenset[Ability]] = {
     "localstack": frozenset(Ability) - {Ability.RUNS_FUNCTIONS},
 }
 """What each target is able to do; a scenario that needs more is not evaluated there."""
+
+
+def lacking(entry: Entry, target: str) -> Mapping[Ability, str]:
+    """Return what a scenario needs and a target has not, on this machine, and why not."""
+    needs = entry.scenario.needs
+    found = dict.fromkeys(needs - ABILITIES[target], f"the target {target} has it not")
+    if Ability.JAILS_AGENTS in needs and (unable := machine_jails()) is not None:
+        found[Ability.JAILS_AGENTS] = f"this machine refuses: {unable.step}: {unable.detail}"
+    return found
 
 
 class Progress(Protocol):
@@ -138,16 +149,43 @@ def attack_once(
         EngineError, ProcessError, DeploymentError, StageError, LandingError: the range broke.
     """
     (entry,) = chosen([scenario])
-    for name in without:
-        if name not in GUARDS:
-            raise UnknownNameError("control", name, tuple(GUARDS))
-    taken = [GUARDS[name] for name in without]
+    taken = _guards(without)
+    if missing := lacking(entry, options.target):
+        return not_evaluated(entry, missing).trial
     off = frozenset(guard.id for guard in taken if isinstance(guard, Control))
     rogue = next((guard.rogue for guard in taken if isinstance(guard, Invariant)), None)
     with workshop(options, progress) as tools:
         progress.step(f"pulumi up of the stack '{tools.stack}'")
         with Deployment.create(tools, progress.resource) as base, Lab(base) as lab:
             return lab.attack(entry, base.off | off, rogue)
+
+
+def hijack_once(
+    documents: Sequence[str], without: Sequence[str], options: RunOptions, progress: Progress
+) -> Hijacked:
+    """Have the support agent read documents once, on a fresh range without the named controls.
+
+    Raises:
+        UnknownNameError: a control is not known.
+        EngineError, ProcessError, DeploymentError, StageError, LandingError: the range broke.
+        JailBrokeError: so did the agent's jail.
+    """
+    off = frozenset(guard.id for guard in _guards(without, CONTROLS))
+    with workshop(options, progress) as tools:
+        progress.step(f"pulumi up of the stack '{tools.stack}'")
+        with Deployment.create(tools, progress.resource) as base, base.fork() as world:
+            world.reconfigure(off=base.off | off)
+            progress.step("the agent reads")
+            return read(world, Part.SUPPORT_LLM, documents)
+
+
+def _guards(
+    names: Sequence[str], known: Mapping[str, Control | Invariant] = GUARDS
+) -> tuple[Control | Invariant, ...]:
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("control", name, tuple(known))
+    return tuple(known[name] for name in names)
 
 
 @contextlib.contextmanager
@@ -194,11 +232,9 @@ def _prove_all(  # noqa: PLR0913, PLR0917 - the parts of one run
     jobs: int,
     progress: Progress,
 ) -> tuple[ScenarioResult, ...]:
-    able = ABILITIES[target]
-
     def prove(entry: Entry) -> ScenarioResult:
-        if not entry.scenario.needs <= able:
-            return not_evaluated(entry, entry.scenario.needs - able)
+        if missing := lacking(entry, target):
+            return not_evaluated(entry, missing)
 
         def attack(off: frozenset[str], rogue: str | None = None) -> Trial:
             trial = lab.attack(entry, off, rogue)
@@ -227,7 +263,7 @@ def _matrix(
         progress.attacked(trial)
         return Cell(scenario=entry.id, control=control, trial=trial)
 
-    able = [entry for entry in entries if entry.scenario.needs <= ABILITIES[options.target]]
+    able = [entry for entry in entries if not lacking(entry, options.target)]
     with _pool(options.jobs, lab) as pool:
         futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in able]
         return tuple(future.result() for future in futures)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
 from iamrange.identity.names import AUTH_ISSUER
+from iamrange.network.names import DROP_HOST
 from iamrange.range.services import APPROVALS, PLACES, SERVICE_OF, SERVICES
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Stage:
             "aws": self.aws,
             "gcp": self.gcp,
             "identity": {"issuer": AUTH_ISSUER},
+            "attacker": {"drop": f"https://{DROP_HOST}/collect"},
             "services": {
                 **{kind.value: url for kind, url in PLACES.items()},
                 **{name: service.resource for name, service in SERVICES.items()},

@@ -60,7 +60,7 @@ def do_work(
         project_tokens(world, world.homes[part])
         environment["AWS_PROFILE"] = OWN_FEDERATION
     expected = world.canaries[Asset(workload.asset_kind, part)]
-    with _approving(world, workload.approvals):
+    with approving(world, workload.approvals):
         answer = run_actor(
             world,
             "work",
@@ -80,8 +80,11 @@ def do_work(
 
 
 @contextlib.contextmanager
-def _approving(world: Deployment, count: int) -> Iterator[None]:
-    """Have a manager approve that many requests, in a process of their own, meanwhile."""
+def approving(world: Deployment, count: int, *, waiting: int = 1) -> Iterator[None]:
+    """Have a manager approve so many requests meanwhile, in a process of their own.
+
+    The manager begins once `waiting` of them wait.
+    """
     if count == 0:
         yield
         return
@@ -93,7 +96,13 @@ def _approving(world: Deployment, count: int) -> Iterator[None]:
             run_actor,
             world,
             "approve",
-            {"person": person, "key": str(key), "count": count, "over": str(over)},
+            {
+                "person": person,
+                "key": str(key),
+                "count": count,
+                "waiting": waiting,
+                "over": str(over),
+            },
             environment,
         )
         try:

@@ -229,6 +229,14 @@ class World:
             time.sleep(ENVOY_LOG_SECONDS)
             self.control("collect")
 
+    def record_egress(self, agent_id: str, target: str, reason: str) -> str:
+        """Have recorded that an agent's process was not let out; return the record's request id."""
+        return str(self.control("egress_refused", agent_id=agent_id, target=target, reason=reason))
+
+    def dropped(self) -> tuple[str, ...]:
+        """Return what lies at the attacker's drop, in the order in which it came."""
+        return tuple(self.control("dropped"))
+
     def set_rogue(self, name: str | None, arguments: Mapping[str, Any] | None = None) -> None:
         """Switch a declared rogue on, or all of them off."""
         self.control("rogue", name=name, arguments=None if arguments is None else dict(arguments))

@@ -1,0 +1,53 @@
+"""An agent approves its own deployment to production."""
+
+from __future__ import annotations
+
+import json
+
+from iamrange.core import access_controls
+from iamrange.core import frameworks as fw
+from iamrange.core.scenario import (
+    Asset,
+    AssetKind,
+    Foothold,
+    Loot,
+    Material,
+    Part,
+    Scenario,
+    Taken,
+)
+from scenarios import oauth, service_workloads
+
+
+def attack(foothold: Taken) -> Loot:
+    """Ask, sign for it with the key that there is, and go on as if a human had agreed."""
+    knows = foothold.knows
+    key = json.loads(foothold.oauth["client_key"])
+    client = oauth.client_with_key(
+        knows["victim.spiffe_id"], knows["identity.issuer"], key, dpop_bound_access_tokens=True
+    )
+    service, url = knows["services.approvals"], knows["services.production-deployment"]
+    body = {"version": "the attacker's"}
+    told = oauth.ask_approval(service, client.client_credentials(resource=service), url, body)
+    oauth.approve_oneself(service, told["approval_id"], signer=knows["victim.spiffe_id"], key=key)
+    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    headers = {"approval-id": told["approval_id"]}
+    return Loot((oauth.do(url, auth=token, body=body, headers=headers),))
+
+
+SCENARIO = Scenario(
+    claim="who asks for an approval does not give it",
+    blocked_by=(access_controls.APPROVED_BY_OTHERS,),
+    foothold=Foothold(Part.DEPLOY_BOT, Material.CLIENT_SESSION, taken_from="its process and home"),
+    asset=Asset(AssetKind.PRODUCTION_DEPLOYMENT),
+    knows=(
+        "victim.spiffe_id",
+        "identity.issuer",
+        "services.approvals",
+        "services.production-deployment",
+    ),
+    legitimate=service_workloads.DEPLOYS_WITH_APPROVALS,
+    attack=attack,
+    maps_to=(fw.ASI09, fw.ASI03, fw.T1548_005),
+    lesson="A signature that verifies says who signed. Whether that one may is another question.",
+)
