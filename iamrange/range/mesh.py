@@ -27,7 +27,7 @@ from iamrange.network.envoy_config import (
     new_secret,
 )
 from iamrange.network.envoy_lazy import LazyEnvoy
-from iamrange.network.envoy_log import read_tls_refusals
+from iamrange.network.envoy_log import TlsRefusal, read_tls_refusals
 from iamrange.range.services import GATEWAY_ID, SERVICES
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ class Mesh:
         self._generations = itertools.count(1)
         self._settings = dict(services.edge)
         self._ending: set[asyncio.Task[None]] = set()
-        self._told = 0
+        self._told: frozenset[TlsRefusal] = frozenset()
         self._dialled = False
         self._start_anew()
 
     def _start_anew(self) -> None:
         self._here = self._folder / f"e{next(self._generations)}"
         self._here.mkdir(mode=0o700)
-        self._told = 0
+        self._told = frozenset()
         self.envoy = LazyEnvoy(self._configuration, self._here)
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +135,8 @@ class Mesh:
     def collect(self) -> None:
         """Record the handshakes that sidecars have refused since the last time."""
         refusals = read_tls_refusals(self._here)
-        for refusal in refusals[self._told :]:
+        # not by number: the log is kept short, and its oldest lines go
+        for refusal in (one for one in refusals if one not in self._told):
             answer = LayerAnswer(
                 "certificate", Effect.DENY, refusal.reason, detail=refusal.detail[:200]
             )
@@ -152,7 +153,7 @@ class Mesh:
                     layers=(answer,),
                 )
             )
-        self._told = len(refusals)
+        self._told = frozenset(refusals)
 
     async def stop(self) -> None:
         """End Envoy."""

@@ -171,7 +171,8 @@ def test_the_logs_stay_short_and_refusals_are_found_in_the_one_before(
         lines_of(mesh, "/here")  # it is written to the new one
         for _ in range(5):
             grown()
-        eventually(lambda: (mesh.state / "envoy-access.log").stat().st_size < limit)
+        new = mesh.state / "envoy-access.log"
+        eventually(lambda: new.exists() and new.stat().st_size < limit)
         assert sorted(path.name for path in mesh.state.glob("envoy-access*")) == [
             "envoy-access.log",
             "envoy-access.log.1",
