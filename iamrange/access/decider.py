@@ -208,6 +208,9 @@ class GatewayDecider:
             return as_it_came(call.method, call.host, call.target)
         if call.overrides:
             return CanonicalRefusal("method-override")
+        if call.approval_id and call.content_coding:
+            # a person agreed to what could be read: the service would read something else
+            return CanonicalRefusal("encoded-body")
         return canonical(call.method, call.host, call.target)
 
     def _route(self, service: str | None, target: Target) -> Matched | RouteRefusal:

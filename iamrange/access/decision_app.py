@@ -172,6 +172,7 @@ def _call(
         user_agent=", ".join(_texts(headers, b"user-agent"))[:_LONGEST_AGENT],
         cookies=_texts(headers, b"cookie"),
         content_type=", ".join(_texts(headers, b"content-type")),
+        content_coding=_texts(headers, b"content-encoding"),
         overrides=tuple(name.decode() for name in _OVERRIDES & headers.keys()),
     )
 

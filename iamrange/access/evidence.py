@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class AccessCall:
     """One call as it came to the gateway.
 
-    `host`, `authorization`, `dpop`, `approval_id` and `cookies` are all headers of that name.
+    `host`, `authorization`, `dpop`, `approval_id`, `cookies`, `content_coding` (Content-Encoding)
+    are all headers of that name.
     `target` is the request target, its bytes as Latin-1. `body` is the whole body, None where it
     was not seen. `overrides` are the names of headers that would make it another request.
     """
@@ -43,6 +44,7 @@ class AccessCall:
     user_agent: str = ""
     cookies: tuple[str, ...] = field(default=(), repr=False)
     content_type: str = ""
+    content_coding: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
 

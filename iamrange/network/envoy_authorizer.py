@@ -36,6 +36,7 @@ SHOWN = (
     "authorization",
     "dpop",
     "approval-id",
+    "content-encoding",
     "content-type",
     "cookie",
     "user-agent",

@@ -168,6 +168,12 @@ CASES: dict[str, tuple[Callable[[Gateway], AccessCall], int, str, set[str]]] = {
         "method-override",
         {"canonical"},
     ),
+    "an approved body that can be read in two ways": (
+        lambda g: g.call(approval_id=("ap-1",), content_coding=("gzip",)),
+        400,
+        "encoded-body",
+        {"canonical"},
+    ),
     "two hosts": (
         lambda g: g.call(host=("customers.iamrange.example", "hr.iamrange.example")),
         400,

@@ -271,6 +271,8 @@ def test_an_approved_transfer_goes_through_once(world: World) -> None:
     changed = gateway.transfer(approval_id=(approval,), body=b'{"amount":5000}')
     assert world.refused(changed) == (403, "approval-for-another-request")
     good = gateway.transfer(approval_id=(approval,))
+    assert world.refused(good, ("Content-Encoding", "gzip")) == (400, "encoded-body")
+    good = gateway.transfer(approval_id=(approval,))
     assert world.send(good).status == 200
     assert world.reached[-1]["body"] == b'{"amount":5}'
     assert dict(world.reached[-1]["headers"])["x-agent-id"] == PAYMENTS
