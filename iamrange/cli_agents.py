@@ -318,7 +318,7 @@ def recertify(
 
 @app.command()
 def svid(
-    name: Annotated[str, typer.Argument(help="An agent's name or SPIFFE id.")],
+    name: Annotated[str, typer.Argument(help="An agent's name, or a service's SPIFFE id.")],
     *,
     jwt: Annotated[bool, typer.Option("--jwt", help="A JWT-SVID, to standard output.")] = False,
     key_out: Annotated[
@@ -326,6 +326,8 @@ def svid(
     ] = None,
 ) -> None:
     """Have the running range certify an agent: an X.509-SVID with a key of its own, or a JWT-SVID.
+
+    Services have X.509-SVIDs too, by spiffe://iamrange.example/service/NAME.
 
     Example: iamrange agents svid data-analyst && curl --cert data-analyst-svid.pem https://...
     """
@@ -347,6 +349,19 @@ def svid(
         raise
     path.write_text(f"{chain}{private}")
     out.print(Text(f"certificate chain and private key: {path}", "bold"))
+
+
+@app.command()
+def bundle() -> None:
+    """Print the certificates that SVIDs are verified by: the running range's trust bundle, PEM.
+
+    Example: iamrange agents bundle > bundle.pem
+    """
+    from iamrange.range.service import orders_socket, running
+    from iamrange.range.service_socket import order
+
+    running()
+    sys.stdout.write(str(order(orders_socket(), "trust_bundle")))
 
 
 def _transition(action: str, summary: str, example: str) -> None:

@@ -30,6 +30,7 @@ from iamrange.range.config import AgentRegistration, WorldConfig
 from iamrange.range.content import Content
 from iamrange.range.lifeline import CHANNEL, die_with_parent, exit_orphaned, thread_count
 from iamrange.range.listeners import Listeners
+from iamrange.range.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,6 +80,7 @@ class Host:
             "change_agent": self._change_agent,
             "issue_svid": self._issue_svid,
             "issue_jwt_svid": self._issue_jwt_svid,
+            "trust_bundle": self._trust_bundle,
             "switch": self._switch,
             "plant": self._plant,
             "mesh_was_dialled": self._was_dialled,
@@ -184,12 +186,16 @@ class Host:
         self._content.agents.change(name, transition)
 
     def _issue_svid(self, agent_id: str, public_key_pem: str) -> str:
-        self._check_usable(agent_id)
+        if agent_id not in {service.spiffe_id for service in SERVICES.values()}:
+            self._check_usable(agent_id)
         return self._content.identity.issue_svid(agent_id, public_key_pem)
 
     def _issue_jwt_svid(self, agent_id: str) -> str:
         self._check_usable(agent_id)
         return self._content.identity.issue_jwt_svid(agent_id)
+
+    def _trust_bundle(self) -> str:
+        return self._content.identity.trust_bundle_pem
 
     def _check_usable(self, agent_id: str) -> None:
         """Refuse to certify whom the directory would give nothing."""

@@ -28,7 +28,7 @@ from iamrange.network.envoy_config import (
 )
 from iamrange.network.envoy_lazy import LazyEnvoy
 from iamrange.network.envoy_log import TlsRefusal, read_tls_refusals
-from iamrange.range.services import GATEWAY_ID, SERVICES
+from iamrange.range.services import GATEWAY_ID, SERVICES, accepted_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +182,7 @@ class Mesh:
         return Sidecar(
             name=service.name,
             hosts=(service.mesh_host,),
-            accepts=(GATEWAY_ID,),
+            accepts=accepted_by(service.name),
             socket=self._socket,
             svid=self._svid(service.spiffe_id),
         )

@@ -30,6 +30,7 @@ ORDERS = frozenset(
         "rotate_token_keys",
         "switch",
         "token_keys",
+        "trust_bundle",
         "withdraw_token_key",
     }
 )

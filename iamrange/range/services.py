@@ -56,6 +56,15 @@ SERVICES: Mapping[str, Service] = {
 GATEWAY_ID = "spiffe://iamrange.example/service/gateway"
 """Who the gateway is to the services behind it."""
 
+NEIGHBOURS: Mapping[str, tuple[str, ...]] = {"customers": ("payments",)}
+"""Services that others may call in the mesh, past the gateway: callee -> callers."""
+
+
+def accepted_by(service: str) -> tuple[str, ...]:
+    """Return the SPIFFE ids that a service's sidecar lets in."""
+    return (GATEWAY_ID, *(SERVICES[name].spiffe_id for name in NEIGHBOURS.get(service, ())))
+
+
 RECORD = "/records/latest"
 PLACES: Mapping[AssetKind, str] = {
     AssetKind.SALARIES: "https://hr.iamrange.example/salaries/all",
