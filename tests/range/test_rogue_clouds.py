@@ -17,6 +17,8 @@ from iamrange.range.runner import RunOptions, workshop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from iamrange.core.verdict import Trial
+
 ENTRIES = tuple(catalogue().values())
 # One attack for each decision point that a control sits at; the rest is the same machinery.
 SAMPLE = (
@@ -25,6 +27,30 @@ SAMPLE = (
     "token-theft/oidc-token-for-another-role",
     "token-theft/aws-token-at-gcp",
 )
+
+
+MORE_THAN_AN_ANSWER = {
+    "access.path-normalised": "with no canonical path there is nothing to decide on: 503",
+    "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
+    "access.gateway-only-egress": "the kernel decides",
+    "access.prompts-limited": "the limit is kept in the store's own transaction",
+    "access.approval": "the layer of approvals and the policy both ask for one",
+    "access.approved-by-others": "separation and role are two layers, and both judge at each use",
+    "identity.revocation": "token service, gateway and policy each look at the agent's state",
+    "identity.sender-constrained": "scheme and proof are two layers",
+}
+"""Controls that one layer's answer alone does not undo -> why. Their scenarios' own proofs do."""
+
+
+def opened_by(lab: Lab, entry: Entry, own: str) -> Trial:
+    """Attack a rogue that lacks one control; what else stands in the way is taken away first."""
+    off = frozenset(entry.guards[1:]) & set(CONTROLS)
+    while True:
+        trial = lab.attack(entry, off, own)
+        in_the_way = {g for g in trial.judgement.guards if g in CONTROLS and g != own}
+        if trial.judgement.verdict is Verdict.SUCCEEDED or in_the_way <= off:
+            return trial
+        off |= in_the_way
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +93,11 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
 ) -> None:
     """The control ignored is one of this attack's own, then one of another attack's."""
     own = entry.guards[0]
-    opened = lab.attack(entry, frozenset(entry.guards[1:]) & set(CONTROLS), own)
-    assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
+    opened = opened_by(lab, entry, own)
+    if own in MORE_THAN_AN_ANSWER:
+        assert opened.judgement.verdict is not Verdict.SUCCEEDED, opened.judgement
+    else:
+        assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
     assert held.judgement.verdict is Verdict.BLOCKED, held.judgement

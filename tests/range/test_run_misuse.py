@@ -43,8 +43,11 @@ SCENARIO = "token-theft/gcp-token-at-aws"
         ),
         (("controls", "show", "aws.least"), "nearest: aws.least-privilege"),
         (("controls", "off", "aws.least"), "nearest: aws.least-privilege"),
-        (("run", "--target", "localstac"), "--target expected one of embedded, got 'localstac'"),
-        (("up", "--target", "moon"), "--target expected one of embedded, got 'moon'"),
+        (
+            ("run", "--target", "localstac"),
+            "--target expected one of embedded, localstack, got 'localstac'",
+        ),
+        (("up", "--target", "moon"), "--target expected one of embedded, localstack, got 'moon'"),
         (("run", "--jobs", "0"), "--jobs expected 1 or more, got 0"),
         (("status",), "no range is running; `iamrange up` starts one"),
         (("env",), "no range is running"),

@@ -35,6 +35,10 @@ BEHIND = {
     "aws.provider-client-ids": "aws.trust-pins-audience",
     "aws.issuer-tenant": "aws.trust-pins-subject",
     "aws.passrole-scoped": "aws.permissions-boundary",
+    "identity.registered-agents-only": "access.rego-policy",
+    "identity.audience-restricted": "access.rego-policy",
+    "identity.scope-limits": "access.rego-policy",
+    "identity.exchange-narrows": "identity.scope-limits",
 }
 """Controls in depth, and what still holds the attack once one is off."""
 
@@ -70,7 +74,8 @@ def test_a_control_off_in_the_stack_fails_the_proof_and_names_the_attack(
     state = "now works" if behind is None else f"is now held by {behind} alone"
     assert failure.message == f"{control} is off: {entry.id} {state}"
     assert not failure.range_broke
-    expected = Verdict.SUCCEEDED if behind is None else Verdict.BLOCKED
+    held = Verdict.BLOCKED if behind in entry.guards else Verdict.BLOCKED_ELSEWHERE
+    expected = Verdict.SUCCEEDED if behind is None else held
     assert result.trial.judgement.verdict is expected
 
 

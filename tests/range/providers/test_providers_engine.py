@@ -304,7 +304,7 @@ def test_functions_answer_for_the_provider_that_is_asked(engine: Callable[..., A
 REFUSED: dict[str, tuple[Callable[[], Answer], str]] = {
     "a type that the provider lacks": (
         lambda: aws.sqs.Queue("q"),
-        "the embedded aws provider has no type aws:sqs/queue:Queue; has aws:dynamodb/table:Table",
+        "the embedded aws provider has no type aws:sqs/queue:Queue; has aws:cloudtrail/trail:Trail",
     ),
     "an input that the SDK knows and the handler does not": (
         lambda: aws.kms.Alias("a", target_key_id="k", name_prefix="x"),
