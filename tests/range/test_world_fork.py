@@ -301,7 +301,7 @@ def test_fork_with_an_unknown_rogue_breaks_alone_and_names_its_log(base: World) 
 
 
 def test_unknown_command_is_refused_with_the_known_ones(base: World) -> None:
-    with pytest.raises(CommandRefusedError, match="describe, .*fork, "):
+    with pytest.raises(CommandRefusedError, match=r"describe, .*fork, "):
         base.control("nonsense")
 
 
