@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from iamrange.jose.profile import Profile
 
 MAX_DEPTH = 16
-_STANDARD = str.maketrans("-_", "+/")
-_URL_SAFE = str.maketrans("+/", "-_")
+# over bytes: text is translated ten times as slowly
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
 DATES = ("exp", "nbf", "iat")
 _NOTHING: tuple[Any, ...] = (None, "", [])
@@ -137,8 +138,8 @@ def read_json(document: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 def base64url(value: bytes) -> str:
     """Encode as RFC 7515 section 2 does: URL alphabet, no padding."""
-    encoded = binascii.b2a_base64(value, newline=False).decode("ascii")
-    return encoded.rstrip("=").translate(_URL_SAFE)
+    encoded = binascii.b2a_base64(value, newline=False)
+    return encoded.rstrip(b"=").translate(_URL_SAFE).decode("ascii")
 
 
 def decode_base64url(text: str) -> bytes:
@@ -163,7 +164,8 @@ def _without_signature(token: str) -> Refusal:
 
 def _decode(part: str) -> bytes:
     try:
-        value = binascii.a2b_base64(part.translate(_STANDARD) + "=" * (-len(part) % 4))
+        standard = part.encode("ascii").translate(_STANDARD)
+        value = binascii.a2b_base64(standard + b"=" * (-len(part) % 4))
     except (binascii.Error, ValueError) as error:
         raise DocumentError("malformed", "not base64url") from error
     # whatever the decoder skipped, or took for its own alphabet, does not come out again
