@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from iamrange import cli_agents, cli_approvals, cli_policy, cli_tokens
+from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ app.add_typer(cli_agents.app, name="agents")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_approvals.app, name="approvals")
 app.add_typer(cli_policy.app, name="policy")
+app.add_typer(cli_audit.app, name="audit")
 WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -28,6 +28,7 @@ from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
+from iamrange.range.central_log import CentralLog, collected
 from iamrange.range.deployment import Deployment, served
 from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
@@ -288,12 +289,13 @@ def serve(orders: Mapping[str, str]) -> int:
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
             orders_taken(base.world, orders_socket()),
-            _announced(base, base.engine.write_shell_commands(options.project)),
+            collected(base.world, worlds_folder().parent) as log,
+            _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True
             told.tell(ready=True)
             _let_go_of_the_starter()
-            _hold(ending.asked, base, providers)
+            _hold(ending.asked, base, log, providers)
     except _EndedError:
         return 3
     except Exception as error:  # noqa: BLE001 - whoever started us must be told, whatever it was
@@ -338,7 +340,7 @@ def _only_one() -> Iterator[None]:
         yield
 
 
-def _hold(ended: threading.Event, base: Deployment, providers: Child) -> None:
+def _hold(ended: threading.Event, base: Deployment, log: CentralLog, providers: Child) -> None:
     """Wait for the end.
 
     Raises:
@@ -346,14 +348,15 @@ def _hold(ended: threading.Event, base: Deployment, providers: Child) -> None:
     """
     while not ended.wait(WATCH_SECONDS):
         base.world.check()
+        log.check()
         if not providers.running:
             raise ProcessError("the providers' process ended")
 
 
 @contextlib.contextmanager
-def _announced(base: Deployment, commands: Path) -> Iterator[None]:
+def _announced(base: Deployment, log: CentralLog, commands: Path) -> Iterator[None]:
     """Write the file by which this range is found; in the end remove it, or say what broke."""
-    write_private(state_file(), json.dumps(_state(base, commands)))
+    write_private(state_file(), json.dumps(_state(base, log, commands)))
     try:
         yield
     except Exception as error:
@@ -362,7 +365,7 @@ def _announced(base: Deployment, commands: Path) -> Iterator[None]:
     state_file().unlink(missing_ok=True)
 
 
-def _state(base: Deployment, commands: Path) -> dict[str, Any]:
+def _state(base: Deployment, log: CentralLog, commands: Path) -> dict[str, Any]:
     description = base.world.describe()
     mark = ProcessMark.of("service", os.getpid())
     if mark is None:  # cannot be: we run
@@ -386,6 +389,7 @@ def _state(base: Deployment, commands: Path) -> dict[str, Any]:
             "approvals": APPROVALS.resource,
             "people": {person: str(key) for person, key in base.people.items()},
         },
+        "audit": {"log": str(log.folder), "anchor": str(log.anchor)},
         # as `iamrange clouds` says it: an administrator for each account and project
         "aws": {
             "endpoint": base.world.aws_endpoint,

@@ -1,0 +1,230 @@
+"""`iamrange audit ...`: verify the audit log, look at its end, find events in it.
+
+- Answers go to standard output, complaints to standard error.
+- Exit status: 0 the log is what was written; 1 it is not; 2 misuse; 3 it cannot be read.
+"""
+
+# The rooms are imported inside the commands: `--help` must not wait for them.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from iamrange.detect.audit_head import Anchor
+
+app = typer.Typer(no_args_is_help=True, help="Verify the audit log, read its end, query it.")
+
+BROKEN, MISUSE, BROKE = 1, 2, 3
+_PAUSE = 0.5
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Folder = Annotated[
+    Path | None, typer.Argument(help="The log's folder; default: the running range's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def verify(
+    folder: Folder = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="The log's anchor; default: the running range's.")
+    ] = None,
+    head: Annotated[
+        list[Path] | None, typer.Option(help="A head that was kept elsewhere; it must hold.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Say whether the log is what was written, or which record is the first that is not.
+
+    Example: iamrange audit head > elsewhere/head.jws; iamrange audit verify --head
+    elsewhere/head.jws
+    """
+    from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE
+    from iamrange.detect.audit_verify import Broken
+    from iamrange.detect.audit_verify import verify as verified
+
+    place, anchored = _place(folder), _anchor(anchor)
+    kept = [text for file in head or () for text in _lines_of(file)]
+    if head and not kept:
+        _misuse(f"--head expected a signed head, got an empty file: {head[0]}")
+    beside = _lines_of(place / HEADS_FILE) if (place / HEADS_FILE).exists() else []
+    try:
+        with (place / LOG_FILE).open("rb") as log:
+            found = verified(log, anchored, beside, kept=kept)
+    except OSError as error:
+        _end(f"log '{place / LOG_FILE}': {error.strerror}", BROKE)
+    if isinstance(found, Broken):
+        told = {"ok": False, "record": found.record, "last": found.last, "flaw": found.flaw.value}
+        _say(told | {"detail": found.detail}, f"NOT what was written: {found}", as_json=as_json)
+        raise typer.Exit(BROKEN)
+    told = {"ok": True, "size": found.size, "root": found.root.hex(), "heads": found.heads}
+    words = f"as it was written: {found.size} records, {found.heads} signed heads hold"
+    _say(told, words, as_json=as_json)
+
+
+@app.command()
+def head(folder: Folder = None) -> None:
+    """Print the last signed head: to be kept where the log is not.
+
+    Example: iamrange audit head > head.jws
+    """
+    from iamrange.detect.audit_log import HEADS_FILE
+
+    lines = _lines_of(_place(folder) / HEADS_FILE)
+    if not lines:
+        _end("the log has no head yet: one is signed a second after the first event", BROKE)
+    sys.stdout.write(f"{lines[-1]}\n")
+
+
+@app.command()
+def tail(
+    folder: Folder = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many.")] = 20,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the last events, one line each.
+
+    Example: iamrange audit tail -f
+    """
+    from iamrange.detect.audit_log import LOG_FILE
+
+    path = _place(folder) / LOG_FILE
+    try:
+        with path.open("rb") as log:
+            for line in deque(_whole(log), maxlen=lines):
+                _show(line, as_json=as_json)
+            while follow:
+                for line in _whole(log):
+                    _show(line, as_json=as_json)
+                time.sleep(_PAUSE)
+    except OSError as error:
+        _end(f"log '{path}': {error.strerror}", BROKE)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+@app.command()
+def query(
+    conditions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MEMBER=VALUE]...", help="e.g. status_code=replayed"),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="The log's folder.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Find events by their members' values; a dotted member looks inside, * stands for anything.
+
+    Example: iamrange audit query action_id=2 actor.user.uid=*/data-analyst
+    """
+    from iamrange.detect.audit_log import LOG_FILE
+    from iamrange.detect.audit_query import condition_of, holds
+
+    wanted = []
+    for text in conditions or ():
+        condition = condition_of(text)
+        if condition is None:
+            _misuse(f"'{text}': expected MEMBER=VALUE, for example status_code=replayed")
+        wanted.append(condition)
+    path = _place(folder) / LOG_FILE
+    found = 0
+    try:
+        with path.open("rb") as log:
+            for line in _whole(log):
+                if holds(_event(line), wanted):
+                    _show(line, as_json=as_json)
+                    found += 1
+                    if found == limit:
+                        err.print(Text(f"stopped at {limit}: --limit shows more"))
+                        break
+    except OSError as error:
+        _end(f"log '{path}': {error.strerror}", BROKE)
+
+
+def _whole(log: Any) -> Iterator[bytes]:  # noqa: ANN401 - a binary file
+    """Yield the lines that have an end; what is being written is left for the next time."""
+    while line := log.readline():
+        if not line.endswith(b"\n"):
+            log.seek(-len(line), 1)
+            return
+        yield line
+
+
+def _event(line: bytes) -> Mapping[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _show(line: bytes, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(line.decode(errors="replace"))
+        return
+    from iamrange.detect.audit_query import sentence
+
+    out.print(Text(sentence(_event(line))), soft_wrap=True)
+
+
+def _place(folder: Path | None) -> Path:
+    if folder is not None:
+        return folder
+    from iamrange.range.service import running
+
+    return Path(running().state["audit"]["log"])
+
+
+def _anchor(path: Path | None) -> Anchor:
+    from iamrange.detect.audit_head import read_anchor
+
+    if path is None:
+        from iamrange.range.service import running
+
+        path = Path(running().state["audit"]["anchor"])
+    try:
+        return read_anchor(path.read_bytes())
+    except (OSError, ValueError) as error:
+        _misuse(f"anchor '{path}': expected the file that the log was made with: {error}")
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        _misuse(f"'{path}': {error.strerror}")
+
+
+def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        out.print(Text(words, "bold"))
+
+
+def _misuse(message: str) -> NoReturn:
+    _end(message, MISUSE)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    err.print(Text(f"error: {message}"))
+    raise typer.Exit(status)

@@ -1,0 +1,1 @@
+"""What watches the range: the audit log."""

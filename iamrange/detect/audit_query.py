@@ -1,0 +1,78 @@
+"""Which events of the audit log are meant, and how one reads in a line. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SHOWN: Final = 160
+_MEMBER: Final = 64
+
+
+def condition_of(text: str) -> tuple[tuple[str, ...], str] | None:
+    """Read `a.b=value`: a member's path and a pattern in which * stands for anything."""
+    member, equals, value = text.partition("=")
+    path = tuple(member.split("."))
+    if not equals or not all(path) or len(path) > _MEMBER:
+        return None
+    return path, value
+
+
+def holds(event: Mapping[str, Any], conditions: Iterable[tuple[tuple[str, ...], str]]) -> bool:
+    """Tell whether an event has all of these. Of a list, one element is enough."""
+    return all(
+        any(fnmatchcase(value, pattern) for value in _values(event, path))
+        for path, pattern in conditions
+    )
+
+
+def _values(value: Any, path: tuple[str, ...]) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return what stands at the end of a path, as text; JSON's own words for what is no text."""
+    if isinstance(value, list):
+        return [found for one in value for found in _values(one, path)]
+    if isinstance(value, dict):
+        return _values(value[path[0]], path[1:]) if path and path[0] in value else []
+    if path:
+        return []
+    return [value if isinstance(value, str) else json.dumps(value)]
+
+
+def sentence(event: Mapping[str, Any]) -> str:
+    """Return one line for people: number, moment, outcome, where, who, what, why."""
+    first = {path: next(iter(_values(event, tuple(path.split(".")))), "-") for path in _PARTS}
+    moment = _moment(event.get("time"))
+    outcome = {"1": "allowed", "2": "denied"}.get(first["action_id"], "-")
+    parts = [first["seq"], moment, outcome, *(first[path] for path in _PARTS[2:])]
+    return " ".join(_plain(part) for part in parts)
+
+
+_PARTS: Final = (
+    "seq",
+    "action_id",
+    "api.service.name",
+    "status_code",
+    "actor.user.uid",
+    "api.operation",
+    "resources.uid",
+)
+
+
+def _moment(time: object) -> str:
+    if not isinstance(time, (int, float)) or isinstance(time, bool):
+        return "-"
+    try:
+        moment = dt.datetime.fromtimestamp(time / 1000, dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        return "-"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(text: str) -> str:
+    """Show what strangers chose without what would move a terminal's cursor."""
+    shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return "".join(one if one.isprintable() and one != " " else "?" for one in shown) or "-"

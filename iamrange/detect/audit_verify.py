@@ -1,0 +1,145 @@
+"""Is the log what was written? The first record that is not, and how that shows. Pure but for I/O.
+
+- By the seals each record is known to be the next one that the writer sealed: a record changed,
+  moved, dropped or put in is named by its number.
+- By the heads, whose key only the writer has: what was sealed with a stolen key after the last
+  head that is kept elsewhere is named as far as the heads go.
+- Nothing is believed of the log's own folder but what the anchor vouches for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from iamrange.detect.audit_head import Head, read_head
+from iamrange.detect.audit_seal import (
+    EPOCH,
+    FIRST,
+    MAX_LINE,
+    key_after,
+    read_line,
+    seal_of,
+)
+from iamrange.detect.audit_tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+    from iamrange.detect.audit_head import Anchor
+    from iamrange.detect.audit_seal import Line
+
+
+class Flaw(StrEnum):
+    """How a log is seen not to be what was written."""
+
+    MALFORMED = "malformed"
+    """The line is no record."""
+    OUT_OF_ORDER = "out-of-order"
+    """The record has another number: one was dropped, moved or put in here."""
+    CHANGED = "changed"
+    """The seal does not hold: the record, or its place, is another."""
+    TRUNCATED = "truncated"
+    """A head says that there were more records."""
+    REWRITTEN = "rewritten"
+    """A head says that what stands here up to it was something else."""
+    HALF_WRITTEN = "half-written"
+    """The last line has no end: its writer crashed, and acknowledged nothing of it."""
+    BAD_HEAD = "bad-head"
+    """A head that somebody relies on is not one of this log's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A log that is what was written: so many records, and what all of them come to."""
+
+    size: int
+    root: bytes
+    heads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The first record that is not what was written.
+
+    Where heads alone tell, it is one of `record` to `last`.
+    """
+
+    record: int
+    flaw: Flaw
+    detail: str = ""
+    last: int | None = None
+
+    def __str__(self) -> str:
+        """Say it."""
+        which = f"record {self.record}"
+        if self.last is not None and self.last != self.record:
+            which = f"records {self.record} to {self.last}"
+        return f"{which}: {self.flaw}{f' ({self.detail})' if self.detail else ''}"
+
+
+def verify(
+    log: BinaryIO, anchor: Anchor, heads: Iterable[str] = (), *, kept: Iterable[str] = ()
+) -> Verified | Broken:
+    """Verify a log from its first line to its last.
+
+    `heads` are those that lie beside the log: what cannot be read there is left out, since whoever
+    changes the log can drop them. `kept` are heads that were kept elsewhere: each must hold.
+    """
+    relied = [read_head(text, anchor) for text in kept]
+    for head in relied:
+        if not isinstance(head, Head):
+            return Broken(record=0, flaw=Flaw.BAD_HEAD, detail=head.code)
+    beside = (read_head(text, anchor) for text in heads if text.strip())
+    known = sorted(
+        (head for head in (*beside, *relied) if isinstance(head, Head)), key=lambda one: one.size
+    )
+    return _verified(_lines(log), anchor, known)
+
+
+def _verified(lines: Iterable[bytes], anchor: Anchor, heads: list[Head]) -> Verified | Broken:
+    key, before, tree = anchor.first_key, FIRST, Tree()
+    waiting = deque(head for head in heads if head.size)
+    held = 0
+    for line in lines:
+        size = tree.size
+        read = _read(line, size)
+        if isinstance(read, Broken):
+            return read
+        if seal_of(key, before, size, read.body) != read.seal:
+            return Broken(record=size, flaw=Flaw.CHANGED)
+        before = read.seal
+        tree.add(line)
+        if tree.size % EPOCH == 0:
+            key = key_after(key)
+        while waiting and waiting[0].size == tree.size:
+            if waiting.popleft().root != tree.root():
+                return Broken(record=held, last=size, flaw=Flaw.REWRITTEN)
+            held = tree.size
+    if waiting:
+        detail = f"a head says {waiting[-1].size} records"
+        return Broken(record=tree.size, flaw=Flaw.TRUNCATED, detail=detail)
+    return Verified(size=tree.size, root=tree.root(), heads=len(heads))
+
+
+def _read(line: bytes, size: int) -> Line | Broken:
+    """Read a line as the record of that number."""
+    if not line.endswith(b"\n"):
+        flaw = Flaw.HALF_WRITTEN if len(line) <= MAX_LINE else Flaw.MALFORMED
+        return Broken(record=size, flaw=flaw)
+    read = read_line(line)
+    if read is None:
+        return Broken(record=size, flaw=Flaw.MALFORMED)
+    if read.sequence != size:
+        detail = f"it says that it is {read.sequence}"
+        return Broken(record=size, flaw=Flaw.OUT_OF_ORDER, detail=detail)
+    return read
+
+
+def _lines(log: BinaryIO) -> Iterator[bytes]:
+    """Yield lines, none of which is read further than a record may be long."""
+    while line := log.readline(MAX_LINE + 1):
+        yield line

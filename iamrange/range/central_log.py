@@ -1,0 +1,103 @@
+"""The central audit log of a range that is left running: all its decision records, sealed.
+
+- The world writes its records; this process, which no agent can reach, collects and seals them.
+- The log stays when the range ends. Its anchor lies beside the logs, not in them: who wants to know
+  more than that nobody tampered with a folder copies it elsewhere.
+- Where the log takes nothing any more the range ends: nothing is decided unlogged for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import TYPE_CHECKING
+
+from iamrange.core.clock import SystemClock
+from iamrange.detect.audit_log import AuditLog, LogDownError
+from iamrange.detect.ocsf import event_of
+from iamrange.identity.agent import write_private
+from iamrange.range.processes import ProcessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from iamrange.range.world import World
+
+FOLDER = "audit"
+ANCHORS = "audit-anchors"
+COLLECT_SECONDS = 0.2
+PATIENCE_SECONDS = 10.0
+_BATCH = 2000
+
+
+class CentralLog:
+    """Collects one world's records."""
+
+    def __init__(self, world: World, state: Path) -> None:
+        """Make the log of this world below the state's folder.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.folder = state / FOLDER / world.folder.name
+        self.anchor = state / ANCHORS / f"{world.folder.name}.json"
+        self._world = world
+        self._log, anchor = AuditLog.create(self.folder, SystemClock())
+        self.anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.anchor, json.dumps(anchor.to_json()))
+        self._mark = 0
+        self._ended = threading.Event()
+        self._failed: str | None = None
+        self._thread = threading.Thread(target=self._run, name="central log", daemon=True)
+
+    def check(self) -> None:
+        """Raise if the log takes nothing any more.
+
+        Raises:
+            ProcessError: it does not.
+        """
+        if self._failed is not None:
+            raise ProcessError(f"the range cannot log what it decides: {self._failed}")
+
+    def start(self) -> None:
+        """Begin to collect."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Collect what is left, sign the last head."""
+        self._ended.set()
+        self._thread.join()
+        with contextlib.suppress(LogDownError, OSError):
+            self._collect()
+        self._log.close()
+
+    def _run(self) -> None:
+        tries = int(PATIENCE_SECONDS / COLLECT_SECONDS)
+        while not self._ended.wait(COLLECT_SECONDS):
+            try:
+                self._collect()
+                tries = int(PATIENCE_SECONDS / COLLECT_SECONDS)
+            except (LogDownError, OSError, ValueError) as error:
+                tries -= 1
+                if tries <= 0:
+                    self._failed = str(error)
+                    return
+
+    def _collect(self) -> None:
+        records, mark = self._world.records_since(self._mark)
+        for start in range(0, len(records), _BATCH):
+            self._log.append(event_of(record) for record in records[start : start + _BATCH])
+        self._mark = mark
+
+
+@contextlib.contextmanager
+def collected(world: World, state: Path) -> Iterator[CentralLog]:
+    """Collect the world's records while the block runs."""
+    log = CentralLog(world, state)
+    log.start()
+    try:
+        yield log
+    finally:
+        log.stop()

@@ -1,0 +1,423 @@
+"""The audit log: what is acknowledged stays, and whatever somebody changes is named."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iamrange.core.clock import SystemClock
+from iamrange.detect.audit_head import Anchor, Head, read_anchor, read_head, sign_head
+from iamrange.detect.audit_log import (
+    HEADS_FILE,
+    LOG_FILE,
+    SEAL_FILE,
+    AuditLog,
+    LogBusyError,
+    LogDownError,
+    LogTamperedError,
+)
+from iamrange.detect.audit_seal import (
+    EPOCH,
+    FIRST,
+    BodyError,
+    key_of,
+    line_of,
+    read_line,
+    seal_of,
+)
+from iamrange.detect.audit_tree import EMPTY, Tree
+from iamrange.detect.audit_verify import Broken, Flaw, Verified, verify
+from iamrange.jose import Refusal, SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CLOCK = SystemClock()
+
+
+def events(count: int, first: int = 0) -> list[dict[str, Any]]:
+    return [{"number": number, "who": "agent"} for number in range(first, first + count)]
+
+
+def made(folder: Path, count: int = 20) -> Anchor:
+    log, anchor = AuditLog.create(folder, CLOCK)
+    with log:
+        log.append(events(count // 2))
+        log.head()
+        log.append(events(count - count // 2, count // 2))
+    return anchor
+
+
+def lines(folder: Path) -> list[bytes]:
+    return (folder / LOG_FILE).read_bytes().splitlines(keepends=True)
+
+
+def heads(folder: Path) -> list[str]:
+    return (folder / HEADS_FILE).read_text().splitlines()
+
+
+def checked(folder: Path, anchor: Anchor, *kept: str, beside: bool = True) -> Verified | Broken:
+    with (folder / LOG_FILE).open("rb") as log:
+        return verify(log, anchor, heads(folder) if beside else (), kept=kept)
+
+
+def test_what_was_appended_verifies_and_reads_as_json(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Verified)
+    assert (found.size, found.heads) == (20, 2)
+    read = [json.loads(line) for line in lines(tmp_path / "log")]
+    assert [event["seq"] for event in read] == [event["number"] for event in read]
+    assert len({event["seal"] for event in read}) == 20
+
+
+def test_log_goes_on_after_it_was_closed_and_over_many_keys(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log", 2)
+    first = json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())["key"]
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        assert log.append(events(2 * EPOCH)) == 2 * EPOCH + 2
+    kept = json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())
+    assert kept["key"] != first
+    assert kept["key"] == key_of(anchor.first_key, 2).hex()
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        log.append(events(3))
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Verified)
+    assert found.size == 2 * EPOCH + 5
+
+
+TAMPERINGS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int, Flaw]] = {
+    "a word in a record": (
+        lambda all_: [*all_[:7], all_[7].replace(b"agent", b"ghost"), *all_[8:]],
+        7,
+        Flaw.CHANGED,
+    ),
+    "a seal": (
+        lambda all_: [*all_[:7], all_[7].replace(all_[7][-5:-3], b"00"), *all_[8:]],
+        7,
+        Flaw.CHANGED,
+    ),
+    "the first record": (
+        lambda all_: [all_[0].replace(b"agent", b"ghost"), *all_[1:]],
+        0,
+        Flaw.CHANGED,
+    ),
+    "two records change places": (
+        lambda all_: [*all_[:5], all_[6], all_[5], *all_[7:]],
+        5,
+        Flaw.OUT_OF_ORDER,
+    ),
+    "two records change places and numbers": (
+        lambda all_: [
+            *all_[:5],
+            all_[6].replace(b'"seq":6', b'"seq":5'),
+            all_[5].replace(b'"seq":5', b'"seq":6'),
+            *all_[7:],
+        ],
+        5,
+        Flaw.CHANGED,
+    ),
+    "a record is dropped": (lambda all_: [*all_[:5], *all_[6:]], 5, Flaw.OUT_OF_ORDER),
+    "a record is there twice": (
+        lambda all_: [*all_[:6], all_[5], *all_[6:]],
+        6,
+        Flaw.OUT_OF_ORDER,
+    ),
+    "the end is cut off": (lambda all_: all_[:-1], 19, Flaw.TRUNCATED),
+    "all is cut off": (lambda _: [], 0, Flaw.TRUNCATED),
+    "the last line is half there": (
+        lambda all_: [*all_[:-1], all_[-1][:-9]],
+        19,
+        Flaw.HALF_WRITTEN,
+    ),
+    "a line that is none": (lambda all_: [*all_[:3], b"nothing\n", *all_[3:]], 3, Flaw.MALFORMED),
+    "an empty line": (lambda all_: [*all_[:3], b"\n", *all_[3:]], 3, Flaw.MALFORMED),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_first_bad_record_is_named(tmp_path: Path, name: str) -> None:
+    anchor = made(tmp_path / "log")
+    change, record, flaw = TAMPERINGS[name]
+    (tmp_path / "log" / LOG_FILE).write_bytes(b"".join(change(lines(tmp_path / "log"))))
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Broken)
+    assert (found.record, found.flaw) == (record, flaw)
+
+
+def rewritten(folder: Path, key: bytes, changed: int) -> None:
+    """Change a record, and seal it and all that follow anew."""
+    *good, last = lines(folder)[:changed]
+    data, read = b"".join([*good, last]), read_line(last)
+    assert read is not None
+    before = read.seal
+    for number, line in enumerate(lines(folder)[changed:], changed):
+        read = read_line(line)
+        assert read is not None
+        body = read.body.replace(b"agent", b"ghost") if number == changed else read.body
+        before = seal_of(key, before, number, body)
+        data += line_of(body, number, before)
+    (folder / LOG_FILE).write_bytes(data)
+
+
+def test_chain_that_was_recomputed_without_the_key_is_found_at_its_first_record(
+    tmp_path: Path,
+) -> None:
+    anchor = made(tmp_path / "log")
+    rewritten(tmp_path / "log", bytes(32), 12)
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Broken)
+    assert (found.record, found.flaw) == (12, Flaw.CHANGED)
+
+
+def test_chain_that_was_recomputed_with_the_key_is_found_by_the_head_kept_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """Even the anchor's own key, in the wrong hands, does not make yesterday another."""
+    anchor = made(tmp_path / "log")
+    kept = heads(tmp_path / "log")[-1]
+    rewritten(tmp_path / "log", anchor.first_key, 12)
+    (tmp_path / "log" / HEADS_FILE).write_text("")
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+    found = checked(tmp_path / "log", anchor, kept)
+    assert isinstance(found, Broken)
+    assert (found.record, found.last, found.flaw) == (0, 19, Flaw.REWRITTEN)
+
+
+def test_heads_beside_the_log_narrow_down_what_was_rewritten(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    rewritten(tmp_path / "log", anchor.first_key, 12)
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Broken)
+    assert (found.record, found.last, found.flaw) == (10, 19, Flaw.REWRITTEN)
+    assert str(found) == "records 10 to 19: rewritten"
+
+
+def test_log_that_was_replaced_as_a_whole_is_found_by_the_head_kept_elsewhere(
+    tmp_path: Path,
+) -> None:
+    anchor = made(tmp_path / "log")
+    kept = heads(tmp_path / "log")[-1]
+    made(tmp_path / "other")
+    for name in (LOG_FILE, HEADS_FILE, SEAL_FILE):
+        (tmp_path / "log" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    assert isinstance(checked(tmp_path / "log", anchor, kept), Broken)
+
+
+@pytest.mark.parametrize("beside", ["", "not a head", "a.b.c"])
+def test_head_that_is_relied_on_must_be_one(tmp_path: Path, beside: str) -> None:
+    anchor = made(tmp_path / "log")
+    other = made(tmp_path / "other")
+    assert isinstance(checked(tmp_path / "log", anchor, beside), Broken)
+    foreign = checked(tmp_path / "log", anchor, heads(tmp_path / "other")[-1])
+    assert isinstance(foreign, Broken)
+    assert foreign.flaw is Flaw.BAD_HEAD
+    assert isinstance(checked(tmp_path / "log", other), Broken)
+
+
+def test_heads_that_cannot_be_read_beside_the_log_do_not_break_it(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    (tmp_path / "log" / HEADS_FILE).write_text("rubbish\n\nmore.of.it\n")
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+def test_head_of_another_log_or_kind_is_refused() -> None:
+    key = SigningKey.generate("ES256")
+    anchor = Anchor(log="a", public_jwk=key.public_jwk(), first_key=bytes(32))
+    head = Head(log="a", size=3, root=bytes(32), time=1_800_000_000)
+    assert read_head(sign_head(key, head), anchor) == head
+    elsewhere = sign_head(key, Head(log="b", size=3, root=bytes(32), time=1))
+    assert read_head(elsewhere, anchor) == Refusal("another-log", "the head is of another log")
+    token = key.sign({"log": "a", "size": 3, "root": "AA", "iat": 1}, typ="at+jwt")
+    assert isinstance(read_head(token, anchor), Refusal)
+    for size in (-1, True, "3", 1.5, None):
+        claims = {"log": "a", "size": size, "root": "AA", "iat": 1}
+        assert isinstance(read_head(key.sign(claims, typ="audit-head+jwt"), anchor), Refusal)
+
+
+def test_anchor_survives_its_file_and_shows_no_key() -> None:
+    key = SigningKey.generate("ES256")
+    anchor = Anchor(log="a", public_jwk=key.public_jwk(), first_key=bytes(range(32)))
+    assert read_anchor(json.dumps(anchor.to_json())) == anchor
+    assert "first_key" not in repr(anchor)
+    for broken in ("[]", "{}", '{"log": "a", "public_jwk": {}, "first_key": "AA"}', "no"):
+        with pytest.raises(ValueError):  # noqa: PT011 - whichever member it is
+            read_anchor(broken)
+
+
+# Crashes and full disks
+
+
+def test_half_written_line_goes_and_what_was_acknowledged_stays(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    with (tmp_path / "log" / LOG_FILE).open("ab") as file:
+        file.write(b'{"number":20,"who"')
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        assert log.size == 20
+        assert log.append(events(1)) == 21
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Verified)
+    assert found.size == 21
+
+
+def test_log_whose_end_was_changed_does_not_open(tmp_path: Path) -> None:
+    made(tmp_path / "log")
+    changed = [*lines(tmp_path / "log")[:-1], b'{"number":19,"seq":19,"seal":"%s"}\n' % (b"0" * 32)]
+    (tmp_path / "log" / LOG_FILE).write_bytes(b"".join(changed))
+    with pytest.raises(LogTamperedError, match="record 19: its seal does not hold"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
+    log, _ = AuditLog.create(tmp_path / "log", CLOCK)
+    with log, pytest.raises(LogBusyError):
+        AuditLog(tmp_path / "log", CLOCK)
+    with pytest.raises(FileExistsError):
+        AuditLog.create(tmp_path / "log", CLOCK)
+    AuditLog(tmp_path / "log", CLOCK).close()
+
+
+@pytest.mark.parametrize("fails", ["write", "fdatasync"])
+def test_full_disk_refuses_and_the_log_goes_on_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    log, anchor = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append(events(5))
+        real = os.write
+
+        def full(descriptor: int, data: Any = b"") -> int:  # noqa: ANN401 - as the real ones
+            if fails == "write" and len(data) > 40:
+                return real(descriptor, bytes(data)[:40])  # half of it, then no more
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, fails, full)
+            for _ in range(2):
+                with pytest.raises(LogDownError, match="No space left on device"):
+                    log.append(events(3, 5))
+        assert log.append(events(2, 5)) == 7
+    found = checked(tmp_path / "log", anchor)
+    assert isinstance(found, Verified)
+    assert [json.loads(line)["number"] for line in lines(tmp_path / "log")] == list(range(7))
+
+
+def test_many_at_once_are_all_there_once_and_each_in_its_own_order(tmp_path: Path) -> None:
+    log, anchor = AuditLog.create(tmp_path / "log", CLOCK)
+    acknowledged: list[int] = []
+
+    def appends(thread: int) -> None:
+        done = [log.append([{"thread": thread, "number": number}]) for number in range(8)]
+        acknowledged.extend(done)
+
+    threads = [threading.Thread(target=appends, args=(thread,)) for thread in range(64)]
+    with log:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(acknowledged) == 64 * 8
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+    read = [json.loads(line) for line in lines(tmp_path / "log")]
+    assert len(read) == 64 * 8
+    for name in range(64):
+        assert [e["number"] for e in read if e["thread"] == name] == list(range(8))
+
+
+# What goes in
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"seq": 1}, {"seal": "x"}, {"a": float("nan")}, {"a": object()}, {"a": "x" * (1 << 20)}],
+    ids=["empty", "seq", "seal", "nan", "object", "long"],
+)
+def test_event_that_is_none_is_refused_with_all_that_came_with_it(
+    tmp_path: Path, event: dict[str, Any]
+) -> None:
+    log, _ = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        with pytest.raises(BodyError):
+            log.append([{"good": 1}, event])
+        assert log.size == 0
+        assert log.append([{"good": 1}]) == 1
+
+
+def test_no_token_and_no_line_break_gets_in(tmp_path: Path) -> None:
+    token = SigningKey.generate("ES256").sign({"sub": "x"}, typ="JWT")
+    log, anchor = AuditLog.create(tmp_path / "log", CLOCK)
+    forged = 'x"}\n{"seq":1,"seal":"00","outcome":"allow"}'
+    with log:
+        log.append([{"agent": token, "said": forged}])
+    (line,) = lines(tmp_path / "log")
+    assert token.encode() not in line
+    assert b"[token]" in line
+    assert json.loads(line)["said"] == forged
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=8), plain, min_size=1).filter(
+        lambda event: not {"seq", "seal"} & event.keys()
+    ),
+    st.integers(0, 2**62),
+)
+def test_body_comes_back_out_of_its_line(event: dict[str, Any], sequence: int) -> None:
+    body = json.dumps(event, separators=(",", ":")).encode()
+    seal = seal_of(bytes(32), FIRST, sequence, body)
+    line = line_of(body, sequence, seal)
+    read = read_line(line)
+    assert read is not None
+    assert (read.body, read.sequence, read.seal) == (body, sequence, seal)
+    assert json.loads(line) == {**event, "seq": sequence, "seal": seal.hex()}
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_log_that_verifies_or_names_a_record(data: bytes) -> None:
+    anchor = Anchor(
+        log="a", public_jwk=SigningKey.generate("ES256").public_jwk(), first_key=bytes(32)
+    )
+    found = verify(io.BytesIO(data), anchor)
+    assert isinstance(found, Broken) or not data
+
+
+@given(st.lists(st.binary(max_size=8), max_size=40))
+def test_tree_is_that_of_the_rfc(leaves: list[bytes]) -> None:
+    """RFC 9162 section 2.1.1, by its definition."""
+    from hashlib import sha256  # noqa: PLC0415
+
+    def hashed(some: list[bytes]) -> bytes:
+        if not some:
+            return sha256(b"").digest()
+        if len(some) == 1:
+            return sha256(b"\0" + some[0]).digest()
+        split = 1 << ((len(some) - 1).bit_length() - 1)
+        return sha256(b"\1" + hashed(some[:split]) + hashed(some[split:])).digest()
+
+    tree = Tree()
+    for leaf in leaves:
+        tree.add(leaf)
+    assert tree.root() == hashed(leaves)
+    assert Tree(tree.size, tree.edge).root() == tree.root()
+    assert bool(leaves) or tree.root() == EMPTY
+
+
+def test_tree_of_another_edge_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 2 digests, got 1"):
+        Tree(3, [bytes(32)])

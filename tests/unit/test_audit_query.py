@@ -1,0 +1,128 @@
+"""Events: how decision records become OCSF, which a condition means, how one reads in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
+from iamrange.detect.audit_query import condition_of, holds, sentence
+from iamrange.detect.ocsf import event_of
+
+RECORD = DecisionRecord(
+    request_id="r-1",
+    time=1_800_000_000.25,
+    point="aws.authorize",
+    action="secretsmanager:GetSecretValue",
+    resource="arn:aws:secretsmanager:us-east-1:100000000001:secret:x",
+    principal="arn:aws:sts::100000000001:assumed-role/agent/s",
+    outcome=Outcome.DENY,
+    reason="no-statement-allows",
+    layers=(
+        LayerAnswer("identity", Effect.IMPLICIT_DENY, "no-statement-allows"),
+        LayerAnswer("scp", Effect.ALLOW, "statement-allows", decided_by=Statement("all", "#0")),
+    ),
+    source_ip="203.0.113.9",
+    account="100000000001",
+)
+
+
+def test_denied_record_is_a_refused_api_activity() -> None:
+    event = event_of(RECORD)
+    assert (event["class_uid"], event["category_uid"], event["type_uid"]) == (6003, 6, 600302)
+    assert event["time"] == 1_800_000_000_250
+    assert (event["action_id"], event["status_id"], event["status_code"]) == (
+        2,
+        2,
+        "no-statement-allows",
+    )
+    assert event["actor"]["user"] == {
+        "uid": RECORD.principal,
+        "account": {"uid": "100000000001"},
+    }
+    assert event["metadata"]["uid"] == "r-1"
+    assert event["unmapped"] == {
+        "layers": {
+            "identity": "implicit-deny no-statement-allows",
+            "scp": "allow statement-allows",
+        },
+        "decided_by": {"scp": "all #0"},
+    }
+    assert "http_request" not in event
+
+
+@pytest.mark.parametrize(
+    ("action", "activity"),
+    [
+        ("secretsmanager:GetSecretValue", 2),
+        ("iam:CreateAccessKey", 1),
+        ("GET", 2),
+        ("POST", 1),
+        ("DELETE", 4),
+        ("iam.serviceAccounts.signJwt", 99),
+        ("secretmanager.versions.access", 2),
+        ("iam:DetachRolePolicy", 4),
+        ("", 99),
+    ],
+)
+def test_activity_goes_by_the_operations_verb(action: str, activity: int) -> None:
+    from dataclasses import replace  # noqa: PLC0415
+
+    assert event_of(replace(RECORD, action=action))["activity_id"] == activity
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("status_code=no-statement-allows", True),
+        ("status_code=no-*", True),
+        ("status_code=replayed", False),
+        ("action_id=2", True),
+        ("resources.uid=arn:aws:*", True),
+        ("unmapped.layers.scp=allow *", True),
+        ("unmapped.layers.rcp=*", False),
+        ("actor.user=*", False),
+        ("actor.user.uid.more=*", False),
+        ("nothing=*", False),
+    ],
+)
+def test_condition_holds_for_a_member_or_one_of_a_list(condition: str, *, expected: bool) -> None:
+    read = condition_of(condition)
+    assert read is not None
+    assert holds(event_of(RECORD), [read]) is expected
+
+
+@pytest.mark.parametrize("text", ["status_code", "=x", "a..b=c", ".a=b", ""])
+def test_what_is_no_condition_is_none(text: str) -> None:
+    assert condition_of(text) is None
+
+
+def test_sentence_says_when_whether_where_why_who_and_what() -> None:
+    line = sentence({**event_of(RECORD), "seq": 7})
+    assert line.startswith("7 2027-01-15T08:00:00.250Z denied aws.authorize no-statement-allows ")
+    assert line.endswith(RECORD.resource)
+
+
+def test_sentence_shows_nothing_that_moves_a_cursor() -> None:
+    line = sentence({"actor": {"user": {"uid": "x\x1b[2J\n\u202ey" + "z" * 500}}})
+    assert line.isprintable()
+    assert len(line) < 300
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["time", "seq", "actor", "api", "resources", "action_id"]), values
+    )
+)
+def test_any_event_reads_as_one_line(event: dict[str, Any]) -> None:
+    assert sentence(event).isprintable()
