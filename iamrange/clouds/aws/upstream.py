@@ -121,7 +121,11 @@ class EmbeddedMoto:
             UpstreamError: moto raised.
         """
         view = self._view(request, account, access_key_id, overrides)
-        app = self._app(request.service)
+        try:
+            app = self._app(request.service)
+        except ModuleNotFoundError as error:
+            # moto leaves some services' own needs to its extras
+            raise UnsupportedError(f"{request.service}.{request.operation}") from error
         answer: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:  # noqa: ANN401  # WSGI's own signature
