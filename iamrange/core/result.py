@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-EMBEDDED = "embedded"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """What a run found out about one scenario.
@@ -30,6 +27,8 @@ class ScenarioResult:
     trial: Trial
     proofs: tuple[Proof, ...] = ()
     failures: tuple[Failure, ...] = ()
+    excused: bool = False
+    """Not evaluated: the target, or this machine, lacks an ability that the scenario declares."""
 
     @property
     def proved(self) -> bool:
@@ -79,9 +78,10 @@ class RunResult:
     def proved(self) -> bool:
         """Tell whether all is proved. A run of nothing proves nothing.
 
-        What another target cannot run is listed, and no failure; the embedded one must run all.
+        What a target or this machine cannot run, by what a scenario declares, is listed, and no
+        failure; whatever else was not evaluated is one.
         """
-        evaluated = [s for s in self.scenarios if s.evaluated or self.target == EMBEDDED]
+        evaluated = [s for s in self.scenarios if not s.excused]
         return (
             bool(evaluated)
             and not self.off_in_stack

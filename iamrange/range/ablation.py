@@ -71,6 +71,7 @@ def not_evaluated(entry: Entry, lacking: Mapping[Ability, str]) -> ScenarioResul
         lesson=entry.scenario.lesson,
         guards=entry.guards,
         asset=str(entry.scenario.asset),
+        excused=True,
         trial=Trial(
             scenario=entry.id,
             off=NOTHING,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from junitparser import Error, JUnitXml, TestCase, TestSuite
+from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import Failure as JUnitFailure
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _case(scenario: ScenarioResult) -> TestCase:
         Error(failure.message) if failure.range_broke else JUnitFailure(failure.message)
         for failure in scenario.failures
     ]
-    if not scenario.proved and not scenario.failures:
+    if scenario.excused:
+        case.result = [Skipped(f"not evaluated: {scenario.trial.judgement.detail}")]
+    elif not scenario.proved and not scenario.failures:
         case.result = [JUnitFailure(f"not proved: {scenario.claim}")]
     return case

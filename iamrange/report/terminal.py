@@ -37,6 +37,10 @@ def show(result: RunResult, console: Console) -> None:
     for failure in result.failures:
         word = "range broke" if failure.range_broke else "not proved"
         console.print(Text(f"{word}: {failure.message}", style="bold red"))
+    for scenario in result.scenarios:
+        if not scenario.evaluated:
+            words = f"not evaluated: {scenario.id}: {scenario.trial.judgement.detail}"
+            console.print(Text(words, style="yellow"))
     for control in result.off_in_stack:
         console.print(Text(_what_now_works(result, control), style="bold red"))
     for element in result.unevaluated:

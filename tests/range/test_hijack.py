@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from iamrange.core.scenario import Ability, Part
+from iamrange.core.verdict import Verdict
+from iamrange.range.catalogue import catalogue
+from iamrange.range.deployment import Deployment
 from iamrange.range.hijack import AGENT, HijackedProcessError, read
-from iamrange.range.jail import machine_jails
+from iamrange.range.jail import NotJailed, machine_jails
+from iamrange.range.progress import NoProgress
+from iamrange.range.runner import RunOptions, attack_once, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +77,19 @@ def test_what_the_agent_may_read_gets_out_where_nothing_is_around_it(
     assert done["turned_away"] == []
 
 
+def test_machine_without_jails_says_so_and_attacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    unable = NotJailed("user-namespace", "EPERM")
+    monkeypatch.setattr("iamrange.range.runner.machine_jails", lambda: unable)
+    options = RunOptions(scenarios=("rogue-agents/record-sent-to-a-stranger",))
+    entry = catalogue()["rogue-agents/record-sent-to-a-stranger"]
+    said = "this machine refuses: user-namespace: EPERM"
+    assert lacking(entry, "embedded") == {Ability.JAILS_AGENTS: said}
+    trial = attack_once(entry.id, (), options, NoProgress())
+    assert trial.judgement.verdict is Verdict.NOT_EVALUATED
+    assert trial.judgement.detail == f"lacks jails-agents: {said}"
+    assert lacking(catalogue()["token-theft/gcp-token-at-aws"], "embedded") == {}
+
+
 def test_bad_input_names_itself(iamrange: CommandLine, tmp_path: Path) -> None:
     said = iamrange("hijack", str(tmp_path / "absent.txt"))
     assert said.status == 2
@@ -84,9 +103,6 @@ def test_bad_input_names_itself(iamrange: CommandLine, tmp_path: Path) -> None:
 def test_an_agent_that_breaks_is_an_error_of_the_range_and_no_refusal(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from iamrange.core.scenario import Part  # noqa: PLC0415
-    from iamrange.range.deployment import Deployment  # noqa: PLC0415
-
     monkeypatch.setattr("iamrange.range.hijack.AGENT", f"{AGENT}_absent")
     with (
         Deployment.create(tools) as base,

@@ -196,6 +196,37 @@ def test_people_are_told_what_held_what_works_and_what_broke(name: str, said: li
     assert [words for words in said if words not in text] == []
 
 
+NOT_EVALUATED = replace(
+    SCENARIO,
+    id="rogue-agents/other",
+    proofs=(),
+    excused=True,
+    trial=replace(
+        HELD,
+        judgement=Judgement(verdict=Verdict.NOT_EVALUATED, detail="lacks jails-agents: refused"),
+        records=(),
+        legitimate=(),
+    ),
+)
+
+
+def test_what_a_machine_cannot_run_is_listed_and_fails_nothing(tmp_path: Path) -> None:
+    result = replace(GOOD, scenarios=(SCENARIO, NOT_EVALUATED))
+    assert result.proved
+    text = shown(result)
+    assert "all proved (1 not evaluated on embedded): 1 of 2 attacks" in text
+    assert "not evaluated: rogue-agents/other: lacks jails-agents: refused" in text
+    junit.write(result, tmp_path / "junit.xml")
+    document = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert (document.tests, document.failures, document.skipped) == (2, 0, 1)
+    jsonschema.validate(as_json.report(result), as_json.schema())
+
+
+def test_what_was_not_evaluated_without_an_excuse_is_not_proved() -> None:
+    assert not replace(GOOD, scenarios=(SCENARIO, replace(NOT_EVALUATED, excused=False))).proved
+    assert not replace(GOOD, scenarios=(NOT_EVALUATED,)).proved
+
+
 def test_a_run_of_no_scenarios_is_not_proved() -> None:
     nothing = replace(GOOD, scenarios=(), matrix=())
     assert not nothing.proved
