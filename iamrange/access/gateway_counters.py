@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _CAPACITY: Final = 100_000
 _PAUSE: Final = 1.0
 _OVERFLOW: Final = "*"
+_ROUNDING: Final = 1e-6
+"""Seconds: where there is room at a whole second exactly, floats may say so a moment later."""
+
 _Window = tuple[int, int, int]
 """The number of the present window, the hits in the one before, and in the present one."""
 
@@ -73,4 +76,4 @@ def _wait(previous: int, current: int, amount: int, over: float, seconds: int) -
     else:
         # the present window is full: once it is the one before, it must weigh less
         needed = 1 - over + max(0.0, 1 - (amount - 1) / current if current else 0.0)
-    return max(1, min(2 * seconds, math.ceil(needed * seconds)))
+    return max(1, min(2 * seconds, math.ceil(needed * seconds + _ROUNDING)))

@@ -24,6 +24,7 @@ class Layer(StrEnum):
     GCP = "gcp"
     IDENTITY = "identity"
     ACCESS = "access"
+    DETECT = "detect"
 
 
 class SwitchedIn(StrEnum):
@@ -79,7 +80,8 @@ def _keys_behind(answer: LayerAnswer) -> tuple[str, ...]:
 class Control:
     """One mechanism that an operator can leave out.
 
-    `touches` are the Pulumi resource types that switching it may change, and no other.
+    `touches` are the Pulumi resource types that switching it may change, and no other. One that
+    `detects` keeps nobody from anything: its refusal is that of whoever looks afterwards.
     """
 
     id: str
@@ -90,6 +92,7 @@ class Control:
     touches: frozenset[str]
     maps_to: tuple[fw.Reference, ...]
     switched_in: SwitchedIn = SwitchedIn.STACK
+    detects: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a control that could never be switched or recognised."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from iamrange.core import access_controls, aws_controls, gcp_controls, identity_controls, invariants
+from iamrange.core import (
+    access_controls,
+    aws_controls,
+    detect_controls,
+    gcp_controls,
+    identity_controls,
+    invariants,
+)
 from iamrange.core.control import Control, Invariant, Layer, Refusal, SwitchedIn
 
 if TYPE_CHECKING:
@@ -33,6 +40,7 @@ CONTROLS: Mapping[str, Control] = {
         *gcp_controls.CONTROLS,
         *identity_controls.CONTROLS,
         *access_controls.CONTROLS,
+        *detect_controls.CONTROLS,
     )
 }
 INVARIANTS: Mapping[str, Invariant] = {

@@ -56,6 +56,8 @@ class Material(StrEnum):
     APPROVED_SESSION = "approved-session"
     """A bound access token with its key, a human's approval that waits to be used, and one that has
     been used."""
+    LOG_FOLDER = "log-folder"
+    """The folder of the audit log, to read and to write, with whatever lies in it."""
     DOCUMENT = "document"
     """A place in what the victim reads. The attack leaves documents there, and the victim obeys."""
     CAPTURED_REQUEST = "captured-request"
@@ -129,6 +131,8 @@ class AssetKind(StrEnum):
     STAGING_DEPLOYMENT = "staging-deployment"
     """A deployment: it is made when its receipt is had."""
     PRODUCTION_DEPLOYMENT = "production-deployment"
+    AUDIT_SILENCE = "audit-silence"
+    """The power to have done nothing: it is had when the audit log does not name the victim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class Taken:
     token: str | None = field(default=None, repr=False)
     aws_session: AwsSession | None = None
     gcp_access_token: str | None = field(default=None, repr=False)
+    folder: str | None = None
+    """A folder that the attacker has got into."""
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What was taken of our own token service's: `access_token`, `dpop_key` and `client_key`
     (private JWKs), `proof` (and the `method` and `url` that it was made for), `client_secret`,

@@ -93,7 +93,7 @@ def judge(
     if attempt.broke is not None:
         return Judgement(verdict=Verdict.ERROR, detail=attempt.broke)
     if canary in attempt.loot:
-        return Judgement(verdict=Verdict.SUCCEEDED)
+        return _found_out(records, known, set(under_test))
     if attempt.loot:
         return Judgement(
             verdict=Verdict.ERROR, detail="the loot is not what this run has planted there"
@@ -119,6 +119,23 @@ def judge(
     guards = {guard for refusal in refusals for guard in refusal.guards}
     verdict = Verdict.BLOCKED if guards & set(under_test) else Verdict.BLOCKED_ELSEWHERE
     return Judgement(verdict=verdict, refusals=refusals)
+
+
+def _found_out(
+    records: Sequence[DecisionRecord],
+    known: Mapping[str, Control | Invariant],
+    under_test: set[str],
+) -> Judgement:
+    """Judge an attack that came home by what those who look afterwards say of it."""
+    looking = {guard.refusal.point for guard in known.values() if getattr(guard, "detects", False)}
+    said = tuple(
+        refusal
+        for record in records
+        if record.point in looking and record.outcome is Outcome.DENY
+        for refusal in _refusals(record, known)
+    )
+    found = any(under_test & set(refusal.guards) for refusal in said)
+    return Judgement(verdict=Verdict.DETECTED if found else Verdict.SUCCEEDED, refusals=said)
 
 
 def _refusing_records(

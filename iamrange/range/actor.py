@@ -39,8 +39,8 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run one scenario's attack.
 
     `spec`: `module` (the scenario's), `knows`, and what was taken: `token`, `aws_session` (its
-    three members), `gcp_access_token`, `oauth`. Returns `loot` and `documents` (lists of strings),
-    or `refused` with `request_id`, or `broke`.
+    three members), `gcp_access_token`, `folder`, `oauth`. Returns `loot` and `documents` (lists of
+    strings), or `refused` with `request_id`, or `broke`.
     """
     session = spec.get("aws_session")
     taken = Taken(
@@ -48,6 +48,7 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
         token=spec.get("token"),
         aws_session=AwsSession(**session) if session else None,
         gcp_access_token=spec.get("gcp_access_token"),
+        folder=spec.get("folder"),
         oauth=spec.get("oauth") or {},
     )
     scenario = importlib.import_module(spec["module"]).SCENARIO

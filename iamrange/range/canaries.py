@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind
 from iamrange.range.services import OUR_SERVICES
-from iamrange.range.written import WRITTEN
+from iamrange.range.written import LIES_NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def planting(
                 (asset.kind.value, stage.place_of(asset), value)
                 for asset, value in canaries.items()
                 # what the world's own services keep, the world is told; a power lies nowhere
-                if asset.kind not in (*OUR_SERVICES, *WRITTEN)
+                if asset.kind not in (*OUR_SERVICES, *LIES_NOWHERE)
             }
         ),
     }

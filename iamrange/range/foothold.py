@@ -33,6 +33,7 @@ FRESH_REQUEST_SECONDS = 20.0
 OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.NETWORK: (),
     Material.DOCUMENT: (),
+    Material.LOG_FOLDER: (),
     Material.CLIENT_KEY: ("client_key",),
     Material.CLIENT_SECRET: ("client_secret",),
     Material.ACCESS_TOKEN: ("access_token",),

@@ -10,12 +10,15 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from iamrange.core.controls import control_named
 from iamrange.core.scenario import AssetKind, Material, Part, Response
 from iamrange.core.verdict import Attempt, Judgement, Trial, Verdict, judge
+from iamrange.detect.audit_log import LogDownError
 from iamrange.engine.errors import EngineError
+from iamrange.range.audited import Audited
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
 from iamrange.range.foothold import Footing, Snapshot
@@ -44,6 +47,7 @@ BROKE = (
     DeploymentError,
     StageError,
     JailBrokeError,
+    LogDownError,
     OSError,
 )
 """What ends one attack as an error of the range, and lets the run go on with the others."""
@@ -128,12 +132,22 @@ class Lab:
             RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
+        audited = None
+        if scenario.foothold.takes is Material.LOG_FOLDER:
+            done, _ = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
+            footing = replace(footing, work=done)
+            audited = Audited(world, scenario.foothold.victim)
+            footing = replace(footing, material={"folder": str(audited.folder)})
         _, mark = world.world.records_since(0)
         weary = scenario.wearies_after
         with approving(world, 0 if weary is None else _WHATEVER_COMES, waiting=weary or 1):
             attempt = _attempt(world, entry, footing)
         world.world.collect_handshakes()
         records, _ = world.world.records_since(mark)
+        if audited is not None and attempt.broke is None and attempt.refused is None:
+            won = audited.silent()
+            attempt = replace(attempt, loot=(world.canaries[scenario.asset],) if won else ())
+            records += [found for found in (audited.found(),) if found is not None]
         judgement = judge(
             attempt,
             canary=world.canaries[scenario.asset],

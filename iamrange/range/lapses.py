@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core import access_controls, identity_controls
+from iamrange.core import access_controls, detect_controls, identity_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +66,8 @@ LAPSES: Mapping[Control, Lapse] = {
     access_controls.IDENTITY_HEADERS_STRIPPED: Lapse(edge={"unsafe_keeps_identity_headers": True}),
     # the agents' own: they are started without a jail
     access_controls.GATEWAY_ONLY_EGRESS: Lapse(),
+    # the log's own: it is kept as plain lines
+    detect_controls.AUDIT_CHAIN: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

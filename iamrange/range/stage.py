@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
+from iamrange.detect.audit_log import LOG_FILE
 from iamrange.identity.names import AUTH_ISSUER
 from iamrange.network.names import DROP_HOST
 from iamrange.range.services import APPROVALS, PLACES, SERVICE_OF, SERVICES
@@ -32,6 +33,7 @@ OF_PLATFORM: Mapping[AssetKind, str] = {
     AssetKind.GCP_BACKUP_SECRET: "gcp.backup_secret",
     AssetKind.AWS_SILENCE: "aws.trail_arn",
     AssetKind.AWS_VENDOR_REPORT: "aws.vendor_secret_arn",
+    AssetKind.AUDIT_SILENCE: "audit.log",
     **{kind: f"services.{kind}" for kind in PLACES},
 }
 """What there is one of, and the fact that says where."""
@@ -64,6 +66,7 @@ class Stage:
             "aws": self.aws,
             "gcp": self.gcp,
             "identity": {"issuer": AUTH_ISSUER},
+            "audit": {"log": LOG_FILE},
             "attacker": {"drop": f"https://{DROP_HOST}/collect"},
             "services": {
                 **{kind.value: url for kind, url in PLACES.items()},

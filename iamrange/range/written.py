@@ -22,6 +22,9 @@ WRITTEN: Mapping[AssetKind, str] = {
 }
 """Each power, and what reads whether somebody has it."""
 
+LIES_NOWHERE = frozenset({*WRITTEN, AssetKind.AUDIT_SILENCE})
+"""The kinds of assets that nobody can read anywhere, and nothing is planted for."""
+
 _SECONDS = 30.0
 
 

@@ -107,7 +107,8 @@ def _guard_line(guard: Control | Invariant) -> str:
         if isinstance(guard, Control)
         else f"The rogue cloud that lacks it: `{guard.rogue}`."
     )
-    return f"- `{guard.id}`: {guard.summary} Refuses at {where}. {off}"
+    word = "Finds it out" if getattr(guard, "detects", False) else "Refuses"
+    return f"- `{guard.id}`: {guard.summary} {word} at {where}. {off}"
 
 
 def _without(scenario: Scenario) -> str:

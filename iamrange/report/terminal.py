@@ -24,6 +24,7 @@ WIDE = 190
 STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
+    Verdict.DETECTED: "green",
     Verdict.BLOCKED_ELSEWHERE: "yellow",
     Verdict.ERROR: "bold magenta",
 }
@@ -151,14 +152,19 @@ def _matrix(result: RunResult) -> Table:
         marks = [_mark(cells[scenario, control].trial) for control in controls]
         table.add_row(Text(scenario), *marks)
     legend = "  ".join(f"{number} {name}" for number, name in enumerate(controls, 1))
-    table.caption = f"S succeeds, . blocked, e elsewhere, ! range broke\n{legend}"
+    table.caption = f"S succeeds, . blocked, d detected, e elsewhere, ! range broke\n{legend}"
     table.caption_justify = "left"
     return table
 
 
 def _mark(trial: Trial) -> Text:
     verdict = trial.judgement.verdict
-    marks = {Verdict.SUCCEEDED: "S", Verdict.BLOCKED: ".", Verdict.BLOCKED_ELSEWHERE: "e"}
+    marks = {
+        Verdict.SUCCEEDED: "S",
+        Verdict.BLOCKED: ".",
+        Verdict.DETECTED: "d",
+        Verdict.BLOCKED_ELSEWHERE: "e",
+    }
     return Text(marks.get(verdict, "!"), style=STYLES.get(verdict, ""))
 
 

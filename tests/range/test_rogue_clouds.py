@@ -31,6 +31,7 @@ SAMPLE = (
 
 MORE_THAN_AN_ANSWER = {
     "access.path-normalised": "with no canonical path there is nothing to decide on: 503",
+    "detect.audit-chain": "whoever verifies the log is no part of the world",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
@@ -100,4 +101,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
         assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
-    assert held.judgement.verdict is Verdict.BLOCKED, held.judgement
+    detects = any(getattr(guard, "detects", False) for guard in entry.scenario.blocked_by)
+    expected = Verdict.DETECTED if detects else Verdict.BLOCKED
+    assert held.judgement.verdict is expected, held.judgement

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from iamrange.core import aws_controls
+from iamrange.core import aws_controls, detect_controls
 from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant, Refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
 from iamrange.core.verdict import (
     Attempt,
+    Failure,
     Judgement,
     Legitimate,
     Proof,
@@ -106,6 +109,42 @@ def test_a_verdict_follows_from_the_evidence(
     attempt: Attempt, records: tuple[DecisionRecord, ...], expected: Verdict
 ) -> None:
     assert judged(attempt, *records).verdict is expected
+
+
+CHAIN = detect_controls.AUDIT_CHAIN.id
+BROKEN_CHAIN = record(
+    layer("chain", Effect.DENY, "changed"), point=detect_controls.AUDIT, action="audit:Verify"
+)
+
+
+def test_what_came_home_and_was_found_out_is_detected() -> None:
+    home = Attempt(loot=(CANARY,))
+    found = judged(home, BROKEN_CHAIN, under_test=CHAIN)
+    assert found.verdict is Verdict.DETECTED
+    assert found.guards == (CHAIN,)
+    assert judged(home, under_test=CHAIN).verdict is Verdict.SUCCEEDED
+    assert judged(home, BROKEN_CHAIN, under_test=GUARD).verdict is Verdict.SUCCEEDED
+    assert judged(home, record(), under_test=GUARD).verdict is Verdict.SUCCEEDED
+
+
+def test_detection_is_proved_by_a_world_where_nobody_finds_out() -> None:
+    home = Attempt(loot=(CANARY,))
+    worked = (Legitimate(part="log-writer", when="during", ok=True),)
+    with_it = Trial(
+        scenario="s",
+        off=frozenset(),
+        rogue=None,
+        judgement=judged(home, BROKEN_CHAIN, under_test=CHAIN),
+        records=(),
+        legitimate=worked,
+        seconds=1.0,
+    )
+    without_it = replace(
+        with_it, off=frozenset({CHAIN}), judgement=judged(home, under_test=CHAIN), legitimate=()
+    )
+    assert isinstance(prove(CHAIN, with_it, without_it), Proof)
+    assert isinstance(prove(CHAIN, without_it, with_it), Failure)
+    assert isinstance(prove(CHAIN, with_it, with_it), Failure)
 
 
 def test_the_request_that_the_client_names_is_judged_not_the_last_one() -> None:
