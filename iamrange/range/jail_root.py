@@ -57,7 +57,8 @@ def interpreter_paths() -> tuple[str, ...]:
     """Return what this interpreter and our own packages are read from."""
     packages = Path(__file__).resolve().parents[2]
     ours = [str(packages / name) for name in ("iamrange", "scenarios")]
-    folders = [path for path in sys.path if path and Path(path) != packages]
+    # an editable install has an entry there that is no path: the name of its import hook
+    folders = [path for path in sys.path if path.startswith("/") and Path(path) != packages]
     return (sys.prefix, sys.base_prefix, *folders, *ours)
 
 

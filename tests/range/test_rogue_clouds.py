@@ -12,7 +12,7 @@ from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment
 from iamrange.range.lab import Lab
 from iamrange.range.progress import NoProgress
-from iamrange.range.runner import RunOptions, workshop
+from iamrange.range.runner import RunOptions, lacking, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,8 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
     lab: Lab, entry: Entry
 ) -> None:
     """The control ignored is one of this attack's own, then one of another attack's."""
+    if missing := lacking(entry, "embedded"):
+        pytest.skip(f"not-evaluated: {missing}")
     own = entry.guards[0]
     opened = opened_by(lab, entry, own)
     if own in MORE_THAN_AN_ANSWER:

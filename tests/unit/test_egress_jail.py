@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,6 +122,16 @@ def test_the_whole_tree_and_relative_paths_are_refused(path: str) -> None:
         jail_root.plan([path], [])
     with pytest.raises(ValueError, match="jail path expected"):
         jail_root.plan([], [path])
+
+
+def test_of_the_interpreters_path_only_paths_are_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editable install puts the name of its import hook there."""
+    hook = "__editable__.iamrange-0.1.0.finder.__path_hook__"
+    monkeypatch.setattr(sys, "path", ["", hook, "relative", *sys.path])
+    paths = jail_root.interpreter_paths()
+    assert sys.prefix in paths
+    assert all(path.startswith("/") for path in paths)
+    assert jail_root.plan(paths, [])
 
 
 def test_order_survives_its_json() -> None:
