@@ -22,7 +22,9 @@ from iamrange.engine.progress import Silent
 
 FAILS = "raise SystemExit(1)"
 PREPARE = f"""
-import sys
+import signal, sys
+# a shell's background job is born deaf to this one; Python listens to it only if it is not
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from iamrange.engine import prepare, pulumi_cli
 pulumi_cli._INSTALLER = {FAILS!r}
 sys.exit(prepare.main())
