@@ -51,6 +51,7 @@ _PRIVATE: Final = 0o600
 _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*")
 """How every JWT and JWS begins: none of them belongs into a log."""
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _OURS: Final = frozenset({"seq", "seal"})
 
 
@@ -288,10 +289,11 @@ def _body(event: Mapping[str, Any]) -> bytes:
     if _OURS & event.keys():
         raise BodyError("audit event: seq and seal are the log's own members")
     try:
-        text = json.dumps(event, separators=(",", ":"), allow_nan=False)
+        body = _ENCODER.encode(event).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BodyError(f"audit event: expected plain values ({type(error).__name__})") from None
-    body = _TOKEN.sub(b"[token]", text.encode())
+    if b"eyJ" in body:
+        body = _TOKEN.sub(b"[token]", body)
     check_body(body)
     return body
 

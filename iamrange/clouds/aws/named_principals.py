@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -61,13 +62,29 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
 
 def written_policy(request: AwsRequest) -> str | None:
     """Return the resource policy that a call writes; None if it writes none."""
+    return _written(request) or None
+
+
+def _written(request: AwsRequest) -> str | None:
+    """Return what stands in a policy's place, "" too."""
     path = _WRITES.get((request.service, request.operation))
     if path is None or request.parameters.get("AttributeName", "Policy") != "Policy":
         return None
     value: Any = request.parameters
     for step in path:
         value = value.get(step) if isinstance(value, dict) else None
-    return str(value) if value else None
+    return None if value is None else str(value)
+
+
+def _no_topic_policy(request: AwsRequest) -> bool:
+    """Tell whether a topic is given something for a policy that is none: stores break on it."""
+    text = _written(request) if request.service == "sns" else None
+    if text is None:
+        return False
+    try:
+        return not isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,10 @@ class NamedPrincipals:
         return here and self.store.unique_id(principal) is None
 
     def refusal(self, request: AwsRequest) -> AwsError | None:
-        """Refuse a call that writes a policy for somebody who is not there."""
+        """Refuse a call that writes a policy for somebody who is not there, or none at all."""
+        if _no_topic_policy(request):
+            message = "Invalid parameter: Policy Error: null"
+            return AwsError(code="InvalidParameter", message=message, status=400)
         document = written_policy(request)
         if document is None or self.fault(document) is None:
             return None
