@@ -13,15 +13,14 @@ import os
 import shlex
 import signal
 import sys
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_tokens
+from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,23 +40,10 @@ app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_approvals.app, name="approvals")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
-WIDTH = None if sys.stdout.isatty() else 200
-out = Console(highlight=False, width=WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3
 """How many signals it takes to leave without taking down in order."""
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class Exit(IntEnum):
-    """What a command's exit status says."""
-
-    GOOD = 0
-    FAILED = 1
-    MISUSE = 2
-    BROKE = 3
 
 
 @app.command()
@@ -79,9 +65,9 @@ def run(  # noqa: PLR0913 - one argument an option
     from iamrange.range.runner import run as run_range
 
     if target not in TARGETS:
-        _misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
+        misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
     if jobs is not None and jobs < 1:
-        _misuse(f"--jobs expected 1 or more, got {jobs}")
+        misuse(f"--jobs expected 1 or more, got {jobs}")
     options = RunOptions(
         scenarios=tuple(scenarios or ()),
         target=target,
@@ -134,7 +120,7 @@ def attack(
     trial = attack_once(scenario, tuple(without or ()), RunOptions(), ConsoleProgress(err))
     judgement = trial.judgement
     if as_json:
-        _print_json(trial_report(trial))
+        print_json(trial_report(trial))
     else:
         out.print(Text(f"{judgement.verdict}: {scenario}", "bold"))
         for refused in judgement.refusals:
@@ -172,7 +158,7 @@ def hijack(
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in documents]
     done = hijack_once(texts, tuple(without or ()), RunOptions(), ConsoleProgress(err))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "steps": list(done.steps),
                 "turned_away": [away.target for away, _ in done.turned_away],
@@ -214,7 +200,7 @@ def scenarios(
 
     entries = chosen([name] if name else [])
     if as_json:
-        _print_json(
+        print_json(
             [{"id": e.id, "claim": e.scenario.claim, "blocked_by": list(e.guards)} for e in entries]
         )
     elif name:
@@ -235,7 +221,7 @@ def controls(context: typer.Context, *, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        _print_json(
+        print_json(
             [
                 {"id": c.id, "summary": c.summary, "without_it": c.without_it}
                 for c in CONTROLS.values()
@@ -303,7 +289,7 @@ def up(
     from iamrange.range.service import start
 
     if target not in TARGETS:
-        _misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
+        misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
     found = start(RunOptions(target=target), lambda line: err.print(Text(line, "dim")))
     out.print(Text(f"the range is up: {found.state['world']}", "bold green"))
     out.print(Text('next: eval "$(iamrange env)", then pulumi, aws, boto3, google clients'))
@@ -331,7 +317,7 @@ def status(*, as_json: Json = False) -> None:
     found = running()
     state = found.state
     if as_json:
-        _print_json(
+        print_json(
             {
                 "world": state["world"],
                 "ca_file": state["ca_file"],
@@ -373,7 +359,7 @@ def env(
 
     variables = running().environment(agent, network)
     if as_json:
-        _print_json(variables)
+        print_json(variables)
         return
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
@@ -442,15 +428,6 @@ def docs(
     if outdated:
         err.print(Text(f"stale: {', '.join(outdated)}; way out: make docs", "red"))
         raise typer.Exit(Exit.FAILED)
-
-
-def _print_json(value: Mapping[str, Any] | list[Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def _misuse(message: str) -> NoReturn:
-    err.print(Text(f"error: {message}", "red"))
-    raise typer.Exit(Exit.MISUSE)
 
 
 class _Interrupted(BaseException):

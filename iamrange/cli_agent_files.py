@@ -11,26 +11,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.text import Text
+from iamrange.cli_console import misuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from iamrange.identity.directory.model import AgentSpec
-
-MISUSE = 2
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def misuse(message: str) -> NoReturn:
-    """End the command as misuse."""
-    err.print(Text(f"error: {message}", "red"))
-    raise typer.Exit(MISUSE)
 
 
 def specs_in(file: Path) -> Iterator[AgentSpec]:

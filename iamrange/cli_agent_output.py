@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from iamrange.cli_agent_files import err
+from iamrange.cli_console import Exit, err, out, print_json, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from iamrange.identity.directory.bulk import BulkResult
     from iamrange.identity.directory.model import Agent, DirectoryRefusal
-
-FAILED = 1
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def kept(outcome: Agent | DirectoryRefusal, made: tuple[Path, dict[str, Any]] | None) -> Agent:
@@ -65,7 +59,7 @@ def end_bulk(result: BulkResult, *, as_json: bool) -> None:
         for name, refusal in result.refusals[:10]:
             err.print(Text(f"  {name}: {refusal.code}: {refusal.detail}", "red"))
     if result.refused:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(Exit.FAILED)
 
 
 def told(what: str) -> Callable[[BulkResult], None]:
@@ -101,14 +95,3 @@ def shown(agent: Agent) -> dict[str, Any]:
         "keys": [{"kid": key.kid, "not_after": key.not_after} for key in agent.keys],
         "certificates": list(agent.certificates),
     }
-
-
-def print_json(value: Mapping[str, Any]) -> None:
-    """Print JSON."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def refuse(message: str) -> NoReturn:
-    """End the command as refused."""
-    err.print(Text(f"refused: {message}", "red"))
-    raise typer.Exit(FAILED)

@@ -23,7 +23,6 @@ from iamrange.cli_agent_files import (
     end_of_day,
     json_file,
     lines,
-    misuse,
     names_in,
     new_certificate_key,
     new_key,
@@ -32,16 +31,8 @@ from iamrange.cli_agent_files import (
     specs_in,
     thumbprint,
 )
-from iamrange.cli_agent_output import (
-    end,
-    end_bulk,
-    kept,
-    out,
-    print_json,
-    refuse,
-    shown,
-    told,
-)
+from iamrange.cli_agent_output import end, end_bulk, kept, shown, told
+from iamrange.cli_console import Json, misuse, out, print_json, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,7 +53,6 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the directory's key; default: beside a SQLite file."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str | None, typer.Argument(help="An agent's name or SPIFFE id.")]
 OwnerFilter = Annotated[str | None, typer.Option("--owner", help="All of this owner's.")]
 ProjectFilter = Annotated[str | None, typer.Option("--project", help="All of this project.")]

@@ -15,12 +15,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from iamrange.cli_console import WIDTH, Json, err, misuse, print_json, refuse
 
 if TYPE_CHECKING:
     from iamrange.access.approvals.model import ApprovalRefusal, ApprovalRequest
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
     from iamrange.jose.sign import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="Approve or deny what agents may not do alone.")
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-FAILED, MISUSE = 1, 2
+out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 Kept = TypeVar("Kept")
 
 Id = Annotated[str, typer.Argument(help="The approval's id.")]
@@ -56,7 +56,6 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the directory's key; default: beside a SQLite file."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -79,7 +78,7 @@ def list_requests(  # noqa: PLR0913 - one argument an option
     with _desk(url, database, directory, home, key=key, approver=approver, lists=True) as desk:
         waiting = _kept(desk.pending(None if approver is None else _person(approver)))
     if as_json:
-        _print_json({"requests": [each.as_json() for each in waiting]})
+        print_json({"requests": [each.as_json() for each in waiting]})
         return
     table = Table("id", "agent", "what", "ends in")
     for each in waiting:
@@ -105,7 +104,7 @@ def show(  # noqa: PLR0913 - one argument an option
     with _desk(url, database, directory, home) as desk:
         request = _kept(desk.get(approval_id))
     if as_json:
-        _print_json(request.as_json())
+        print_json(request.as_json())
         return
     _print(request, out)
 
@@ -186,7 +185,7 @@ def ask(  # noqa: PLR0913 - one argument an option
     with _desk(url, database, directory, home) as desk:
         asked = _kept(desk.ask(call, agent=agent, agent_home=agent_home))
     if as_json:
-        _print_json(dict(asked))
+        print_json(dict(asked))
         return
     out.print(Text(f"{asked['approval_id']} {asked['state']}", "bold"))
     out.print(Text(f"  present it as `approval-id` within {asked['expires_in']} s"))
@@ -205,18 +204,18 @@ def _decide(  # noqa: PLR0913 - who, on what, how
     from iamrange.access.approvals.signing import sign_decision
 
     if key_file is None or name is None:
-        _misuse(f"{verdict}: expected --key and --as: who signs")
+        misuse(f"{verdict}: expected --key and --as: who signs")
     key = _private(key_file)
     request = _kept(desk.get(approval_id))
     if request.id != approval_id:
-        _refuse("another request came back than was asked for")
+        refuse("another request came back than was asked for")
     _print(request, err)
     signed = sign_decision(
         key, request, verdict=Verdict(verdict), approver=_person(name), now=desk.now()
     )
     decided = _kept(desk.decide(approval_id, signed))
     if as_json:
-        _print_json(decided.as_json())
+        print_json(decided.as_json())
         return
     out.print(Text(f"{decided.id} is {decided.state.value}", "bold"))
 
@@ -234,9 +233,9 @@ def _desk(  # noqa: PLR0913 - one argument an option
     from iamrange import cli_approval_desks as desks
 
     if url is not None and database is not None:
-        _misuse("expected --url or --database, not both")
+        misuse("expected --url or --database, not both")
     if (key is None) != (approver is None) and database is None:
-        _misuse("expected --key and --as together")
+        misuse("expected --key and --as together")
     signer = None if key is None or approver is None else (_private(key), _person(approver))
     try:
         if database is not None:
@@ -245,7 +244,7 @@ def _desk(  # noqa: PLR0913 - one argument an option
             return desks.remote(url, signer)
         return desks.of_running_range(signer, lists=lists)
     except ValueError as error:
-        _misuse(str(error))
+        misuse(str(error))
 
 
 def _private(path: Path) -> SigningKey:
@@ -254,9 +253,9 @@ def _private(path: Path) -> SigningKey:
     try:
         key = SigningKey.from_jwk(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _misuse(f"--key {path}: expected a private P-256 JWK: {type(error).__name__}")
+        misuse(f"--key {path}: expected a private P-256 JWK: {type(error).__name__}")
     if key.alg != "ES256":
-        _misuse(f"--key {path}: expected a P-256 key")
+        misuse(f"--key {path}: expected a P-256 key")
     return key
 
 
@@ -270,7 +269,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        _misuse(f"--body-file {path}: {error.strerror}")
+        misuse(f"--body-file {path}: {error.strerror}")
 
 
 def _print(request: ApprovalRequest, console: Console) -> None:
@@ -287,19 +286,5 @@ def _kept(outcome: Kept | ApprovalRefusal) -> Kept:
 
     if isinstance(outcome, ApprovalRefusal):
         wait = "" if outcome.retry_after is None else f"; again in {outcome.retry_after} s"
-        _refuse(f"{outcome.reason}{f': {outcome.detail}' if outcome.detail else ''}{wait}")
+        refuse(f"{outcome.reason}{f': {outcome.detail}' if outcome.detail else ''}{wait}")
     return outcome
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def _refuse(message: str) -> NoReturn:
-    err.print(Text(f"refused: {message}", "red"))
-    raise typer.Exit(FAILED)
-
-
-def _misuse(message: str) -> NoReturn:
-    err.print(Text(f"error: {message}", "red"))
-    raise typer.Exit(MISUSE)

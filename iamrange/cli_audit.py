@@ -14,11 +14,12 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
+
+from iamrange.cli_console import Exit, Json, broke, err, misuse, out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,15 +28,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Verify the audit log, read its end, query it.")
 
-BROKEN, MISUSE, BROKE = 1, 2, 3
 _PAUSE = 0.5
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Folder = Annotated[
     Path | None, typer.Argument(help="The log's folder; default: the running range's.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -62,17 +59,17 @@ def verify(
     place, anchored = _place(folder), _anchor(anchor)
     kept = [text for file in head or () for text in _lines_of(file)]
     if head and not kept:
-        _misuse(f"--head expected a signed head, got an empty file: {head[0]}")
+        misuse(f"--head expected a signed head, got an empty file: {head[0]}")
     beside = _lines_of(place / HEADS_FILE) if (place / HEADS_FILE).exists() else []
     try:
         with (place / LOG_FILE).open("rb") as log:
             found = verified(log, anchored, beside, kept=kept)
     except OSError as error:
-        _end(f"log '{place / LOG_FILE}': {error.strerror}", BROKE)
+        broke(f"log '{place / LOG_FILE}': {error.strerror}")
     if isinstance(found, Broken):
         told = {"ok": False, "record": found.record, "last": found.last, "flaw": found.flaw.value}
         _say(told | {"detail": found.detail}, f"NOT what was written: {found}", as_json=as_json)
-        raise typer.Exit(BROKEN)
+        raise typer.Exit(Exit.FAILED)
     told = {"ok": True, "size": found.size, "root": found.root.hex(), "heads": found.heads}
     words = f"as it was written: {found.size} records, {found.heads} signed heads hold"
     _say(told, words, as_json=as_json)
@@ -88,7 +85,7 @@ def head(folder: Folder = None) -> None:
 
     lines = _lines_of(_place(folder) / HEADS_FILE)
     if not lines:
-        _end("the log has no head yet: one is signed a second after the first event", BROKE)
+        broke("the log has no head yet: one is signed a second after the first event")
     sys.stdout.write(f"{lines[-1]}\n")
 
 
@@ -116,7 +113,7 @@ def tail(
                     _show(line, as_json=as_json)
                 time.sleep(_PAUSE)
     except OSError as error:
-        _end(f"log '{path}': {error.strerror}", BROKE)
+        broke(f"log '{path}': {error.strerror}")
     except KeyboardInterrupt:
         raise typer.Exit from None
 
@@ -143,7 +140,7 @@ def query(
     for text in conditions or ():
         condition = condition_of(text)
         if condition is None:
-            _misuse(f"'{text}': expected MEMBER=VALUE, for example status_code=replayed")
+            misuse(f"'{text}': expected MEMBER=VALUE, for example status_code=replayed")
         wanted.append(condition)
     path = _place(folder) / LOG_FILE
     found = 0
@@ -157,7 +154,7 @@ def query(
                         err.print(Text(f"stopped at {limit}: --limit shows more"))
                         break
     except OSError as error:
-        _end(f"log '{path}': {error.strerror}", BROKE)
+        broke(f"log '{path}': {error.strerror}")
 
 
 def _whole(log: Any) -> Iterator[bytes]:  # noqa: ANN401 - a binary file
@@ -204,14 +201,14 @@ def _anchor(path: Path | None) -> Anchor:
     try:
         return read_anchor(path.read_bytes())
     except (OSError, ValueError) as error:
-        _misuse(f"anchor '{path}': expected the file that the log was made with: {error}")
+        misuse(f"anchor '{path}': expected the file that the log was made with: {error}")
 
 
 def _lines_of(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
     except OSError as error:
-        _misuse(f"'{path}': {error.strerror}")
+        misuse(f"'{path}': {error.strerror}")
 
 
 def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:
@@ -219,12 +216,3 @@ def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         out.print(Text(words, "bold"))
-
-
-def _misuse(message: str) -> NoReturn:
-    _end(message, MISUSE)
-
-
-def _end(message: str, status: int) -> NoReturn:
-    err.print(Text(f"error: {message}"))
-    raise typer.Exit(status)

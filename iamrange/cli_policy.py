@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
+
+from iamrange.cli_console import Exit, Json, broke, err, misuse, out, print_json
 
 if TYPE_CHECKING:
     from iamrange.access.opa import OpaTests
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Ask the policy, test it, have it explained.")
 
-FAILED, MISUSE, BROKE = 1, 2, 3
 _MAX_SHOWN = 10
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Input = Annotated[
     str, typer.Argument(metavar="INPUT", help="A JSON file, - for stdin, or the JSON text itself.")
@@ -36,7 +34,6 @@ Input = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--policy", help="Folder of Rego files; default: the range's own.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Opa = Annotated[
     bool, typer.Option("--opa", help="Ask real OPA too; built once if it is not there.")
 ]
@@ -56,7 +53,7 @@ def evaluate(
     if opa:
         _hold_against_opa(text, answer, _folder(policy))
     if as_json:
-        _print_json(_shown(answer))
+        print_json(_shown(answer))
     else:
         _print_answer(answer)
     _end(good=answer.allow)
@@ -76,7 +73,7 @@ def explain(asked: Input, policy: Folder = None, *, as_json: Json = False) -> No
     answer = explanation.answer
     complaints = _schema_complaints(text)
     if as_json:
-        _print_json(
+        print_json(
             {
                 **_shown(answer),
                 "reasons": [
@@ -110,7 +107,7 @@ def run_tests(policy: Folder = None, *, opa: Opa = False, as_json: Json = False)
     try:
         tests = run(read_folder(folder))
     except PolicyError as error:
-        _broke(str(error))
+        broke(str(error))
     failed = [test for test in tests if not test.passed]
     second = _opa_tests(folder) if opa else None
     if as_json:
@@ -125,7 +122,7 @@ def run_tests(policy: Folder = None, *, opa: Opa = False, as_json: Json = False)
                 "coverage": second.coverage,
                 "not_covered": list(second.not_covered),
             }
-        _print_json(answer)
+        print_json(answer)
     else:
         for test in failed:
             out.print(Text(f"failed: {test.name}: {test.detail}", "red"))
@@ -147,7 +144,7 @@ def _folder(policy: Path | None) -> Path:
 
         return Path(iamrange.access.__file__).parent / "policy"
     if not policy.is_dir():
-        _misuse(f"--policy: expected a folder, got {str(policy)!r}")
+        misuse(f"--policy: expected a folder, got {str(policy)!r}")
     return policy
 
 
@@ -157,7 +154,7 @@ def _engine(policy: Path | None) -> PolicyEngine:
     try:
         return PolicyEngine.from_folder(_folder(policy))
     except PolicyError as error:
-        _broke(str(error))
+        broke(str(error))
 
 
 def _input(asked: str) -> str:
@@ -167,7 +164,7 @@ def _input(asked: str) -> str:
         return sys.stdin.read() if asked == "-" else Path(asked).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        _misuse(f"INPUT: expected a JSON file, got {asked[:80]!r}: {reason}")
+        misuse(f"INPUT: expected a JSON file, got {asked[:80]!r}: {reason}")
 
 
 def _schema_complaints(text: str) -> list[str]:
@@ -191,11 +188,9 @@ def _hold_against_opa(text: str, answer: PolicyAnswer, folder: Path) -> None:
     try:
         second = opa.evaluate(opa.build(), folder, text, "data.ai.authorization.allow")
     except opa.OpaError as error:
-        _broke(str(error))
+        broke(str(error))
     if second is not answer.allow:
-        _broke(
-            f"OPA answers {json.dumps(second)}, the engine in process {json.dumps(answer.allow)}"
-        )
+        broke(f"OPA answers {json.dumps(second)}, the engine in process {json.dumps(answer.allow)}")
 
 
 def _opa_tests(folder: Path) -> OpaTests:
@@ -204,7 +199,7 @@ def _opa_tests(folder: Path) -> OpaTests:
     try:
         return opa.test(opa.build(), folder)
     except opa.OpaError as error:
-        _broke(str(error))
+        broke(str(error))
 
 
 def _shown(answer: PolicyAnswer) -> dict[str, Any]:
@@ -220,20 +215,6 @@ def _print_answer(answer: PolicyAnswer, meanings: dict[str, str] | None = None) 
         out.print(Text(f"  {code}: {meaning}" if meaning else f"  {code}"))
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def _misuse(message: str) -> NoReturn:
-    err.print(Text(f"error: {message}", "red"))
-    raise typer.Exit(MISUSE)
-
-
-def _broke(message: str) -> NoReturn:
-    err.print(Text(f"error: {message}", "red"))
-    raise typer.Exit(BROKE)
-
-
 def _end(*, good: bool) -> None:
     if not good:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(Exit.FAILED)

@@ -10,16 +10,14 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
+
+from iamrange.cli_console import Json, misuse, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 app = typer.Typer(no_args_is_help=True, help="Look at tokens, and at the keys that sign them.")
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-MISUSE = 2
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -35,10 +33,9 @@ def inspect(
     text = sys.stdin.read().strip() if token is None else token
     seen = peek(text)
     if seen is None:
-        sys.stderr.write("error: expected a compact JWS of at most 20000 characters\n")
-        raise typer.Exit(MISUSE)
+        misuse("expected a compact JWS of at most 20000 characters")
     shown = {"header": dict(seen.header), "unverified_claims": dict(seen.unverified_claims)}
-    sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    print_json(shown)
 
 
 @app.command()
