@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 from iamrange.core import frameworks as fw
-from iamrange.core.control import Control, Layer, Refusal, SwitchedIn
-from iamrange.core.decision import Effect
-
-if TYPE_CHECKING:
-    from iamrange.core.frameworks import Reference
+from iamrange.core.control import Control, Layer, own_control
 
 GATEWAY = "gateway.call"
 """The decision point of every call through the gateway."""
@@ -24,28 +20,7 @@ EGRESS = "agent.egress"
 """The decision point at the one way out of an agent's process."""
 
 
-def _control(  # noqa: PLR0913 - one argument a fact
-    name: str,
-    *,
-    summary: str,
-    without_it: str,
-    layer: str,
-    reason: str,
-    maps_to: tuple[Reference, ...],
-    point: str = GATEWAY,
-) -> Control:
-    return Control(
-        id=f"access.{name}",
-        layer=Layer.ACCESS,
-        summary=summary,
-        without_it=without_it,
-        refusal=Refusal(point=point, layer=layer, effect=Effect.DENY, reason=reason),
-        touches=frozenset(),
-        maps_to=maps_to,
-        switched_in=SwitchedIn.WORLD,
-    )
-
-
+_control = partial(own_control, Layer.ACCESS, point=GATEWAY)
 SCOPE_ENFORCED = _control(
     "scope-enforced",
     summary="Each route asks for its own scope, and a token without it goes no further.",

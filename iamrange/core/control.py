@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from iamrange.core import frameworks as fw
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
@@ -101,6 +102,30 @@ class Control:
             raise ValueError(msg)
 
 
+def own_control(  # noqa: PLR0913 - one argument a fact
+    of: Layer,
+    name: str,
+    *,
+    summary: str,
+    without_it: str,
+    point: str,
+    layer: str,
+    reason: str,
+    maps_to: tuple[fw.Reference, ...],
+) -> Control:
+    """Return a control of the range's own services: a setting of a world, denying in one layer."""
+    return Control(
+        id=f"{of}.{name}",
+        layer=of,
+        summary=summary,
+        without_it=without_it,
+        refusal=Refusal(point=point, layer=layer, effect=Effect.DENY, reason=reason),
+        touches=frozenset(),
+        maps_to=maps_to,
+        switched_in=SwitchedIn.WORLD,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
     """What a platform guarantees; `rogue` names the cloud that lacks it.
@@ -109,6 +134,7 @@ class Invariant:
     that skips the signature also never misses the key that would have checked it.
     """
 
+    detects: ClassVar[bool] = False
     id: str
     layer: Layer
     summary: str

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 from iamrange.core import frameworks as fw
-from iamrange.core.control import Control, Layer, Refusal, SwitchedIn
-from iamrange.core.decision import Effect
+from iamrange.core.control import Layer, own_control
 
-if TYPE_CHECKING:
-    from iamrange.core.frameworks import Reference
-
-
-def _control(  # noqa: PLR0913 - one argument a fact
-    name: str,
-    *,
-    summary: str,
-    without_it: str,
-    point: str,
-    layer: str,
-    reason: str,
-    maps_to: tuple[Reference, ...],
-) -> Control:
-    return Control(
-        id=f"identity.{name}",
-        layer=Layer.IDENTITY,
-        summary=summary,
-        without_it=without_it,
-        refusal=Refusal(point=point, layer=layer, effect=Effect.DENY, reason=reason),
-        touches=frozenset(),
-        maps_to=maps_to,
-        switched_in=SwitchedIn.WORLD,
-    )
-
-
+_control = partial(own_control, Layer.IDENTITY)
 REGISTERED_AGENTS_ONLY = _control(
     "registered-agents-only",
     summary="Only agents that the directory knows get tokens; nobody registers itself.",

@@ -127,7 +127,7 @@ def _found_out(
     under_test: set[str],
 ) -> Judgement:
     """Judge an attack that came home by what those who look afterwards say of it."""
-    looking = {guard.refusal.point for guard in known.values() if getattr(guard, "detects", False)}
+    looking = {guard.refusal.point for guard in known.values() if guard.detects}
     said = tuple(
         refusal
         for record in records

@@ -107,7 +107,7 @@ def _guard_line(guard: Control | Invariant) -> str:
         if isinstance(guard, Control)
         else f"The rogue cloud that lacks it: `{guard.rogue}`."
     )
-    word = "Finds it out" if getattr(guard, "detects", False) else "Refuses"
+    word = "Finds it out" if guard.detects else "Refuses"
     return f"- `{guard.id}`: {guard.summary} {word} at {where}. {off}"
 
 

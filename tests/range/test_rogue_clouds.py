@@ -103,6 +103,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
         assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
-    detects = any(getattr(guard, "detects", False) for guard in entry.scenario.blocked_by)
+    detects = any(guard.detects for guard in entry.scenario.blocked_by)
     expected = Verdict.DETECTED if detects else Verdict.BLOCKED
     assert held.judgement.verdict is expected, held.judgement
