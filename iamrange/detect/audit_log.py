@@ -13,26 +13,17 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import secrets
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from iamrange.detect.audit_chain import Chain
 from iamrange.detect.audit_head import Anchor, Head, sign_head
-from iamrange.detect.audit_seal import (
-    EPOCH,
-    FIRST,
-    KEY_BYTES,
-    BodyError,
-    check_body,
-    key_after,
-    line_of,
-    read_line,
-    seal_of,
-)
+from iamrange.detect.audit_seal import EPOCH, KEY_BYTES, BodyError, check_body, read_line
 from iamrange.detect.audit_tree import Tree
 from iamrange.jose import SigningKey
+from iamrange.jose.redact import without_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,9 +39,6 @@ HEAD_SECONDS: Final = 1.0
 """How often a head is signed while events come; one more when the log is closed."""
 
 _PRIVATE: Final = 0o600
-_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*")
-"""How every JWT and JWS begins: none of them belongs into a log."""
-
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _OURS: Final = frozenset({"seq", "seal"})
 
@@ -69,13 +57,15 @@ class LogBusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Where the log is after a record: what the next one is sealed with."""
+    """Where the log is after a record, and how many bytes of the file that is."""
 
-    key: bytes = field(repr=False)
-    before: bytes = field(repr=False)
-    size: int
+    chain: Chain = field(repr=False)
     offset: int
-    tree: Tree = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many records that is."""
+        return self.chain.tree.size
 
 
 class AuditLog:
@@ -98,8 +88,9 @@ class AuditLog:
             self.log: str = kept["log"]
             self._signer = SigningKey.from_jwk(kept["signer"])
             self._durable = self._recovered(_state_of(kept))
+            self._keep_key()
         except BaseException:
-            os.close(self._lock_descriptor)
+            self._close()
             raise
         self._sealed = self._durable
         self._waiting: list[bytes] = []
@@ -109,7 +100,6 @@ class AuditLog:
         self._headed = (0, 0.0)
         self._sealing = threading.Lock()
         self._flushing = threading.Lock()
-        self._keep_key()
 
     @classmethod
     def create(cls, folder: Path, clock: Clock) -> tuple[Self, Anchor]:
@@ -124,7 +114,7 @@ class AuditLog:
             raise FileExistsError(f"audit log: there is one in {folder} already")
         signer, first = SigningKey.generate("ES256"), secrets.token_bytes(KEY_BYTES)
         name = secrets.token_hex(8)
-        start = _State(first, FIRST, 0, 0, Tree())
+        start = _State(Chain(first), 0)
         _write_private(folder / LOG_FILE, b"")
         _write_private(folder / HEADS_FILE, b"")
         _write_private(folder / SEAL_FILE, _kept(name, signer, start))
@@ -177,24 +167,21 @@ class AuditLog:
                 return
             with contextlib.suppress(OSError):
                 self._sign_head()
-            os.close(self._descriptor)
-            os.close(self._lock_descriptor)
-            self._descriptor = -1
+            self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._descriptor, self._lock_descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._lock_descriptor = -1
 
     def _seal(self, bodies: list[bytes]) -> None:
-        state = self._sealed
-        key, before, size = state.key, state.before, state.size
-        offset, tree = state.offset, state.tree.copy()
+        chain, offset = self._sealed.chain.copy(), self._sealed.offset
         for body in bodies:
-            before = seal_of(key, before, size, body)
-            line = line_of(body, size, before)
-            tree.add(line)
+            line = chain.sealed(body)
             self._waiting.append(line)
             offset += len(line)
-            size += 1
-            if size % EPOCH == 0:
-                key = key_after(key)
-        self._sealed = _State(key, before, size, offset, tree)
+        self._sealed = _State(chain, offset)
 
     def _flush(self) -> None:
         """Write and sync all that waits, for everybody who waits."""
@@ -237,7 +224,7 @@ class AuditLog:
     def _sign_head(self) -> str:
         state = self._durable
         now = self._clock.now()
-        head = Head(log=self.log, size=state.size, root=state.tree.root(), time=int(now))
+        head = Head(log=self.log, size=state.size, root=state.chain.tree.root(), time=int(now))
         text = sign_head(self._signer, head)
         if state.size != self._headed[0]:
             with (self._folder / HEADS_FILE).open("ab") as file:
@@ -268,32 +255,26 @@ class AuditLog:
 
 
 def _read_on(state: _State, lines: Iterable[bytes]) -> _State:
-    key, before, size, offset = state.key, state.before, state.size, state.offset
-    tree = state.tree.copy()
+    chain, offset = state.chain.copy(), state.offset
     for line in lines:
         if not line.endswith(b"\n"):
             break
-        read = read_line(line)
+        size, read = chain.tree.size, read_line(line)
         if read is None or read.sequence != size:
             raise LogTamperedError(f"audit log: record {size}: it is not there")
-        if seal_of(key, before, size, read.body) != read.seal:
+        if not chain.takes(line, read):
             raise LogTamperedError(f"audit log: record {size}: its seal does not hold")
-        tree.add(line)
-        before, size, offset = read.seal, size + 1, offset + len(line)
-        if size % EPOCH == 0:
-            key = key_after(key)
-    return replace(state, key=key, before=before, size=size, offset=offset, tree=tree)
+        offset += len(line)
+    return _State(chain, offset)
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
     if _OURS & event.keys():
         raise BodyError("audit event: seq and seal are the log's own members")
     try:
-        body = _ENCODER.encode(event).encode()
+        body = without_tokens(_ENCODER.encode(event).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise BodyError(f"audit event: expected plain values ({type(error).__name__})") from None
-    if b"eyJ" in body:
-        body = _TOKEN.sub(b"[token]", body)
     check_body(body)
     return body
 
@@ -303,11 +284,11 @@ def _kept(name: str, signer: SigningKey, state: _State) -> bytes:
         {
             "log": name,
             "signer": signer.private_jwk(),
-            "key": state.key.hex(),
-            "before": state.before.hex(),
+            "key": state.chain.key.hex(),
+            "before": state.chain.before.hex(),
             "size": state.size,
             "offset": state.offset,
-            "tree": [digest.hex() for digest in state.tree.edge],
+            "tree": [digest.hex() for digest in state.chain.tree.edge],
         }
     ).encode()
 
@@ -315,7 +296,7 @@ def _kept(name: str, signer: SigningKey, state: _State) -> bytes:
 def _state_of(kept: Mapping[str, Any]) -> _State:
     tree = Tree(int(kept["size"]), [bytes.fromhex(digest) for digest in kept["tree"]])
     key, before = bytes.fromhex(kept["key"]), bytes.fromhex(kept["before"])
-    return _State(key, before, int(kept["size"]), int(kept["offset"]), tree)
+    return _State(Chain(key, before, tree), int(kept["offset"]))
 
 
 def _write_private(path: Path, data: bytes) -> None:

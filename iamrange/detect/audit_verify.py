@@ -14,16 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from iamrange.detect.audit_chain import Chain
 from iamrange.detect.audit_head import Head, read_head
-from iamrange.detect.audit_seal import (
-    EPOCH,
-    FIRST,
-    MAX_LINE,
-    key_after,
-    read_line,
-    seal_of,
-)
-from iamrange.detect.audit_tree import Tree
+from iamrange.detect.audit_seal import MAX_LINE, read_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,20 +94,15 @@ def verify(
 
 
 def _verified(lines: Iterable[bytes], anchor: Anchor, heads: list[Head]) -> Verified | Broken:
-    key, before, tree = anchor.first_key, FIRST, Tree()
-    waiting = deque(head for head in heads if head.size)
-    held = 0
+    chain, waiting = Chain(anchor.first_key), deque(head for head in heads if head.size)
+    tree, held = chain.tree, 0
     for line in lines:
         size = tree.size
         read = _read(line, size)
         if isinstance(read, Broken):
             return read
-        if seal_of(key, before, size, read.body) != read.seal:
+        if not chain.takes(line, read):
             return Broken(record=size, flaw=Flaw.CHANGED)
-        before = read.seal
-        tree.add(line)
-        if tree.size % EPOCH == 0:
-            key = key_after(key)
         while waiting and waiting[0].size == tree.size:
             if waiting.popleft().root != tree.root():
                 return Broken(record=held, last=size, flaw=Flaw.REWRITTEN)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,7 @@ from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, 
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts
+from iamrange.jose.redact import without_tokens
 from iamrange.range.functions import SwitchedFunctions
 from iamrange.range.identity_services import IdentityServices
 from iamrange.range.world_directory import WorldDirectory
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 BROKER_NETWORK = "corporate"
 _UNRECORDED = 74
-_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*")
-"""How every JWT and JWS begins, as far as it goes."""
 
 
 class AwsPort(Protocol):
@@ -105,7 +103,7 @@ class RecordFile:
     def __call__(self, record: DecisionRecord) -> None:
         """Keep one record."""
         # what a client sends in the place of a name is kept too, and may be a token
-        line = _TOKEN.sub(b"[token]", json.dumps(record_to_json(record)).encode()) + b"\n"
+        line = without_tokens(json.dumps(record_to_json(record)).encode()) + b"\n"
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:

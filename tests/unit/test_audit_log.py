@@ -286,6 +286,22 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     AuditLog(tmp_path / "log", CLOCK).close()
 
 
+def test_log_that_could_not_be_opened_is_not_kept_from_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "log")
+
+    def full(descriptor: int) -> None:
+        del descriptor
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            AuditLog(tmp_path / "log", CLOCK)
+    AuditLog(tmp_path / "log", CLOCK).close()
+
+
 @pytest.mark.parametrize("fails", ["write", "fdatasync"])
 def test_full_disk_refuses_and_the_log_goes_on_once_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
