@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iamrange.access.gateway_layers import LAYERS
 from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE, AuditLog
@@ -33,17 +34,6 @@ if TYPE_CHECKING:
 EVENTS, BATCH = 1_000_000, 5000
 TARGETS = {"events a second": 50_000, "seconds to verify a million": 20}
 SINGLE, CALLERS = 2000, 64
-LAYERS = (
-    "canonical",
-    "route",
-    "pre-limit",
-    "token",
-    "agent",
-    "scope",
-    "policy",
-    "approval",
-    "limit",
-)
 
 
 def record(number: int) -> DecisionRecord:

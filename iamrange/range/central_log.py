@@ -74,14 +74,14 @@ class CentralLog:
         self._log.close()
 
     def _run(self) -> None:
-        tries = int(PATIENCE_SECONDS / COLLECT_SECONDS)
+        failed = 0
         while not self._ended.wait(COLLECT_SECONDS):
             try:
                 self._collect()
-                tries = int(PATIENCE_SECONDS / COLLECT_SECONDS)
+                failed = 0
             except (LogDownError, OSError, ValueError) as error:
-                tries -= 1
-                if tries <= 0:
+                failed += 1
+                if failed * COLLECT_SECONDS >= PATIENCE_SECONDS:
                     self._failed = str(error)
                     return
 

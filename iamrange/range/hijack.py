@@ -9,9 +9,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from iamrange.identity.names import AUTH_ISSUER
 from iamrange.range.jail import Finished, Job, NetworkNamespace, NotJailed, Open, machine_jails
 from iamrange.range.processes import ProcessError
 from iamrange.range.services import APPROVALS, SERVICES
+from iamrange.range.work import actor_environment, actor_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +42,6 @@ WAYS_OUT = (
 """The names that lead to the gateway."""
 
 _NO_WAY_OUT = "no-way-out"
-_numbers = itertools.count(1)
 
 
 class HijackedProcessError(ProcessError):
@@ -92,8 +90,7 @@ def read(world: Deployment, victim: Part, documents: Sequence[str]) -> Hijacked:
         JailBrokeError: the supervisor of its jail broke.
         HijackedProcessError: its process did.
     """
-    folder = world.world.folder / "actors" / f"{next(_numbers)}-hijacked"
-    folder.mkdir(parents=True)
+    folder = actor_folder(world, "hijacked")
     for number, text in enumerate(documents):
         (folder / f"{number:03}.txt").write_text(text)
     environment = world.world.environment(Network.CORPORATE)
@@ -102,13 +99,7 @@ def read(world: Deployment, victim: Part, documents: Sequence[str]) -> Hijacked:
     done = way_out.run(
         Job(
             argv=(sys.executable, "-m", AGENT, str(folder)),
-            env={
-                "PATH": os.environ.get("PATH", ""),
-                "LANG": "C.UTF-8",
-                "HOME": str(folder),
-                **environment,
-                **agent_environment(home),
-            },
+            env=actor_environment(world, folder) | environment | agent_environment(home),
             allowed_hosts=WAYS_OUT,
             cwd=str(folder),
             readable=(world.world.ca_file, str(home)),

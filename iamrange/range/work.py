@@ -135,6 +135,23 @@ def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
     return {name: (home / name).read_text() for name in wanted}
 
 
+def actor_folder(world: Deployment, name: str) -> Path:
+    """Make a new folder for one actor of this world."""
+    folder = world.world.folder / "actors" / f"{next(_numbers)}-{name}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def actor_environment(world: Deployment, folder: Path) -> dict[str, str]:
+    """Return what every actor's process is given: nothing that says who it is."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "AWS_SDK_UA_APP_ID": f"iamrange-{world.tools.run_id}",
+    }
+
+
 def run_actor(
     world: Deployment, function: str, spec: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -143,18 +160,11 @@ def run_actor(
     Raises:
         WorldBrokenError: it broke, and so did the world.
     """
-    folder = world.world.folder / "actors" / f"{next(_numbers)}-{function}"
-    folder.mkdir(parents=True)
+    folder = actor_folder(world, function)
     child = world.tools.zygote.spawn(
         f"iamrange.range.actor:{function}",
         {"spec": dict(spec)},
-        env={
-            "PATH": os.environ.get("PATH", ""),
-            "LANG": "C.UTF-8",
-            "HOME": str(folder),
-            "AWS_SDK_UA_APP_ID": f"iamrange-{world.tools.run_id}",
-            **environment,
-        },
+        env={**actor_environment(world, folder), **environment},
         cwd=folder,
         name=function,
         stdout=folder / "stdout",
