@@ -135,22 +135,18 @@ def new_key(path: Path) -> tuple[Path, dict[str, Any]]:
 def new_certificate_key(path: Path) -> tuple[str, str]:
     """Claim a file for its owner alone; return a new private key and its public half, as PEM."""
     from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    from iamrange.identity.certificates import svid
+
+    key, private = svid.new_key()
     try:
         path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         misuse(f"{path}: cannot be made: {error.strerror}; --key-out names another")
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return private.decode(), public.decode()
+    return private, public.decode()
 
 
 def thumbprint(path: Path) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from iamrange.core.scenario import Part
 from iamrange.identity.agent import write_private
@@ -20,6 +19,7 @@ from iamrange.identity.agent_home import (
     OauthTarget,
     write_agent_home,
 )
+from iamrange.identity.certificates.svid import new_key
 from iamrange.identity.names import AUTH_ISSUER
 from iamrange.identity.tokens.secrets import hash_secret
 from iamrange.jose import SigningKey
@@ -99,18 +99,13 @@ class Enrolment:
 
     def _certify(self, agent_id: str, home: Path) -> None:
         """Have a key of the agent's own certified, and put both into its home."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key, private = new_key()
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
         chain = self.world.control("issue_svid", agent_id=agent_id, public_key_pem=public.decode())
         write_private(home / SVID, str(chain))
-        write_private(home / SVID_KEY, private.decode())
+        write_private(home / SVID_KEY, private)
 
     def namesake(self, part: Part, tenant: str) -> Path:
         """Register another tenant's agent that bears the same name; return its home.

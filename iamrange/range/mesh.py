@@ -1,7 +1,8 @@
 """The world's Envoy: the edge for all of our own names, and a sidecar for each service.
 
 - Started at the first connection, anew whenever a control that works in it is switched.
-- Certificates come from the world's own authority; each start has fresh ones.
+- Certificates come from the world's own authority; each start has fresh ones, and SVIDs are
+  replaced when half their life is over.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import itertools
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from iamrange.access.decision_app import DecisionApp
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.identity.certificates.forwarded import XfccMiddleware
+from iamrange.identity.certificates.port import SVID_LIFE
+from iamrange.identity.certificates.svid import new_key
 from iamrange.network.edge import Edge, Route
 from iamrange.network.envoy_config import (
     Authorizer,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from iamrange.range.identity_services import IdentityServices
     from iamrange.range.services import Service
 
+RENEW_SECONDS = SVID_LIFE / 2
 HANDSHAKE = "mesh.handshake"
 """The decision point of a sidecar's TLS listener."""
 
@@ -77,6 +78,7 @@ class Mesh:
         self._ending: set[asyncio.Task[None]] = set()
         self._told: frozenset[TlsRefusal] = frozenset()
         self._dialled = False
+        self._renewal: asyncio.TimerHandle | None = None
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -107,11 +109,7 @@ class Mesh:
     def _sidecar_of(self, service: Service) -> Target:
         async def address() -> Address:
             self._dialled = True
-            await self.envoy()
-            running = self.envoy.running
-            if running is None:  # it died in this moment: the next connection starts another
-                return await self.envoy()
-            return running.sidecar_address(service.name)
+            return await self.envoy.sidecar(service.name)()
 
         return address
 
@@ -146,7 +144,7 @@ class Mesh:
                     time=refusal.time,
                     point=HANDSHAKE,
                     action="mesh:Connect",
-                    resource=f"{refusal.sidecar}.mesh.iamrange.example",
+                    resource=SERVICES[refusal.sidecar].mesh_host,
                     principal=refusal.peer_san[:256],
                     outcome=Outcome.DENY,
                     reason=refusal.reason,
@@ -157,9 +155,25 @@ class Mesh:
 
     async def stop(self) -> None:
         """End Envoy."""
+        if self._renewal is not None:
+            self._renewal.cancel()
         await asyncio.gather(self.envoy.stop(), *self._ending)
 
+    def _renew_later(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.call_later(RENEW_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """Hand Envoy new SVIDs while the old ones are good for as long again."""
+        self._renew_later()  # first: if this time fails, there is another before they end
+        self.envoy.replace_gateway_svid(self._svid(GATEWAY_ID))
+        for service in SERVICES.values():
+            self.envoy.replace_sidecar_svid(service.name, self._svid(service.spiffe_id))
+
     def _configuration(self) -> EnvoyConfig:
+        self._renew_later()
         sidecars = {name: self._sidecar(service) for name, service in SERVICES.items()}
         own = Upstream(self._services.hosts, self._socket)
         behind = (
@@ -188,11 +202,6 @@ class Mesh:
         )
 
     def _svid(self, spiffe_id: str) -> WorkloadCertificate:
-        key = ec.generate_private_key(ec.SECP256R1())
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        key, private = new_key()
         svid = self._services.authority.issue_svid(spiffe_id, key.public_key())
-        return WorkloadCertificate(private.decode(), svid.chain_pem)
+        return WorkloadCertificate(private, svid.chain_pem)

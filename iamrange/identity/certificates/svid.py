@@ -24,6 +24,17 @@ class KeyAndRequest:
     request_pem: str
 
 
+def new_key() -> tuple[ec.EllipticCurvePrivateKey, str]:
+    """Make a P-256 key; return it, and its PEM (PKCS #8, not encrypted)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return key, private.decode()
+
+
 def new_key_and_request(spiffe_id: str) -> KeyAndRequest:
     """Make a P-256 key and a signing request for the id.
 
@@ -32,7 +43,7 @@ def new_key_and_request(spiffe_id: str) -> KeyAndRequest:
     """
     if parse_spiffe_id(spiffe_id) is None:
         raise ValueError(f"no SPIFFE id: {spiffe_id[:200]!r}")
-    key = ec.generate_private_key(ec.SECP256R1())
+    key, private = new_key()
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange")]))
@@ -42,14 +53,7 @@ def new_key_and_request(spiffe_id: str) -> KeyAndRequest:
         )
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return KeyAndRequest(
-        private.decode(), request.public_bytes(serialization.Encoding.PEM).decode()
-    )
+    return KeyAndRequest(private, request.public_bytes(serialization.Encoding.PEM).decode())
 
 
 def thumbprint(der: bytes) -> str:
