@@ -261,8 +261,7 @@ def of_running_range(signer: Signer | None, *, lists: bool) -> LocalDesk | Remot
     found = running()
     people = found.state["directory"]
     if lists and signer is None:
-        tables = found.state.get("approvals", people)
-        return local(tables["database"], people["database"], Path(people["home"]))
+        return local(people["database"], None, Path(people["home"]))
     return remote(service_resource("approvals"), signer, found.environment())
 
 
@@ -276,9 +275,11 @@ def _token(home: Path, url: str, session: requests.Session) -> Any:  # noqa: ANN
         PrivateKeyJwt,
     )
 
+    from iamrange.identity.agent import KEY_FILE, SETTINGS_FILE  # noqa: PLC0415 - same
+
     try:
-        settings = json.loads((home / "agent.json").read_bytes())
-        key = json.loads((home / "key.jwk").read_bytes())
+        settings = json.loads((home / SETTINGS_FILE).read_bytes())
+        key = json.loads((home / KEY_FILE).read_bytes())
         issuer, client = settings["oauth"]["issuer"], settings["id"]
     except (OSError, ValueError, KeyError) as error:
         return ApprovalRefusal("malformed", f"--agent-home {home}: {type(error).__name__}")

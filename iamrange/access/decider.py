@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from iamrange.access.approvals.model import ApprovalRefusal
@@ -26,12 +27,11 @@ from iamrange.access.gateway_policy import PolicyAsker
 from iamrange.access.gateway_records import failure_record, record_of
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.access.raw_routes import match_raw
-from iamrange.access.routes import SERVICES, Matched, RouteRefusal, is_public, match
+from iamrange.access.routes import SERVICE_OF_HOST, Matched, RouteRefusal, is_public, match
 from iamrange.core.decision import Effect, LayerAnswer, Tamper, honest
 from iamrange.identity.access_token import as_it_stands
 from iamrange.identity.challenges import UNAVAILABLE
 from iamrange.identity.directory.model import DEFAULT_TENANT, Classification
-from iamrange.identity.names import service_resource
 from iamrange.identity.presentation import MAX_LENGTH, Call, presented
 from iamrange.identity.protected import Admitted
 from iamrange.identity.stores.errors import StoreDownError
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from iamrange.access.gateway_limits import Count
     from iamrange.access.policy_engine import PolicyEngine
     from iamrange.access.record_tap import RecordTap
+    from iamrange.access.routes import Route
     from iamrange.core.clock import Clock
     from iamrange.identity.access_token import AccessToken
     from iamrange.identity.directory.model import AgentSource
     from iamrange.identity.protected import TokenVerifier
     from iamrange.identity.stores.ports import Limiter
 
-_HOSTS: Final = {service_resource(name).removeprefix("https://"): name for name in SERVICES}
 _FORM: Final = "application/x-www-form-urlencoded"
 FAILED: Final = "decision-failed"
 _LOG: Final = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class GatewayDecider:
         target = self._target(call)
         if isinstance(target, CanonicalRefusal):
             return Evidence(now=now, settings=settings, target=target, route=None, before=before)
-        service = _HOSTS.get(target.host)
+        service = SERVICE_OF_HOST.get(target.host)
         if service is not None and is_public(service, target.method, target.path):
             return Evidence(
                 now=now, settings=settings, target=target, route=None, public=True, before=before
@@ -223,12 +223,15 @@ class GatewayDecider:
         """Return the route as the settings have it labelled."""
         if isinstance(found, RouteRefusal):
             return found
-        route = found.route
-        if self.settings.unsafe_unlabelled_data:
-            route = replace(route, classification=Classification.PUBLIC)
-        if self.settings.unsafe_needs_no_approval and route.high_impact:
-            route = replace(route, high_impact=False)
-        return found if route is found.route else replace(found, route=route)
+        settings = self.settings
+        if not (settings.unsafe_unlabelled_data or settings.unsafe_needs_no_approval):
+            return found
+        route = _as_lapsed(
+            found.route,
+            unlabelled=settings.unsafe_unlabelled_data,
+            harmless=settings.unsafe_needs_no_approval,
+        )
+        return replace(found, route=route)
 
     def _token(
         self, call: AccessCall, target: Target, service: str, route: Matched | RouteRefusal
@@ -285,11 +288,10 @@ class GatewayDecider:
         if call.body is None:
             return ApprovalRefusal("body-unseen")
         digest = hashlib.sha256(call.body).hexdigest() if call.body else _NO_BODY
-        acting = token.actors[0] if token.actors else token.subject
         try:
             return self._approvals.present(
                 call.approval_id[0],
-                acting,
+                token.acting,
                 call.method,
                 target.url,
                 digest,
@@ -334,8 +336,15 @@ class GatewayDecider:
         """Count the call of an agent that has proved itself; nobody else's are counted for it."""
         if self.settings.unsafe_no_rate_limit or not found.proved:
             return None
-        acting = token.actors[0] if token.actors else token.subject
-        return self._limits.after(acting, route.route if isinstance(route, Matched) else None)
+        return self._limits.after(token.acting, route.route if isinstance(route, Matched) else None)
+
+
+@cache
+def _as_lapsed(route: Route, *, unlabelled: bool, harmless: bool) -> Route:
+    """Return the same value each time: the policy's answers are remembered by it."""
+    if unlabelled:
+        route = replace(route, classification=Classification.PUBLIC)
+    return replace(route, high_impact=False) if harmless else route
 
 
 def _form(call: AccessCall) -> str:

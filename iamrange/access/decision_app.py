@@ -25,7 +25,11 @@ from urllib.parse import quote
 from iamrange.access.canonical import OVERRIDES
 from iamrange.access.decider import FAILED
 from iamrange.access.evidence import AccessCall
-from iamrange.identity.certificates.forwarded import parse_forwarded
+from iamrange.identity.certificates.forwarded import (
+    FORWARDED_HEADER,
+    SECRET_HEADER,
+    parse_forwarded,
+)
 from iamrange.identity.http import new_request_id
 
 if TYPE_CHECKING:
@@ -34,11 +38,11 @@ if TYPE_CHECKING:
     from iamrange.access.decide import Decision
     from iamrange.access.decider import GatewayDecider
 
-SECRET_HEADER: Final = b"x-iamrange-edge"
-"""As `network` names it, like those below; a test holds the two against each other."""
-
 TARGET_HEADER: Final = b"x-iamrange-target"
-"""The request target exactly as the client sent it, by the edge's word."""
+"""The request target exactly as the client sent it, by the edge's word.
+
+As `network` names it, like those below; a test holds the two against each other.
+"""
 
 REASON_HEADER: Final = "x-iamrange-reason"
 PARTIAL_HEADER: Final = b"x-envoy-auth-partial-body"
@@ -164,7 +168,7 @@ def _call(
         target=_target(scope, headers),
         authorization=_texts(headers, b"authorization"),
         dpop=_texts(headers, b"dpop"),
-        certificate=_certificate(headers.get(b"x-forwarded-client-cert", _EMPTY)),
+        certificate=_certificate(headers.get(FORWARDED_HEADER, _EMPTY)),
         peer=_address(headers.get(b"x-forwarded-for", _EMPTY)),
         request_id=request_id,
         approval_id=_texts(headers, b"approval-id"),

@@ -33,7 +33,7 @@ def record_of(call: AccessCall, evidence: Evidence, decision: Decision) -> Decis
         point=POINT,
         action=route.action.value if route else call.method[:_LONGEST_METHOD],
         resource=_resource(evidence),
-        principal=_acting(token),
+        principal=token.acting if token else "",
         outcome=Outcome.ALLOW if decision.allow else Outcome.DENY,
         reason=decision.reason,
         layers=decision.layers,
@@ -67,12 +67,6 @@ def failure_record(call: AccessCall, now: float, layer: LayerAnswer) -> Decision
         source_ip=call.peer,
         user_agent=call.user_agent[:_LONGEST_AGENT],
     )
-
-
-def _acting(token: AccessToken | None) -> str:
-    if token is None:
-        return ""
-    return token.actors[0] if token.actors else token.subject
 
 
 def _facts(evidence: Evidence, token: AccessToken | None) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from iamrange.identity.names import service_resource
 from iamrange.identity.stores.ports import Rate
 
 _PEER_RATE: Final = Rate(amount=300_000, seconds=60)
 _GLOBAL_RATE: Final = Rate(amount=600_000, seconds=60)
 _AGENT_RATE: Final = Rate(amount=3_000, seconds=60)
 _ROUTE_RATE: Final = Rate(amount=300_000, seconds=60)
-APPROVALS_ENDPOINT: Final = "https://approvals.iamrange.example/requests"
+APPROVALS_ENDPOINT: Final = f"{service_resource('approvals')}/requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from iamrange.access.vocabulary import PRODUCTION, Action
+from iamrange.identity.challenges import METADATA_PATH
 from iamrange.identity.directory.model import Classification
+from iamrange.identity.names import service_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +32,6 @@ PLATFORM = "platform"
 
 NO_ROUTE = "no-route"
 METHOD_NOT_ALLOWED = "method-not-allowed"
-
-METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,11 @@ _DATA: Mapping[str, tuple[_Data, ...]] = MappingProxyType(
 
 SERVICES: tuple[str, ...] = tuple(_DATA)
 """The services behind the gateway."""
+
+SERVICE_OF_HOST: Mapping[str, str] = MappingProxyType(
+    {service_resource(name).removeprefix("https://"): name for name in SERVICES}
+)
+"""Host name -> the service that is reached by it."""
 
 
 def _data_routes(service: str, data: _Data) -> Iterator[Route]:

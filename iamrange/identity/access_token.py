@@ -80,6 +80,11 @@ class AccessToken:
         return self.jkt is not None or self.x5t_s256 is not None
 
     @property
+    def acting(self) -> str:
+        """Return who calls: the last that the token was handed to."""
+        return self.actors[0] if self.actors else self.subject
+
+    @property
     def agents(self) -> tuple[str, ...]:
         """Return everyone whose revocation kills this token."""
         return tuple(dict.fromkeys((self.subject, *self.actors, *self.epochs)))

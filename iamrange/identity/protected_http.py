@@ -107,7 +107,7 @@ class TokenGuard:
         answer = await self._judge(request.scope, b"", request_id)
         if isinstance(answer, Denied):
             return _deny(answer, request_id)
-        return answer.token.actors[0] if answer.token.actors else answer.token.subject
+        return answer.token.acting
 
     async def _judge(self, scope: Scope, form: bytes, request_id: str) -> Admitted | Denied:
         try:

@@ -17,10 +17,10 @@ from iamrange.access.approvals.settings import ApprovalSettings
 from iamrange.access.approvals.sql_store import SqlApprovalStore
 from iamrange.access.approvals.views import Views
 from iamrange.access.decider import GatewayDecider
+from iamrange.access.gateway_counters import GatewayCounters
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.access.policy_engine import PolicyEngine
 from iamrange.identity.names import service_resource
-from iamrange.identity.stores.limits import LocalLimiter
 from iamrange.identity.stores.ports import Rate
 from iamrange.range.service_app import ServiceApp
 from iamrange.range.services import APPROVALS, SERVICES
@@ -56,7 +56,9 @@ class WorldGateway:
         self._clock = clock
         self._records = records
         self._tamper = tamper
-        self._limiter = LocalLimiter()
+        self._limiter = GatewayCounters()
+        self._store = SqlApprovalStore(agents.url)
+        self._store_url = agents.url
         self._policy = PolicyEngine.from_folder(POLICY)
         self.services = {
             service.host: ServiceApp(service, clock=clock, records=records, tamper=tamper)
@@ -66,10 +68,13 @@ class WorldGateway:
     def switch(self, lapse: Lapse, verifiers: Callable[[str], TokenVerifier]) -> None:
         """Decide from now on with exactly these settings left out."""
         asked: dict[str, Any] = dict(lapse.approvals)
-        store, people = SqlApprovalStore(self._agents.url), self._agents.directory
-        self.views = Views(store, people, clock=self._clock, origin=APPROVALS.resource)
+        if self._store_url != self._agents.url:  # in a fork, the approvals lie in its own database
+            self._store_url = self._agents.url
+            self._store = SqlApprovalStore(self._store_url)
+        people = self._agents.directory
+        self.views = Views(self._store, people, clock=self._clock, origin=APPROVALS.resource)
         self.approvals = Approvals(
-            store,
+            self._store,
             people,
             describe,
             clock=self._clock,

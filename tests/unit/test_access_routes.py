@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iamrange.access.routes import (
-    METADATA_PATH,
     PUBLIC_PATHS,
     ROUTES,
     SERVICES,
@@ -21,6 +20,7 @@ from iamrange.access.routes import (
     scopes_of,
 )
 from iamrange.access.vocabulary import PRODUCTION, Action
+from iamrange.identity.challenges import METADATA_PATH
 from iamrange.identity.directory.field_rules import SCOPE
 from iamrange.identity.directory.model import Classification
 

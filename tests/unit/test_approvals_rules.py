@@ -328,7 +328,7 @@ def test_an_agent_has_few_requests_waiting(lab: Lab) -> None:
     # what waits already is still answered, and others are not in the way
     lab.asked(transfer(0))
     lab.asked(DEPLOYMENT, OTHER)
-    request = lab.approvals.pending()[0]
+    request = next(one for one in lab.approvals.pending() if one.agent == AGENT)
     lab.approvals.decide(request.id, lab.signed(request))
     lab.asked(transfer(5))
 

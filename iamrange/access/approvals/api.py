@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 APPROVALS: Final = service_resource("approvals")
 SCOPE: Final = "ask:approvals"
 """What an agent's token for approvals must hold."""
-PERSON_SCHEME: Final = "Person"
 """`Authorization: Person JWS`, where people sign for what they read."""
 
 Guard = Callable[["Request", str], Awaitable[str | Response]]

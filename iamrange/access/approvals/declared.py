@@ -8,11 +8,9 @@ from iamrange.access.approvals.model import ApprovalRefusal
 from iamrange.access.approvals.reasons import Reason
 from iamrange.access.approvals.summary import DeclaredCall
 from iamrange.access.canonical import CanonicalRefusal, canonical
-from iamrange.access.routes import SERVICES, RouteRefusal, match
-from iamrange.identity.names import service_resource
+from iamrange.access.routes import SERVICE_OF_HOST, RouteRefusal, match
 
 _SCHEME: Final = "https://"
-_HOSTS: Final = {service_resource(each).removeprefix(_SCHEME): each for each in SERVICES}
 
 
 def describe(method: str, url: str) -> DeclaredCall | ApprovalRefusal:
@@ -26,7 +24,7 @@ def describe(method: str, url: str) -> DeclaredCall | ApprovalRefusal:
     target = canonical(method, [authority], f"{slash}{rest}")
     if isinstance(target, CanonicalRefusal):
         return ApprovalRefusal(Reason.MALFORMED, target.reason)
-    service = _HOSTS.get(target.host)
+    service = SERVICE_OF_HOST.get(target.host)
     if service is None:
         return ApprovalRefusal(Reason.NO_ROUTE, "no service has this host")
     matched = match(service, target.method, target.path)

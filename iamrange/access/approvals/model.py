@@ -12,15 +12,12 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from iamrange.jose.gate import base64url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-APPROVAL_HEADER: Final = "approval-id"
-"""The header in which an agent presents its approval to the gateway."""
 
 
 class ApprovalState(StrEnum):

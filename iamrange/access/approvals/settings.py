@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -39,8 +39,6 @@ class ApprovalSettings:
     """An identical request that was denied is not asked again for so long."""
     interval: int = 5
     longest_interval: int = 60
-    keep: int = 30 * 86400
-    approvers: Mapping[str, frozenset[str]] = field(default_factory=lambda: APPROVERS)
     unsafe_ignores_binding: bool = False
     """An approval counts for any request of its agent, again and again."""
     unsafe_unlimited_prompts: bool = False
@@ -62,4 +60,4 @@ class ApprovalSettings:
 
     def roles_for(self, action: str) -> frozenset[str]:
         """Return the roles of which an approver of this action has one."""
-        return self.approvers.get(action, frozenset({MANAGER}))
+        return APPROVERS.get(action, frozenset({MANAGER}))

@@ -61,7 +61,7 @@ class SqlApprovalStore:
         Raises:
             ValueError: it is neither a SQLite file nor PostgreSQL.
         """
-        self._database = Database(url, busy=busy)
+        self._database = Database(url, busy=busy, store=STORE)
         self._keep = keep
         self._lock = threading.Lock()
         self._ready = False
@@ -259,7 +259,7 @@ class SqlApprovalStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with self._named():
+        with self._looked_for():
             self._make_tables()
             with self._database.writing() as connection:
                 yield connection
@@ -267,20 +267,20 @@ class SqlApprovalStore:
     @contextlib.contextmanager
     def _statement(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         """Give a connection for one statement, or for several that read one snapshot."""
-        with self._named():
+        with self._looked_for():
             self._make_tables()
             opened = self._database.reading if reading else self._database.statement
             with opened() as connection:
                 yield connection
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _looked_for(self) -> Iterator[None]:
         try:
             yield
-        except StoreDownError as error:
+        except StoreDownError:
             # tables may be gone with the file or the database: looked for again next time
             self._ready = False
-            raise StoreDownError(STORE, str(error).partition(": ")[2]) from None
+            raise
 
     def _make_tables(self) -> None:
         if self._ready:

@@ -34,14 +34,19 @@ _CHECKPOINT_PAGES = 16 * 1024
 class Database:
     """An engine that was set up for the directory, and its transactions."""
 
-    def __init__(self, url: str | sa.URL | sa.Engine, *, busy: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, url: str | sa.URL | sa.Engine, *, busy: float = BUSY_SECONDS, store: str = STORE
+    ) -> None:
         """Take a URL, or an engine of which the URL is used; `busy` is how long to wait for locks.
+
+        `store` is what errors call it by.
 
         Raises:
             ValueError: it is neither a SQLite file nor PostgreSQL.
         """
         self.url = url.url if isinstance(url, sa.Engine) else sa.make_url(url)
         self._busy = busy
+        self._store = store
         self._file: Path | None = None
         self._inode: tuple[int, int] | None = None
         self._process = os.getpid()
@@ -108,7 +113,7 @@ class Database:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))
             except OSError as error:
-                raise StoreDownError(STORE, type(error).__name__) from None
+                raise StoreDownError(self._store, type(error).__name__) from None
 
     def close(self) -> None:
         """Let all connections go; the next use opens new ones."""
@@ -132,7 +137,7 @@ class Database:
         except OSError:
             self._inode = None
             self._engine.dispose()
-            raise StoreDownError(STORE, "the database file is gone") from None
+            raise StoreDownError(self._store, "the database file is gone") from None
         inode = (status.st_dev, status.st_ino)
         if self._inode != inode:
             if self._inode is not None:
@@ -144,9 +149,9 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise StoreDownError(STORE, _cause(error.orig)) from None
+            raise StoreDownError(self._store, _cause(error.orig)) from None
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreDownError(STORE, type(error).__name__) from None
+            raise StoreDownError(self._store, type(error).__name__) from None
 
     def _sqlite(self) -> sa.Engine:
         def connect() -> sqlite3.Connection:

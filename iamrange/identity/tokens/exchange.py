@@ -174,7 +174,7 @@ class Exchanger:
         actor_text = form.one("actor_token")
         actor, actor_refused = self._token(actor_text, now) if actor_text else (None, None)
         parties = {one: agent for one in subject.agents if (agent := self.agents.by_id(one))}
-        delegated = client is not None and client.id != _holder(subject)
+        delegated = client is not None and client.id != subject.acting
         reason = malformed or (f"subject-{refused}" if refused else None)
         reason = reason or self._party_refusal(subject, parties, now)
         if reason is None and actor_refused is not None:
@@ -209,7 +209,7 @@ class Exchanger:
         if verified.expires <= now:
             # the skew that a service allows is nothing to make a new token of
             return verified, "expired"
-        if verified.client_id != _holder(verified):
+        if verified.client_id != verified.acting:
             return verified, "malformed"
         dead = ask_revocation(verified, self.revocation)
         return verified, dead.code if dead is not None else None
@@ -229,7 +229,7 @@ class Exchanger:
     def _relation_refusal(
         self, subject: AccessToken, client: Agent, parties: Mapping[str, Agent]
     ) -> str | None:
-        if client.id == _holder(subject):
+        if client.id == subject.acting:
             return None
         if client.id in (subject.subject, *subject.actors):
             return "actor-repeated"
@@ -284,10 +284,6 @@ def _possession_refusal(token: AccessToken, confirmation: Confirmation) -> str |
     if not confirmation.holds(Confirmation(x5t_s256=token.x5t_s256)):
         return "certificate-not-proved"
     return None
-
-
-def _holder(token: AccessToken) -> str:
-    return token.actors[0] if token.actors else token.subject
 
 
 def _nested(actors: tuple[str, ...]) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ import pytest
 import uvicorn
 
 from iamrange.access.canonical import OVERRIDES
-from iamrange.access.decision_app import REASON_HEADER, SECRET_HEADER, TARGET_HEADER, DecisionApp
+from iamrange.access.decision_app import REASON_HEADER, TARGET_HEADER, DecisionApp
+from iamrange.identity.certificates.forwarded import SECRET_HEADER
 from iamrange.network import envoy_authorizer, envoy_config, envoy_headers
 from tests.conformance.access.decision_lab import ANALYST, PAYMENTS, Gateway
 from tests.conformance.protected_lab import Answer
