@@ -15,11 +15,10 @@ from iamrange.access.approvals.model import ApprovalRefusal, Verdict
 from iamrange.access.approvals.reasons import Reason
 from iamrange.access.approvals.separation import approver_refusal, separation_refusal
 from iamrange.access.approvals.settings import MANAGER
-from iamrange.access.approvals.signing import PROFILE
+from iamrange.access.approvals.signing import PROFILE, signed_by
 from iamrange.core.decision import Effect, LayerAnswer, honest
 from iamrange.jose.gate import Refusal, UnverifiedToken
-from iamrange.jose.keys import parse_key_set
-from iamrange.jose.verify import check_time, verify_signature
+from iamrange.jose.verify import check_time
 
 if TYPE_CHECKING:
     from iamrange.access.approvals.model import ApprovalRequest
@@ -147,11 +146,9 @@ def _signature(evidence: Evidence, token: UnverifiedToken) -> LayerAnswer:
     if evidence.approver is None:
         return _silent("signature")
     # for every key that is known: a rotated-out key's signature may well be right
-    known = [{**key.jwk, "kid": key.kid} for key in evidence.approver.keys]
-    keys = parse_key_set({"keys": known}, PROFILE)
-    if isinstance(keys, Refusal) or not keys.candidates(token.header.get("kid"), "ES256"):
+    found = signed_by(token, evidence.approver.keys, PROFILE)
+    if found is None:
         return _silent("signature")
-    found = verify_signature(token, keys, PROFILE)
     if isinstance(found, Refusal):
         return _deny("signature", Reason.SIGNATURE, found.code)
     return _allow("signature")

@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING, Final
 from iamrange.access.approvals.model import Verdict
 from iamrange.access.approvals.settings import LONGEST
 from iamrange.jose.gate import Refusal, UnverifiedToken, parse
+from iamrange.jose.keys import parse_key_set
 from iamrange.jose.profile import strict
+from iamrange.jose.verify import verify_signature
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from iamrange.access.approvals.model import ApprovalRequest
+    from iamrange.identity.directory.model import AgentKey
     from iamrange.jose.profile import Profile
     from iamrange.jose.sign import SigningKey
+    from iamrange.jose.verify import VerifiedClaims
 
 TYPE: Final = "approval+jwt"
 CLAIMS: Final = frozenset(
@@ -96,3 +102,16 @@ def read(text: str, profile: Profile) -> UnverifiedToken | Refusal:
     if "decision" in claims and claims["decision"] not in tuple(Verdict):
         return Refusal("malformed", "decision expected approve or deny")
     return token
+
+
+def signed_by(
+    token: UnverifiedToken, keys: Iterable[AgentKey], profile: Profile
+) -> VerifiedClaims | Refusal | None:
+    """Return the claims if one of a person's keys signed them, else why not.
+
+    None: none of these keys can have, whatever the signature is.
+    """
+    known = parse_key_set({"keys": [{**key.jwk, "kid": key.kid} for key in keys]}, profile)
+    if isinstance(known, Refusal) or not known.candidates(token.header.get("kid"), "ES256"):
+        return None
+    return verify_signature(token, known, profile)

@@ -8,11 +8,10 @@ from iamrange.access.approvals.entries import Entries
 from iamrange.access.approvals.model import ApprovalRefusal
 from iamrange.access.approvals.reasons import Reason
 from iamrange.access.approvals.settings import ADMINISTRATOR, MANAGER
-from iamrange.access.approvals.signing import VIEW_PROFILE, read
+from iamrange.access.approvals.signing import VIEW_PROFILE, read, signed_by
 from iamrange.identity.directory.model import Agent, AgentState, Kind
 from iamrange.jose.gate import Refusal, UnverifiedToken
-from iamrange.jose.keys import parse_key_set
-from iamrange.jose.verify import check_time, verify_signature
+from iamrange.jose.verify import check_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,14 +71,9 @@ def _person_refusal(person: Agent | None, now: float) -> ApprovalRefusal | None:
 def _signature_refusal(
     person: Agent | None, token: UnverifiedToken, now: float
 ) -> ApprovalRefusal | None:
-    current = [
-        {**key.jwk, "kid": key.kid}
-        for key in (person.keys if person is not None else ())
-        if key.not_after is None
-    ]
-    keys = parse_key_set({"keys": current}, VIEW_PROFILE)
-    if isinstance(keys, Refusal) or not keys.candidates(token.header.get("kid"), "ES256"):
+    current = (key for key in (person.keys if person else ()) if key.not_after is None)
+    found = signed_by(token, current, VIEW_PROFILE)
+    if found is None:
         return ApprovalRefusal(Reason.KEY)
-    found = verify_signature(token, keys, VIEW_PROFILE)
     refusal = found if isinstance(found, Refusal) else check_time(found, now, VIEW_PROFILE)
     return None if refusal is None else ApprovalRefusal(Reason.SIGNATURE, refusal.code)
