@@ -32,7 +32,7 @@ from iamrange.cli_agent_files import (
     thumbprint,
 )
 from iamrange.cli_agent_output import end, end_bulk, kept, shown, told
-from iamrange.cli_console import Json, misuse, out, print_json, refuse
+from iamrange.cli_console import TAKES_A_KEY_ID, Json, misuse, out, print_json, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -269,7 +269,7 @@ def rotate(  # noqa: PLR0913 - one argument an option
         out.print(Text(f"  the private key: {made[0]}"))
 
 
-@app.command()
+@app.command(context_settings=TAKES_A_KEY_ID)
 def withdraw(
     name: Annotated[str, typer.Argument(help="An agent's name or SPIFFE id.")],
     kid: Annotated[str, typer.Argument(help="The key's id.")],

@@ -22,6 +22,8 @@ WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TAKES_A_KEY_ID = {"ignore_unknown_options": True}
+"""Settings of a command whose argument is a key's id: base64url, which may begin with a dash."""
 
 
 class Exit(IntEnum):

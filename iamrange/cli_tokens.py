@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from iamrange.cli_console import Json, misuse, out, print_json
+from iamrange.cli_console import TAKES_A_KEY_ID, Json, misuse, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def rotate_keys(*, as_json: Json = False) -> None:
     _show(_order("token_keys"), as_json=as_json)
 
 
-@app.command("withdraw-key")
+@app.command("withdraw-key", context_settings=TAKES_A_KEY_ID)
 def withdraw_key(
     kid: Annotated[str, typer.Argument(help="The key's id.")], *, as_json: Json = False
 ) -> None:

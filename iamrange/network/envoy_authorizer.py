@@ -27,7 +27,7 @@ from iamrange.network.envoy_headers import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from iamrange.network.envoy_config import Authorizer, EnvoyConfig, Limits
+    from iamrange.network.envoy_config import Authorizer, EnvoyConfig
 
 FILTER = "envoy.filters.http.ext_authz"
 CLUSTER = "authorizer"
@@ -124,26 +124,6 @@ def unjudged() -> dict[str, Any]:
     """Return what spares a route the decision: only for routes that go nowhere."""
     return {
         FILTER: {"@type": f"{TYPES}filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}
-    }
-
-
-def authorizer_cluster(authorizer: Authorizer, limits: Limits) -> Mapping[str, Any]:
-    """Return where the decision service is."""
-    endpoint = {"endpoint": {"address": {"pipe": {"path": str(authorizer.socket)}}}}
-    connect = min(authorizer.timeout, limits.upstream_connect)
-    return {
-        "name": CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": f"{connect:.3f}s",
-        "per_connection_buffer_limit_bytes": 32 * 1024,
-        "load_assignment": {"cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": f"{TYPES}upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {}},
-                "common_http_protocol_options": {"idle_timeout": f"{limits.upstream_idle:.3f}s"},
-            }
-        },
     }
 
 

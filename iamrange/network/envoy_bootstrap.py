@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from iamrange.network.envoy_authorizer import authorizer_cluster
-from iamrange.network.envoy_headers import IDENTITY_HEADERS, IDENTITY_PREFIXES, TYPES
+from iamrange.network.envoy_authorizer import CLUSTER
+from iamrange.network.envoy_headers import IDENTITY_HEADERS, IDENTITY_PREFIXES
 from iamrange.network.envoy_http import (
     cluster_of,
     edge_manager,
     http_filter_chain,
+    listener,
     manager_filter,
     upstream_cluster,
 )
@@ -55,7 +56,13 @@ def bootstrap(config: EnvoyConfig, folder: Path) -> dict[str, Any]:
         if upstream.socket is not None
     ]
     if config.authorizer is not None:
-        clusters.append(dict(authorizer_cluster(config.authorizer, config.limits)))
+        authorizer = config.authorizer
+        connect = min(authorizer.timeout, config.limits.upstream_connect)
+        clusters.append(
+            upstream_cluster(
+                CLUSTER, authorizer.socket, config.limits, connect_timeout=f"{connect:.3f}s"
+            )
+        )
     return {
         "node": {"id": "edge", "cluster": "edge"},  # certificates by file are refused without one
         "static_resources": {
@@ -90,19 +97,5 @@ def _listener(config: EnvoyConfig, folder: Path) -> Mapping[str, Any]:
             hosts = [host for index in indexes for host in config.upstreams[index].hosts]
             manager = manager_filter(edge_manager(config, folder, indexes, judged=judged))
             chains.append(http_filter_chain(hosts, edge_tls(folder), config.limits, [manager]))
-    return {
-        "name": "tls",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        # With SO_REUSEPORT another process of this user could take half of the connections.
-        "enable_reuse_port": False,
-        "per_connection_buffer_limit_bytes": 32 * 1024,
-        "listener_filters_timeout": f"{config.limits.handshake:.3f}s",
-        "listener_filters": [
-            {
-                "name": "envoy.filters.listener.tls_inspector",
-                "typed_config": {"@type": f"{TYPES}filters.listener.tls_inspector.v3.TlsInspector"},
-            }
-        ],
-        "filter_chains": chains,
-        "access_log": [connection_log(folder, "edge")],
-    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+    return listener("tls", address, chains, config.limits, connection_log(folder, "edge"))

@@ -152,6 +152,34 @@ def http_filter_chain(
     }
 
 
+def listener(
+    name: str,
+    address: Mapping[str, Any],
+    chains: Sequence[Any],
+    limits: Limits,
+    log: Mapping[str, Any],
+    **differing: Any,  # noqa: ANN401 - members of Envoy's message
+) -> Mapping[str, Any]:
+    """Return a TLS listener, which goes by the name that a connection asks for."""
+    return {
+        "name": name,
+        "address": address,
+        # With SO_REUSEPORT another process of this user could take half of the connections.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 32 * 1024,
+        "listener_filters_timeout": _seconds(limits.handshake),
+        "listener_filters": [
+            {
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {"@type": f"{TYPES}filters.listener.tls_inspector.v3.TlsInspector"},
+            }
+        ],
+        "filter_chains": list(chains),
+        "access_log": [log],
+        **differing,
+    }
+
+
 def manager_filter(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the connection manager as the network filter that it is."""
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
@@ -184,9 +212,15 @@ def upstream_cluster(
     }
 
 
+def sidecar_cluster(name: str) -> str:
+    """Return the name of the cluster that is a sidecar, as the gateway sees it."""
+    return f"sidecar-{name}"
+
+
 def cluster_of(upstream: Upstream, index: int) -> str:
     """Return the name of the cluster to which the edge sends the upstream's calls."""
-    return f"upstream-{index}" if upstream.sidecar is None else f"sidecar-{upstream.sidecar.name}"
+    sidecar = upstream.sidecar
+    return f"upstream-{index}" if sidecar is None else sidecar_cluster(sidecar.name)
 
 
 def _edge_host(config: EnvoyConfig, index: int, *, judged: bool) -> Mapping[str, Any]:

@@ -30,8 +30,10 @@ from iamrange.network.envoy_headers import (
 from iamrange.network.envoy_http import (
     AS_IT_CAME,
     http_filter_chain,
+    listener,
     manager,
     manager_filter,
+    sidecar_cluster,
     upstream_cluster,
 )
 from iamrange.network.envoy_log import connection_log
@@ -98,7 +100,7 @@ def sidecar_clusters(config: EnvoyConfig, folder: Path) -> list[Mapping[str, Any
         *(upstream_cluster(_service(one), one.socket, limits) for one in config.sidecars),
         *(
             upstream_cluster(
-                f"sidecar-{sidecar.name}",
+                sidecar_cluster(sidecar.name),
                 sidecar_socket(folder, sidecar),
                 limits,
                 transport_socket=gateway_tls(folder, sidecar.hosts[0], sidecar.svid.spiffe_id),
@@ -122,23 +124,15 @@ def _listener(
     tls = sidecar_tls(folder, sidecar.name, sidecar.accepts, anyone=anyone)
     filters = [] if anyone else [_exactly_one_identity(sidecar)]
     filters.append(manager_filter(_manager(config, folder, sidecar)))
-    return {
-        "name": name,
-        "address": address,
-        "enable_reuse_port": False,
+    return listener(
+        name,
+        address,
+        [http_filter_chain(sidecar.hosts, tls, config.limits, filters)],
+        config.limits,
+        connection_log(folder, f"sidecar:{sidecar.name}"),
         # A crowd at the edge must not keep the gateway from its own services.
-        "ignore_global_conn_limit": True,
-        "per_connection_buffer_limit_bytes": 32 * 1024,
-        "listener_filters_timeout": f"{config.limits.handshake:.3f}s",
-        "listener_filters": [
-            {
-                "name": "envoy.filters.listener.tls_inspector",
-                "typed_config": {"@type": f"{TYPES}filters.listener.tls_inspector.v3.TlsInspector"},
-            }
-        ],
-        "filter_chains": [http_filter_chain(sidecar.hosts, tls, config.limits, filters)],
-        "access_log": [connection_log(folder, f"sidecar:{sidecar.name}")],
-    }
+        ignore_global_conn_limit=True,
+    )
 
 
 def _exactly_one_identity(sidecar: Sidecar) -> Mapping[str, Any]:

@@ -18,16 +18,6 @@ GOOGLE_KEYS_HOST = "www.googleapis.com"
 AWS_PATTERN = "*.amazonaws.com"
 GCP_PATTERN = "*.googleapis.com"
 
-WORLD_PATTERNS = (
-    AWS_PATTERN,
-    GCP_PATTERN,
-    IDP_HOST,
-    BROKER_HOST,
-    ATTACKER_HOST,
-    DROP_HOST,
-    GOOGLE_ISSUER_HOST,
-)
-
 _MAX_NAME = 253
 _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 

@@ -22,11 +22,11 @@ Address = tuple[str, int]
 Target = Address | Callable[[], Awaitable[Address]]
 """Where an edge is, or how to learn it: asked at each connection, it may have to start first."""
 
-_HEAD_LIMIT = 8 * 1024
-_HEAD_TIMEOUT = 10.0
+HEAD_LIMIT = 8 * 1024
+HEAD_TIMEOUT = 10.0
 _CHUNK = 64 * 1024
 _ENDING = 0.1
-_HTTPS_PORT = 443
+HTTPS_PORT = 443
 _REASONS = {
     200: "Connection established",
     400: "Bad Request",
@@ -68,7 +68,7 @@ class Proxy:
         address: str = "127.0.0.1",
         port: int = 0,
         on_refusal: Callable[[Refused], None] | None = None,
-        head_timeout: float = _HEAD_TIMEOUT,
+        head_timeout: float = HEAD_TIMEOUT,
     ) -> None:
         """Describe the network: host pattern -> the edge behind it."""
         self.name = name
@@ -89,7 +89,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.start_server(
-            self._serve, self.address, self._wanted_port, limit=_HEAD_LIMIT
+            self._serve, self.address, self._wanted_port, limit=HEAD_LIMIT
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -119,24 +119,13 @@ class Proxy:
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(self._head_timeout):
-                head = await reader.readuntil(b"\r\n\r\n")
-        except TimeoutError:
-            await self._refuse(writer, 408, "slow-request", "")
+        asked = await read_connect(reader, self._head_timeout)
+        if asked is None:
             return
-        except asyncio.LimitOverrunError:
-            await self._refuse(writer, 431, "head-too-long", "")
-            return
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                await self._refuse(writer, 400, "incomplete-request", "")
-            return
-        asked = parse_connect(head)
         if isinstance(asked, Refusal):
             await self._refuse(writer, asked.status, asked.reason, asked.target)
             return
-        target = self._target(asked.host) if asked.port == _HTTPS_PORT else None
+        target = self._target(asked.host) if asked.port == HTTPS_PORT else None
         if target is None:
             await self._refuse(writer, 403, "unknown-name", f"{asked.host}:{asked.port}")
             return
@@ -149,7 +138,7 @@ class Proxy:
             await self._refuse(writer, 502, "edge-unreachable", asked.host)
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await _splice(reader, writer, *upstream)
+        await splice(reader, writer, *upstream)
 
     async def _open(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         local = (self.address, 0)
@@ -174,12 +163,7 @@ class Proxy:
         if self._on_refusal is not None:
             peer = str(writer.get_extra_info("peername")[0])
             self._on_refusal(Refused(self.name, status, reason, target, peer))
-        body = f"network {self.name}: {reason}\n".encode()
-        writer.write(
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-            + body
-        )
+        writer.write(refusal(status, f"network {self.name}: {reason}\n"))
         await writer.drain()
 
 
@@ -198,6 +182,30 @@ class Refusal:
     status: int
     reason: str
     target: str
+
+
+async def read_connect(reader: asyncio.StreamReader, seconds: float) -> Asked | Refusal | None:
+    """Read what a client asks for; None: it left without a word."""
+    try:
+        async with asyncio.timeout(seconds):
+            head = await reader.readuntil(b"\r\n\r\n")
+    except TimeoutError:
+        return Refusal(408, "slow-request", "")
+    except asyncio.LimitOverrunError:
+        return Refusal(431, "head-too-long", "")
+    except asyncio.IncompleteReadError as error:
+        return Refusal(400, "incomplete-request", "") if error.partial else None
+    return parse_connect(head)
+
+
+def refusal(status: int, text: str) -> bytes:
+    """Return the answer of a proxy that opens no tunnel."""
+    body = text.encode()
+    return (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        + body
+    )
 
 
 def parse_connect(head: bytes) -> Asked | Refusal:
@@ -226,7 +234,7 @@ def parse_connect(head: bytes) -> Asked | Refusal:
     return Asked(canonical, int(port))
 
 
-async def _splice(
+async def splice(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     upstream_reader: asyncio.StreamReader,
@@ -235,15 +243,16 @@ async def _splice(
     """Carry bytes both ways until both sides have ended."""
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_carry(reader, upstream_writer))
-            group.create_task(_carry(upstream_reader, writer))
+            group.create_task(carry(reader, upstream_writer))
+            group.create_task(carry(upstream_reader, writer))
     except* OSError:
         pass  # a reset ends both directions
     finally:
         upstream_writer.close()
 
 
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Carry bytes one way until the source has ended."""
     while data := await source.read(_CHUNK):
         sink.write(data)
         await sink.drain()

@@ -45,14 +45,6 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _OPEN_FILES = 1024
 _ANY_NUMBER = 1 << 20
 _FILE_BYTES = 256 << 20
-NAMESPACES = (
-    kernel.CLONE_NEWNET
-    | kernel.CLONE_NEWNS
-    | kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWIPC
-    | kernel.CLONE_NEWUTS
-    | kernel.CLONE_NEWCGROUP
-)
 
 
 class JailError(Exception):
@@ -256,7 +248,7 @@ def _leave(user: int, group: int) -> None:
     """
     if user == 0:
         os.setgroups([])
-    kernel.unshare(NAMESPACES | kernel.CLONE_NEWUSER)
+    kernel.unshare(kernel.ALL_NAMESPACES)
     # setgroups has to be given up before a user without privileges may map its group
     # (user_namespaces(7)).
     for name, line in (

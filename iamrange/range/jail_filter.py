@@ -17,13 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iamrange.range.jail_kernel import (
-    CLONE_NEWCGROUP,
-    CLONE_NEWIPC,
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    CLONE_NEWPID,
-    CLONE_NEWUSER,
-    CLONE_NEWUTS,
+    ALL_NAMESPACES,
 )
 
 if TYPE_CHECKING:
@@ -44,16 +38,6 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW: Instruction = (_RETURN, 0, 0, 0x7FFF0000)
 _X32 = 0x40000000
 """Numbers from here on are of x86's third ABI."""
-
-ANY_NAMESPACE = (
-    CLONE_NEWNS
-    | CLONE_NEWCGROUP
-    | CLONE_NEWUTS
-    | CLONE_NEWIPC
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWNET
-)
 
 FAMILIES: Mapping[str, int] = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
 """What a network namespace holds. Pathname sockets are the mount namespace's to hide."""
@@ -176,7 +160,7 @@ def program_for(machine: str) -> tuple[Instruction, ...]:
     lines += [
         (_JUMP_EQUAL, 0, 4, known.clone),
         (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT),
-        (_JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE),
+        (_JUMP_ANY_BIT, 0, 1, ALL_NAMESPACES),
         refuse,
         _ALLOW,
         (_JUMP_EQUAL, 1, 0, known.socket),

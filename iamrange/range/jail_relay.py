@@ -12,20 +12,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iamrange.network.names import host_matches
-from iamrange.network.proxy import Refusal, parse_connect
+from iamrange.network.proxy import (
+    HEAD_LIMIT,
+    HEAD_TIMEOUT,
+    HTTPS_PORT,
+    Refusal,
+    carry,
+    read_connect,
+    refusal,
+    splice,
+)
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine
 
     from iamrange.range.jail_enter import JailOrder
 
-_HEAD_LIMIT = 8 * 1024
-_HEAD_TIMEOUT = 10.0
-_CHUNK = 64 * 1024
 _TUNNELS = 128
 _NOTED = 200
-_HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Relay:
         """Begin to accept."""
         self._door.settimeout(0)
         self._server = await asyncio.start_server(
-            self._serve, sock=self._door, limit=_HEAD_LIMIT, backlog=_TUNNELS
+            self._serve, sock=self._door, limit=HEAD_LIMIT, backlog=_TUNNELS
         )
 
     async def stop(self) -> None:
@@ -80,25 +84,14 @@ class Relay:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(_HEAD_TIMEOUT):
-                head = await reader.readuntil(b"\r\n\r\n")
-        except TimeoutError:
-            await self._refuse(writer, 408, "slow-request", "")
+        asked = await read_connect(reader, HEAD_TIMEOUT)
+        if asked is None:
             return
-        except asyncio.LimitOverrunError:
-            await self._refuse(writer, 431, "head-too-long", "")
-            return
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                await self._refuse(writer, 400, "incomplete-request", "")
-            return
-        asked = parse_connect(head)
         if isinstance(asked, Refusal):
             await self._refuse(writer, asked.status, asked.reason, asked.target)
             return
         allowed = any(host_matches(pattern, asked.host) for pattern in self._order.hosts)
-        if not allowed or asked.port != _HTTPS_PORT:
+        if not allowed or asked.port != HTTPS_PORT:
             await self._refuse(writer, 403, "not-let-out", f"{asked.host}:{asked.port}")
             return
         await self._tunnel(reader, writer, asked.host)
@@ -108,18 +101,18 @@ class Relay:
     ) -> None:
         upstream: asyncio.StreamWriter | None = None
         try:
-            async with asyncio.timeout(_HEAD_TIMEOUT):
+            async with asyncio.timeout(HEAD_TIMEOUT):
                 answers, upstream = await asyncio.open_connection(
-                    *self._order.proxy, limit=_HEAD_LIMIT
+                    *self._order.proxy, limit=HEAD_LIMIT
                 )
                 upstream.write(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
                 head = await answers.readuntil(b"\r\n\r\n")
             writer.write(head)
             if head.split(b" ", 2)[1:2] != [b"200"]:
                 self._note(host, "refused-by-the-world")
-                await _carry(answers, writer)
+                await carry(answers, writer)
                 return
-            await _both_ways(_carry(reader, upstream), _carry(answers, writer))
+            await splice(reader, writer, answers, upstream)
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             if upstream is None or not upstream.is_closing():
                 await self._refuse(writer, 502, "world-unreachable", host)
@@ -135,30 +128,6 @@ class Relay:
         self, writer: asyncio.StreamWriter, status: int, reason: str, target: str
     ) -> None:
         self._note(target, reason)
-        body = f"jail: {reason}\n".encode()
-        writer.write(
-            f"HTTP/1.1 {status} Refused\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-            + body
-        )
+        writer.write(refusal(status, f"jail: {reason}\n"))
         with contextlib.suppress(OSError):
             await writer.drain()
-
-
-async def _both_ways(
-    out: Coroutine[object, object, None], back: Coroutine[object, object, None]
-) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(out)
-            group.create_task(back)
-    except* OSError:
-        pass  # a reset ends both directions
-
-
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while data := await source.read(_CHUNK):
-        sink.write(data)
-        await sink.drain()
-    if sink.can_write_eof():
-        sink.write_eof()

@@ -210,6 +210,14 @@ def test_life_of_an_agent_leads_from_command_to_command(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.parametrize("kid", ["-74Yma2sM", "--json-2sM", "-h4Yma"])
+def test_a_keys_id_may_begin_with_a_dash(shell: Shell, kid: str) -> None:
+    shell.ok("agents", "register", "a", "--owner", "o")
+    said = shell.run("agents", "withdraw", "a", kid)
+    assert said.returncode == 1
+    assert f"'{kid}'" in said.stderr
+
+
 def test_of_two_rotations_at_once_exactly_one_wins(shell: Shell) -> None:
     shell.ok("agents", "register", "a", "--owner", "o")
     racers = [
@@ -321,9 +329,10 @@ def test_token_keys_rotate_and_a_withdrawn_one_is_gone(running: Shell) -> None:
     assert after[0] == before[1]
     assert before[0] in after
     assert before[0] not in running.json("tokens", "withdraw-key", before[0])["keys"]
-    unknown = running.run("tokens", "withdraw-key", "nobodys")
-    assert unknown.returncode == 1
-    assert "'nobodys': expected one of" in unknown.stderr
+    for nobodys in ("nobodys", "-nobodys", "--nobodys"):
+        unknown = running.run("tokens", "withdraw-key", nobodys)
+        assert unknown.returncode == 1
+        assert f"'{nobodys}': expected one of" in unknown.stderr
 
 
 def test_worlds_control_goes_off_and_on_from_the_shell(running: Shell) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,20 @@ class Run:
         until(running, "the process runs")
         return hit[0]
 
+    def kill_until_it_ends(self, find: Callable[[psutil.Process], bool]) -> None:
+        """Kill every process that is found: the first may have answered just before."""
+
+        def ended() -> bool:
+            if self.process.poll() is not None:
+                return True
+            for process in self.look():
+                with suppress(psutil.Error):
+                    if find(process):
+                        process.kill()
+            return False
+
+        until(ended, "the run ends")
+
     def registered(self, name: str) -> int:
         """Return the process that worlds' entries in the register name so."""
         for path in worlds_folder().glob("*/world.json"):
@@ -174,13 +188,13 @@ def test_a_killed_process_is_named_and_nothing_is_left(
     run: Run, phase: str, victim: str, named: str
 ) -> None:
     run.until_said(phase)
-    find = {"engine": is_engine, "actor": is_actor}.get(victim)
-    if find is not None:
-        pid = run.until_running(find).pid
+    if victim == "actor":
+        run.kill_until_it_ends(is_actor)
+    elif victim == "engine":
+        os.kill(run.until_running(is_engine).pid, signal.SIGKILL)
     else:
         run.look()
-        pid = run.registered(victim)
-    os.kill(pid, signal.SIGKILL)
+        os.kill(run.registered(victim), signal.SIGKILL)
     said = run.end()
     assert run.process.returncode == 3, said
     assert named in " ".join(said.split()), said

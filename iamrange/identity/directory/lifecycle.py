@@ -165,7 +165,7 @@ def withdraw(agent: Agent, kid: str, now: float) -> Outcome:
     if agent.state is AgentState.RETIRED:
         return _retired(agent)
     if all(key.kid != kid for key in agent.keys):
-        return DirectoryRefusal("no-such-key", f"agent {agent.name!r} has no such key")
+        return DirectoryRefusal("no-such-key", f"agent {agent.name!r} has no key {kid!r}")
     changed = _changed(agent, now)
     return replace(changed, keys=tuple(key for key in changed.keys if key.kid != kid))
 
