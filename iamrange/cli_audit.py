@@ -1,4 +1,4 @@
-"""`iamrange audit ...`: verify the audit log, look at its end, find events in it.
+"""`iamrange audit ...`: verify the audit log, look at its end, find events, send them on.
 
 - Answers go to standard output, complaints to standard error.
 - Exit status: 0 the log is what was written; 1 it is not; 2 misuse; 3 it cannot be read.
@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -22,13 +24,17 @@ from rich.text import Text
 from iamrange.cli_console import Exit, Json, broke, err, misuse, out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from iamrange.detect.audit_export import Cursor, Sink, SinkError
     from iamrange.detect.audit_head import Anchor
 
-app = typer.Typer(no_args_is_help=True, help="Verify the audit log, read its end, query it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Verify the audit log, read its end, query it, send it on."
+)
 
 _PAUSE = 0.5
+_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 Folder = Annotated[
     Path | None, typer.Argument(help="The log's folder; default: the running range's.")
@@ -155,6 +161,105 @@ def query(
                         break
     except OSError as error:
         broke(f"log '{path}': {error.strerror}")
+
+
+@app.command()
+def export(
+    folder: Folder = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            "--otlp",
+            envvar="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            help="A collector's URL for logs; where it has no path, /v1/logs is meant.",
+        ),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="A file that becomes a copy of the log.")] = None,
+    cursor: Annotated[
+        Path | None, typer.Option(help="With --otlp: where to keep how far it has come.")
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
+) -> None:
+    """Send the events to a SIEM: in order, without a gap, from where the last export stopped.
+
+    Headers of a collector (an API key) come from OTEL_EXPORTER_OTLP_HEADERS, as name=value,...
+
+    Example: iamrange audit export --otlp http://localhost:4318 --cursor siem.json --follow
+    """
+    from iamrange.detect.audit_export import GapError, Patience, SinkError, batches, send
+    from iamrange.detect.audit_log import LOG_FILE
+
+    path = _place(folder) / LOG_FILE
+    patience = Patience(tries=None) if follow else Patience()
+    with _sink(otlp, to, cursor) as (sink, start, keep):
+        at = start
+        try:
+            with path.open("rb") as log:
+                while True:
+                    for batch in batches(log, at):
+                        send(sink, batch, patience, _wait)
+                        at = batch.then
+                        keep(at)
+                    if not follow:
+                        break
+                    time.sleep(_PAUSE)
+        except (GapError, SinkError) as error:
+            err.print(Text(_sent(start, at)))
+            if isinstance(error, GapError):
+                err.print(Text(f"NOT what was written: {error}", "red"))
+                raise typer.Exit(Exit.FAILED) from None
+            broke(str(error))
+        except OSError as error:
+            broke(f"'{error.filename or path}': {error.strerror}")
+        except KeyboardInterrupt:
+            pass
+    out.print(Text(_sent(start, at)))
+
+
+@contextlib.contextmanager
+def _sink(
+    otlp: str | None, to: Path | None, kept: Path | None
+) -> Iterator[tuple[Sink, Cursor, Callable[[Cursor], None]]]:
+    """Yield where events go, from where on, and how to keep how far they are."""
+    from iamrange.detect.audit_export import FileSink, read_cursor, write_cursor
+
+    if to is not None:  # named by hand, while a collector may come from the environment
+        if kept is not None:
+            misuse("--cursor is for --otlp: the file of --to says itself how far it is")
+        try:
+            file = FileSink(to)
+        except (OSError, ValueError) as error:
+            misuse(f"--to '{to}': {error}")
+        with contextlib.closing(file):
+            yield file, file.cursor, lambda _: None
+        return
+    if otlp is None or kept is None:
+        misuse("expected --otlp URL with --cursor FILE, or --to FILE")
+    try:
+        start = read_cursor(kept)
+        write_cursor(kept, start)  # better refused now than after the first batch
+    except (OSError, ValueError) as error:
+        misuse(f"--cursor '{kept}': {error}")
+    from iamrange.detect.otlp import OtlpSink, headers_of, logs_url
+
+    try:
+        collector = OtlpSink(
+            logs_url(otlp), time.time, headers=headers_of(os.environ.get(_HEADERS, ""))
+        )
+    except ValueError as error:
+        misuse(str(error))
+    with contextlib.closing(collector):
+        yield collector, start, lambda cursor: write_cursor(kept, cursor)
+
+
+def _sent(start: Cursor, at: Cursor) -> str:
+    return f"{at.sequence - start.sequence} records sent; the next is number {at.sequence}"
+
+
+def _wait(error: SinkError, seconds: float) -> None:
+    err.print(Text(f"{error}: again in {seconds:.1f} s", "yellow"))
+    time.sleep(seconds)
 
 
 def _whole(log: Any) -> Iterator[bytes]:  # noqa: ANN401 - a binary file
