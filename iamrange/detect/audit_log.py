@@ -18,6 +18,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import orjson
+
 from iamrange.detect.audit_chain import Chain
 from iamrange.detect.audit_head import Anchor, Head, sign_head
 from iamrange.detect.audit_seal import EPOCH, KEY_BYTES, BodyError, check_body, read_line
@@ -40,6 +42,7 @@ HEAD_SECONDS: Final = 1.0
 
 _PRIVATE: Final = 0o600
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_AS_THEY_ARE: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _OURS: Final = frozenset({"seq", "seal"})
 
 
@@ -272,11 +275,24 @@ def _body(event: Mapping[str, Any]) -> bytes:
     if _OURS & event.keys():
         raise BodyError("audit event: seq and seal are the log's own members")
     try:
-        body = without_tokens(_ENCODER.encode(event).encode())
+        body = without_tokens(_encoded(event))
     except (TypeError, ValueError, RecursionError) as error:
         raise BodyError(f"audit event: expected plain values ({type(error).__name__})") from None
     check_body(body)
     return body
+
+
+def _encoded(event: Mapping[str, Any]) -> bytes:
+    """Encode an event as ASCII, so that no reader sees a line's end or a terminal's command in it.
+
+    orjson is ten times as fast; what it would write as it is, or as null, the encoder beside it
+    escapes or refuses.
+    """
+    with contextlib.suppress(orjson.JSONEncodeError):
+        fast = orjson.dumps(event, option=_AS_THEY_ARE)
+        if fast.isascii() and b"null" not in fast:
+            return fast
+    return _ENCODER.encode(event).encode()
 
 
 def _kept(name: str, signer: SigningKey, state: _State) -> bytes:

@@ -381,6 +381,31 @@ def test_no_token_and_no_line_break_gets_in(tmp_path: Path) -> None:
     assert isinstance(checked(tmp_path / "log", anchor), Verified)
 
 
+ODD: tuple[Any, ...] = (
+    "a\u2028b\x85c",
+    "\u009b2J\u202e",
+    "\ud800",
+    "\x1b[2J\x00",
+    1 << 70,
+    None,
+    "null",
+    1e300,
+    [1.5, {"b": None}],
+)
+
+
+def test_odd_values_come_back_as_they_were_and_no_line_holds_more_than_ascii(
+    tmp_path: Path,
+) -> None:
+    log, _ = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append({"odd": odd, "key\u2028": 1} for odd in ODD)
+    kept = (tmp_path / "log" / LOG_FILE).read_bytes()
+    assert kept.isascii()
+    assert not set(kept) & {*range(0x0A), *range(0x0B, 0x20)}
+    assert [json.loads(line)["odd"] for line in kept.splitlines()] == list(ODD)
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
