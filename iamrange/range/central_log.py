@@ -1,4 +1,4 @@
-"""The central audit log of a range that is left running: all its decision records, sealed.
+"""The central audit log of a range that is left running: decisions and changes, sealed.
 
 - The world writes its records; this process, which no agent can reach, collects and seals them.
 - The log stays when the range ends. Its anchor lies beside the logs, not in them: who wants to know
@@ -11,18 +11,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_log import AuditLog, LogDownError
 from iamrange.detect.ocsf import event_of
+from iamrange.detect.ocsf_changes import event_of_change
 from iamrange.identity.agent import write_private
+from iamrange.identity.stores.errors import StoreDownError
+from iamrange.range.changes import DirectoryChanges
 from iamrange.range.processes import ProcessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from iamrange.range.changes import OrdersTaken
     from iamrange.range.world import World
 
 FOLDER = "audit"
@@ -35,12 +40,15 @@ _BATCH = 2000
 class CentralLog:
     """Collects one world's records."""
 
-    def __init__(self, world: World, state: Path) -> None:
+    def __init__(self, world: World, state: Path, orders: OrdersTaken) -> None:
         """Make the log of this world below the state's folder.
 
         Raises:
             OSError: it cannot be made.
+            StoreDownError: the world's directory cannot be read.
         """
+        self._orders = orders
+        self._directory = DirectoryChanges(world.folder)
         self.folder = state / FOLDER / world.folder.name
         self.anchor = state / ANCHORS / f"{world.folder.name}.json"
         self._world = world
@@ -69,8 +77,9 @@ class CentralLog:
         """Collect what is left, sign the last head."""
         self._ended.set()
         self._thread.join()
-        with contextlib.suppress(LogDownError, OSError):
+        with contextlib.suppress(LogDownError, StoreDownError, OSError):
             self._collect()
+        self._directory.close()
         self._log.close()
 
     def _run(self) -> None:
@@ -79,7 +88,7 @@ class CentralLog:
             try:
                 self._collect()
                 failed = 0
-            except (LogDownError, OSError, ValueError) as error:
+            except (LogDownError, StoreDownError, OSError, ValueError) as error:
                 failed += 1
                 if failed * COLLECT_SECONDS >= PATIENCE_SECONDS:
                     self._failed = str(error)
@@ -90,12 +99,14 @@ class CentralLog:
         for start in range(0, len(records), _BATCH):
             self._log.append(event_of(record) for record in records[start : start + _BATCH])
         self._mark = mark
+        for changes in chain(self._orders.read(), self._directory.read()):
+            self._log.append(event_of_change(change) for change in changes)
 
 
 @contextlib.contextmanager
-def collected(world: World, state: Path) -> Iterator[CentralLog]:
-    """Collect the world's records while the block runs."""
-    log = CentralLog(world, state)
+def collected(world: World, state: Path, orders: OrdersTaken) -> Iterator[CentralLog]:
+    """Collect the world's records, and the orders that the range takes, while the block runs."""
+    log = CentralLog(world, state, orders)
     log.start()
     try:
         yield log

@@ -29,6 +29,7 @@ from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.range.central_log import CentralLog, collected
+from iamrange.range.changes import OrdersTaken
 from iamrange.range.deployment import Deployment, served
 from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
@@ -280,7 +281,7 @@ def serve(orders: Mapping[str, str]) -> int:
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ending)
-    told = _Told()
+    told, taken = _Told(), OrdersTaken()
     options = RunOptions(project=Path(orders["project"]), target=orders["target"])
     try:
         with (
@@ -288,8 +289,8 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
-            orders_taken(base.world, orders_socket()),
-            collected(base.world, worlds_folder().parent) as log,
+            orders_taken(base.world, orders_socket(), taken),
+            collected(base.world, worlds_folder().parent, taken) as log,
             _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True

@@ -10,9 +10,11 @@ import json
 import os
 import socket
 import socketserver
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
+from iamrange.range.changes import OrdersFullError
 from iamrange.range.processes import ProcessError
 from iamrange.range.world import CommandRefusedError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from iamrange.range.changes import OrdersTaken
     from iamrange.range.world import World
 
 SOCKET_FILE = "service.sock"
@@ -45,6 +48,7 @@ class OrderRefusedError(Exception):
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     world: World
+    taken: OrdersTaken
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -52,23 +56,35 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
+        name, order = "", dict[str, Any]()
         try:
-            order: dict[str, Any] = json.loads(self.rfile.readline(_LINE_LIMIT))
-            name = order.pop("order")
+            order = json.loads(self.rfile.readline(_LINE_LIMIT))
+            name = str(order.pop("order"))
             if name not in ORDERS:
                 known = ", ".join(sorted(ORDERS))
                 raise CommandRefusedError(f"order {name!r}: known are {known}")  # noqa: TRY301 - answered below
+            self.server.taken.check()
             answer = {"ok": self.server.world.control(name, **order)}
-        except (CommandRefusedError, ProcessError) as error:
+        except (CommandRefusedError, OrdersFullError, ProcessError) as error:
             answer = {"error": str(error)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             answer = {"error": f"{type(error).__name__}: no order"}
+        if name:
+            self.server.taken.note(self._user(), name, order, answer.get("error"))
         self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+    def _user(self) -> int:
+        """Return the user at the other end, as the kernel knows it (unix(7), SO_PEERCRED)."""
+        if not hasattr(socket, "SO_PEERCRED"):  # the socket is its owner's alone
+            return os.getuid()
+        size = struct.calcsize("3i")
+        peer = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return int(struct.unpack("3i", peer)[1])
 
 
 @contextlib.contextmanager
-def orders_taken(world: World, path: Path) -> Iterator[None]:
-    """Take orders for a world at this socket while the block runs."""
+def orders_taken(world: World, path: Path, taken: OrdersTaken) -> Iterator[None]:
+    """Take orders for a world at this socket while the block runs, and note each."""
     path.unlink(missing_ok=True)
     before = os.umask(0o177)  # the socket is private from its first moment
     try:
@@ -76,6 +92,7 @@ def orders_taken(world: World, path: Path) -> Iterator[None]:
     finally:
         os.umask(before)
     server.world = world
+    server.taken = taken
     thread = threading.Thread(target=server.serve_forever, name="orders", daemon=True)
     thread.start()
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from iamrange.range.service import state_file
+from iamrange.range.service import orders_socket, state_file
+from iamrange.range.service_socket import OrderRefusedError, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +50,30 @@ def until_logged(iamrange: CommandLine, *conditions: str) -> list[dict[str, Any]
         time.sleep(0.2)
 
 
+def test_changes_of_the_directory_and_orders_are_in_the_log_with_who_made_them(
+    running: Mapping[str, Any], iamrange: CommandLine
+) -> None:
+    assert running
+    assert iamrange("agents", "register", "newcomer", "--owner", "o").status == 0
+    (registered,) = until_logged(
+        iamrange, "class_uid=3004", "api.operation=register", "entity.uid=*newcomer"
+    )
+    assert (registered["activity_id"], registered["status_id"]) == (1, 1)
+    assert registered["actor"]["user"]["uid"]
+    assert iamrange("controls", "off", "identity.private-key-jwt").status == 0
+    (off,) = until_logged(iamrange, "api.operation=switch", "comment=*identity.private-key-jwt*")
+    assert off["actor"]["user"]["uid"] == f"uid:{os.getuid()}"
+    assert iamrange("controls", "on", "identity.private-key-jwt").status == 0
+    until_logged(iamrange, "api.operation=switch", "comment=off: none")
+    assert iamrange("tokens", "withdraw-key", "nobodys").status == 1
+    (refused,) = until_logged(iamrange, "api.operation=withdraw_token_key")
+    assert (refused["entity"]["uid"], refused["status_id"]) == ("nobodys", 2)
+    assert "expected one of" in refused["status_detail"]
+    with pytest.raises(OrderRefusedError, match="known are"):
+        order(orders_socket(), "burn")
+    until_logged(iamrange, "api.operation=burn", "status_id=2")
+
+
 def test_log_of_a_range_is_verified_kept_apart_and_tampering_is_named(
     running: Mapping[str, Any], iamrange: CommandLine, tmp_path: Path
 ) -> None:
@@ -71,22 +97,24 @@ def test_log_of_a_range_is_verified_kept_apart_and_tampering_is_named(
 
     log = folder / "audit.jsonl"
     whole = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join([*whole[:5], whole[5].replace(b'"action_id":1', b'"action_id":2')]))
+    at = next(n for n, line in enumerate(whole) if n > 3 and b'"action_id":1' in line)
+    changed = whole[at].replace(b'"action_id":1', b'"action_id":2')
+    log.write_bytes(b"".join([*whole[:at], changed]))
     broken = iamrange("audit", "verify", *place, "--json")
     assert broken.status == 1
     assert json.loads(broken.out) == {
         "ok": False,
-        "record": 5,
+        "record": at,
         "last": None,
         "flaw": "changed",
         "detail": "",
     }
-    log.write_bytes(b"".join(whole[:5]))
+    log.write_bytes(b"".join(whole[:at]))
     (folder / "heads.jws").write_text("")
     assert iamrange("audit", "verify", *place).status == 0  # nobody who has the folder alone knows
     short = iamrange("audit", "verify", *place, "--head", str(kept))
     assert short.status == 1
-    assert "record 5: truncated" in short.out
+    assert f"record {at}: truncated" in short.out
 
 
 @pytest.mark.parametrize(

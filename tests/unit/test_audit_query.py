@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
 from iamrange.detect.audit_query import condition_of, holds, sentence
 from iamrange.detect.ocsf import event_of
+from iamrange.detect.ocsf_changes import Change, event_of_change
+from iamrange.range.changes import OrdersFullError, OrdersTaken
 
 RECORD = DecisionRecord(
     request_id="r-1",
@@ -69,8 +72,6 @@ def test_denied_record_is_a_refused_api_activity() -> None:
     ],
 )
 def test_activity_goes_by_the_operations_verb(action: str, activity: int) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     assert event_of(replace(RECORD, action=action))["activity_id"] == activity
 
 
@@ -126,3 +127,41 @@ values = st.recursive(
 )
 def test_any_event_reads_as_one_line(event: dict[str, Any]) -> None:
     assert sentence(event).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("action", "activity"),
+    [
+        ("register", 1),
+        ("issue_svid", 1),
+        ("rotate", 3),
+        ("quarantine", 3),
+        ("retire", 4),
+        ("withdraw_token_key", 4),
+        ("anything else", 3),
+    ],
+)
+def test_change_is_entity_management_by_what_was_done(action: str, activity: int) -> None:
+    change = Change("d-1", 1_800_000_000.25, "uid:0", action, "agent", "spiffe://x/a", "directory")
+    event = event_of_change(change)
+    assert (event["class_uid"], event["type_uid"]) == (3004, 300400 + activity)
+    assert (event["status_id"], event["severity_id"]) == (1, 1)
+    assert "comment" not in event
+    refused = event_of_change(replace(change, refused="not yours", detail="kid"))
+    assert (refused["status_id"], refused["status_detail"]) == (2, "not yours")
+    assert refused["comment"] == "kid"
+
+
+def test_orders_are_kept_until_somebody_has_taken_them_and_then_none_is_done() -> None:
+    taken = OrdersTaken()
+    taken.note(7, "switch", {"off": ["a.b"]}, None)
+    taken.note(7, "token_keys", {}, None)
+    reader = taken.read()
+    (change,) = next(reader)
+    assert (change.actor, change.action, change.detail) == ("uid:7", "switch", "off: a.b")
+    assert [len(page) for page in taken.read()] == [1]  # the first reader has not come back yet
+    assert list(taken.read()) == []
+    for _ in range(10_000):
+        taken.note(7, "switch", {"off": []}, None)
+    with pytest.raises(OrdersFullError):
+        taken.check()
