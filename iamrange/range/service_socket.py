@@ -27,6 +27,7 @@ ORDERS = frozenset(
     {
         "issue_jwt_svid",
         "issue_svid",
+        "policy_status",
         "rotate_token_keys",
         "switch",
         "token_keys",
