@@ -89,6 +89,7 @@ class Host:
             "egress_refused": self._egress_refused,
             "dropped": self._dropped,
             "policy_status": self._policy_status,
+            "gateway_status": self._gateway_status,
             "token_keys": self._token_keys,
             "rotate_token_keys": self._rotate_token_keys,
             "withdraw_token_key": self._withdraw_token_key,
@@ -230,6 +231,15 @@ class Host:
 
     def _policy_status(self) -> Mapping[str, Any]:
         return self._content.identity.gateway.policy_status()
+
+    def _gateway_status(self) -> Mapping[str, Any]:
+        """Return what is off in the world's own services, and where its Envoy is."""
+        mesh = self._listeners.mesh
+        if mesh is None:
+            raise CommandError("gateway: this world has none")
+        sockets = self._socket_path.with_name(MESH_FOLDER)
+        off = sorted(self._content.identity.off)
+        return {"off": off, "sockets": str(sockets), "folder": str(mesh.folder)}
 
     def _plant(self, url: str, value: str, owner: str | None = None) -> None:
         self._content.identity.plant(url, value, owner)

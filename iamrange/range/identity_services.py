@@ -189,11 +189,6 @@ class IdentityServices:
             raise TypeError("the trust domain's own key is not usable")
         return keys
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Every host name that judges its own callers; the services stand behind the gateway."""
-        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host, APPROVALS.host)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, by its Host header."""
         host = next((v.decode("latin-1") for n, v in scope["headers"] if n == b"host"), "")

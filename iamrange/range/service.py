@@ -258,6 +258,17 @@ def policy_status() -> Mapping[str, Any]:
     return status
 
 
+def gateway_status() -> Mapping[str, Any]:
+    """Return the running range's name, what is off in its own services, and where its Envoy is.
+
+    Raises:
+        NotRunningError: no range is running.
+        OrderRefusedError: the range did not answer.
+    """
+    world = running().state["world"]
+    return {"world": world, **order(orders_socket(), "gateway_status")}
+
+
 def orders_socket() -> Path:
     """Return the socket at which the running range takes orders."""
     return worlds_folder().parent / SOCKET_FILE

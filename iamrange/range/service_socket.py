@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SOCKET_FILE = "service.sock"
 ORDERS = frozenset(
     {
+        "gateway_status",
         "issue_jwt_svid",
         "issue_svid",
         "policy_status",

@@ -309,3 +309,18 @@ def test_a_rule_that_is_changed_on_disk_counts_and_half_a_file_does_not(lab: Ran
     while policy_status(lab, code=0)["digest"] != first["digest"]:
         assert time.monotonic() < end
     assert answer() == (200, "")
+
+
+def test_the_gateway_is_explained_as_it_is_now(lab: Range) -> None:
+    world = json.loads(lab.ok("status", "--json"))["world"]
+    before = json.loads(lab.ok("gateway", "explain", "--json"))
+    assert world in before["of"]
+    assert before["unsafe"] == []
+    lab.ok("controls", "off", "access.segmentation")
+    try:
+        assert json.loads(lab.ok("gateway", "explain", "--json"))["unsafe"] == [
+            "unsafe_sidecars_accept_anyone"
+        ]
+        assert world in lab.ok("gateway", "validate")
+    finally:
+        lab.ok("controls", "on", "access.segmentation")
