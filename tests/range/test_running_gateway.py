@@ -324,3 +324,42 @@ def test_the_gateway_is_explained_as_it_is_now(lab: Range) -> None:
         assert world in lab.ok("gateway", "validate")
     finally:
         lab.ok("controls", "on", "access.segmentation")
+
+
+def found_events(lab: Range, *conditions: str) -> list[dict[str, Any]]:
+    """Return the audit log's events that hold these, once there are any."""
+    end = time.monotonic() + 30
+    while not (lines := lab.ok("audit", "query", *conditions, "--json").splitlines()):
+        assert time.monotonic() < end
+    return [json.loads(line) for line in lines]
+
+
+def test_the_audit_log_has_what_envoy_saw_beside_what_was_decided(lab: Range) -> None:
+    latest = "https://customers.iamrange.example/records/latest"
+    assert lab.curl(*lab.proved("data-analyst", "GET", latest), latest) == (200, "")
+    calls = ("class_uid=4002", "http_response.code=200", "dst_endpoint.svc_name=edge")
+    seen = found_events(lab, *calls, f"http_request.url.url_string={latest}")[-1]
+    joined = found_events(lab, f"metadata.uid={seen['metadata']['uid']}")
+    names = {one.get("dst_endpoint", {}).get("svc_name") for one in joined}
+    names |= {one.get("api", {}).get("service", {}).get("name") for one in joined}
+    assert {"edge", "sidecar:customers", "gateway.call"} <= names
+
+    assert lab.curl(latest) == (401, "no-token")
+    refused = found_events(lab, "class_uid=4002", "status_code=no-token")[-1]
+    assert (refused["action_id"], refused["http_response"]["code"]) == (2, 401)
+
+
+def test_a_handshake_that_a_sidecar_refused_is_in_the_audit_log(lab: Range) -> None:
+    done = subprocess.run(
+        ["curl", "-sSk", "https://hr.mesh.iamrange.example/records/latest"],  # noqa: S607
+        env=lab.shell("deploy-bot"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    refused = found_events(lab, "class_uid=4001", "dst_endpoint.svc_name=sidecar:hr")[-1]
+    assert (refused["status_code"], refused["action_id"]) == ("no-certificate", 2)
+    assert "no-certificate" in lab.ok("audit", "query", "class_uid=4001")
+    assert lab.iamrange("audit", "verify").returncode == 0
