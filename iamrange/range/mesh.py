@@ -139,6 +139,7 @@ class Mesh:
                     outcome=Outcome.DENY,
                     reason=refusal.reason,
                     layers=(answer,),
+                    source_ip=refusal.peer,
                 )
             )
         self._told = frozenset(refusals)
