@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any
 from bench import gateway_peer
 from bench.gateway_load import Load, Result, Shot
 from bench.gateway_party import ATTACKS, HOST, TARGET, Party
-from bench.gateway_service import Wanted, policy
+from bench.gateway_service import Wanted, policy_texts
 from bench.load import cpu_seconds
+from iamrange.access.policy_engine import PolicyEngine
 from iamrange.access.policy_input import CallContext, policy_input
 from iamrange.access.routes import Matched, match
 from iamrange.identity.directory.model import Agent, AgentState, Classification
@@ -257,7 +258,7 @@ def growth(bench: Bench) -> dict[str, Any]:
 
 def asked_anew(rules: int) -> float:
     """Return the microseconds of a question that the policy's engine has not answered before."""
-    engine = policy(rules)
+    engine = PolicyEngine.from_texts(policy_texts(rules))
     agent = Agent(
         name="bench",
         owner="bench",

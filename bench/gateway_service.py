@@ -25,7 +25,8 @@ from iamrange.access.decider import GatewayDecider
 from iamrange.access.decision_app import DecisionApp
 from iamrange.access.gateway_counters import GatewayCounters
 from iamrange.access.gateway_settings import GatewaySettings
-from iamrange.access.policy_engine import PolicyEngine, read_folder
+from iamrange.access.policy_bundle import PolicyFolder
+from iamrange.access.policy_engine import read_folder
 from iamrange.access.record_tap import RecordTap
 from iamrange.core.clock import SystemClock
 from iamrange.identity.access_token import PROFILE
@@ -83,10 +84,18 @@ rules contains "role-{number}-reads" if {{
     )
 
 
-def policy(rules: int) -> PolicyEngine:
+def policy_texts(rules: int) -> dict[str, str]:
     """Return the range's policy and so many more rules."""
     texts = {n: text for n, text in read_folder(POLICY).items() if not n.endswith("_test.rego")}
-    return PolicyEngine.from_texts({**texts, "more.rego": rules_text(rules)} if rules else texts)
+    return {**texts, "more.rego": rules_text(rules)} if rules else texts
+
+
+def policy(folder: Path, rules: int) -> PolicyFolder:
+    """Write such a policy down, and follow that folder."""
+    folder.mkdir()
+    for name, text in policy_texts(rules).items():
+        (folder / name).write_text(text)
+    return PolicyFolder(folder)
 
 
 def register(directory: Directory, count: int) -> None:
@@ -118,7 +127,7 @@ class Records:
         self._last.append(record)
 
 
-def decider(wanted: Wanted, revocation: MemoryRevocation) -> GatewayDecider:
+def decider(wanted: Wanted, revocation: MemoryRevocation, followed: PolicyFolder) -> GatewayDecider:
     """Return the decider with everything that it is asked to be."""
     clock = SystemClock()
     folder = Path(wanted.folder)
@@ -139,11 +148,10 @@ def decider(wanted: Wanted, revocation: MemoryRevocation) -> GatewayDecider:
         records=tap,
         settings=VerifierSettings(unsafe_accepts_bearer=wanted.bearer),
     )
-    engine = policy(wanted.rules)
     return GatewayDecider(
         verifiers=lambda _: verifier,
         agents=agents,
-        policy=lambda: engine,
+        policy=followed.current,
         approvals=None,
         limits=GatewayCounters(),
         clock=clock,
@@ -157,7 +165,8 @@ def decider(wanted: Wanted, revocation: MemoryRevocation) -> GatewayDecider:
 async def decide(wanted: Wanted) -> None:
     """Serve decisions until standard input ends."""
     revocation = MemoryRevocation()
-    app = DecisionApp(decider(wanted, revocation), wanted.secret)
+    followed = policy(Path(wanted.folder) / "policy", wanted.rules)
+    app = DecisionApp(decider(wanted, revocation, followed), wanted.secret)
     config = uvicorn.Config(
         app,
         uds=wanted.socket,
@@ -187,11 +196,13 @@ async def decide(wanted: Wanted) -> None:
         print("revoked", flush=True)
 
     asyncio.get_running_loop().add_reader(sys.stdin, told)
+    following = asyncio.create_task(followed.follow())
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     print("ready", flush=True)
     await serving
+    following.cancel()
 
 
 class Answers(asyncio.Protocol):

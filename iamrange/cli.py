@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_tokens
+from iamrange import cli_agents, cli_approvals, cli_audit, cli_gateway, cli_policy, cli_tokens
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_approvals.app, name="approvals")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_gateway.app, name="gateway")
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3
@@ -280,17 +281,29 @@ def _switch(name: str, *, on: bool) -> None:
 @app.command()
 def up(
     target: Annotated[str, typer.Option(help="Where to run: embedded, localstack.")] = "embedded",
+    policy: Annotated[
+        Path | None, typer.Option(help="The gateway's Rego files; default: the range's own.")
+    ] = None,
 ) -> None:
-    """Leave a hardened range running.
+    """Leave a hardened range running. It follows its policy's folder: `iamrange policy status`.
 
     Example: iamrange up && eval "$(iamrange env)" && pulumi preview
     """
+    from iamrange.access.policy_bundle import PolicyFolder
+    from iamrange.access.policy_engine import PolicyError
     from iamrange.range.runner import TARGETS, RunOptions
     from iamrange.range.service import start
 
     if target not in TARGETS:
         misuse(f"--target expected one of {', '.join(TARGETS)}, got '{target}'")
-    found = start(RunOptions(target=target), lambda line: err.print(Text(line, "dim")))
+    if policy is not None:
+        try:
+            PolicyFolder(policy)
+        except PolicyError as error:
+            misuse(f"--policy: {error}")
+    found = start(
+        RunOptions(target=target, policy=policy), lambda line: err.print(Text(line, "dim"))
+    )
     out.print(Text(f"the range is up: {found.state['world']}", "bold green"))
     out.print(Text('next: eval "$(iamrange env)", then pulumi, aws, boto3, google clients'))
 

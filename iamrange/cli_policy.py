@@ -1,8 +1,8 @@
 """`iamrange policy ...`: ask the policy, run its tests, have an answer explained.
 
 - Answers go to standard output, complaints to standard error.
-- Exit status: 0 allowed, or all tests passed; 1 denied, or a test failed; 2 misuse; 3 the policy
-  is broken, or OPA and the engine in process differ.
+- Exit status: 0 allowed, or all tests passed; 1 denied, or a test failed, or a changed policy was
+  refused; 2 misuse; 3 the policy is broken, or OPA and the engine in process differ.
 """
 
 # The rooms are imported inside the commands: `--help` must not wait for them.
@@ -136,6 +136,25 @@ def run_tests(policy: Folder = None, *, opa: Opa = False, as_json: Json = False)
                 )
             )
     _end(good=not failed and not (second is not None and second.failed))
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Say which policy the running range goes by, and why a newer one was refused: then exit 1.
+
+    Example: iamrange policy status --json
+    """
+    from iamrange.range.service import policy_status
+
+    found = policy_status()
+    if as_json:
+        print_json(dict(found))
+    else:
+        out.print(Text(f"policy {found['digest']}", "bold"))
+        out.print(Text(f"  follows {found['folder']}: {', '.join(found['files'])}"))
+        if found["refusal"]:
+            out.print(Text(f"  the folder as it is now is refused: {found['refusal']}", "red"))
+    _end(good=not found["refusal"])
 
 
 def _folder(policy: Path | None) -> Path:

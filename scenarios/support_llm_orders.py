@@ -143,7 +143,7 @@ def _leads(sentence: Sequence[Token], i: int) -> bool:
             "what",
             "where",
         } and (_direct(sentence[: i - 1], i - 1))
-    if low in words.LEADS or low.endswith("ly") or low in words.ADDRESSED:
+    if low in words.LEADS or low.endswith("ly") or _lets(sentence, i - 1) or low in words.ADDRESSED:
         return not _told(sentence, i)
     if low in words.THIRD_PARTIES:
         return False
@@ -172,7 +172,18 @@ def _told(sentence: Sequence[Token], i: int) -> bool:
 
 
 def _direct(sentence: Sequence[Token], i: int) -> bool:
-    return any(token.low in words.DIRECT for token in sentence[:i])
+    return any(
+        token.low in words.DIRECT or _lets(sentence, n) for n, token in enumerate(sentence[:i])
+    )
+
+
+def _lets(sentence: Sequence[Token], n: int) -> bool:
+    """Tell whether `let's`, `lets` or `let us` begins an order: `they let us` does not."""
+    low = sentence[n].low
+    if low not in {"let's", "lets", "let"} or (low == "let" and _next(sentence, n) != "us"):
+        return False
+    before = sentence[n - 1] if n else None
+    return before is None or before.kind != "word" or before.low in words.OPENERS
 
 
 def _forbidden(sentence: Sequence[Token], i: int) -> bool:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _LAYERS = 3
-_READINGS = 160
 _POINTS_ELSEWHERE = re.compile(
     r"\b(?:document|attachment|file|part|message|ticket|next|other|following|appendix|block)",
     re.IGNORECASE,
@@ -84,15 +83,20 @@ def _texts(documents: Iterable[Document | str], bounds: Bounds) -> list[str]:
 
 
 def _bounded(calls: Sequence[ToolCall], bounds: Bounds) -> tuple[ToolCall, ...]:
-    """Drop what is asked for again, unless it was asked for several times over at once."""
+    """Drop what is asked for again, unless it was asked for several times over at once.
+
+    What was asked for several times over is one and the same value each time.
+    """
     kept: list[ToolCall] = []
-    for n, call in enumerate(calls):
-        repeated = n > 0 and calls[n - 1] is call
+    first: dict[ToolCall, ToolCall] = {}
+    for call in calls:
+        if len(kept) == bounds.calls:
+            break
         if call.url and not _well_formed(call.url):
             continue
-        if repeated or call not in kept:
+        if first.setdefault(call, call) is call:
             kept.append(call)
-    return tuple(kept[: bounds.calls])
+    return tuple(kept)
 
 
 def _well_formed(url: str) -> bool:

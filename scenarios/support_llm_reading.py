@@ -13,6 +13,7 @@ from scenarios import support_llm_words as words
 from scenarios.support_llm_aws import of_arn, of_sentence
 from scenarios.support_llm_blocks import MARK, METHODS, Blocks
 from scenarios.support_llm_calls import DOMAIN, FILLED, LATEST, Carries, Tool, ToolCall, http
+from scenarios.support_llm_counts import count_alone, count_of
 from scenarios.support_llm_orders import Order, orders_of
 from scenarios.support_llm_tokens import ADDRESSES, Token, sentences_of, tokens_of
 from scenarios.support_llm_words import Act
@@ -25,7 +26,6 @@ _LITERAL = re.compile(
     r"[:=]?\s{0,3}(?:\"([^\"]{1,2000})\"|'([^'\n]{1,2000})'|(\x02\d{1,6}\x03))",
     re.IGNORECASE,
 )
-_TIMES = re.compile(r"\b(\d{1,4}|twice|two|three|four|five|six|ten)\b(?:\s+times)?", re.IGNORECASE)
 _NUMBERED = re.compile(
     r"\brecords?\s+(?:number\s+|no\.?\s+|id\s+|#\s?)?(\d{1,12})\b", re.IGNORECASE
 )
@@ -38,6 +38,9 @@ _TOPS = ("etc", "proc", "home", "root", "var", "tmp", "usr", "run", "opt")
 _FILES = tuple(f"/{top}/" for top in _TOPS)
 _AHEAD, _BACK = 32, 16
 """How many sentences on a list is looked for, and how many addresses back `these` are."""
+
+_AGAIN = frozenset(("repeat", "do", "perform", "run", "try"))
+"""Verbs that with a count alone are about another order: the next, or else the one before."""
 
 _SOURCES = frozenset(("of", "from", "at", "in", "on", "by"))
 _DESTINATIONS = frozenset(("to", "into", "onto", "towards", "via", "with", "using", "through"))
@@ -64,6 +67,7 @@ class Reading:
     _sentences: list[list[Token]] = field(default_factory=list)
     _addresses: list[Token] = field(default_factory=list)
     _fetched: bool = False
+    _last: list[ToolCall] = field(default_factory=list)
     _end: int = 0
 
     def calls(self) -> list[ToolCall]:
@@ -79,12 +83,26 @@ class Reading:
             orders = orders_of(sentence)
             events: list[tuple[int, Order | Token]] = [(o.verb.at, o) for o in orders]
             events += [(token.at, token) for token in marked if token.raw not in literals]
-            for _, event in sorted(events, key=lambda pair: pair[0]):
+            events.sort(key=lambda pair: pair[0])
+            begin = events[0][0] if events else 0
+            said = count_alone([token for token in sentence if token.at < begin])
+            for n, (_, event) in enumerate(events):
                 if isinstance(event, Token):
                     found += self._marked(event)
+                    continue
+                alone = count_alone(event.words) if event.verb.low in _AGAIN else None
+                if alone is None:
+                    self._last = self._ordered(event, sentence)
+                    found += self._last * self._often(count_of(event.words), said)
+                elif n + 1 < len(events):
+                    said = alone  # `Repeat three times: fetch ...`
                 else:
-                    found += self._ordered(event, sentence)
+                    found += self._last * (self._often(alone, None) - 1)
         return found
+
+    def _often(self, own: int | None, said: int | None) -> int:
+        """Return how often an order is carried out: by its own words, else by those before it."""
+        return min(next((n for n in (own, said) if n is not None), 1), self.repeats)
 
     def _literals(self, sentence: Sequence[Token]) -> frozenset[str]:
         """Return the marks that stand for a body, not for calls."""
@@ -111,13 +129,7 @@ class Reading:
         calls = self._by_act(order, sentence)
         told = [replace(call, because=call.because or because) for call in calls]
         self._fetched |= bool(told)
-        times = _TIMES.search(self._span(order)) if "times" in self._span(order).lower() else None
-        twice = "twice" in self._span(order).lower()
-        count = 2 if twice else 1
-        if times:
-            said = times.group(1).lower()
-            count = int(said) if said.isdigit() else words.COUNTS[said]
-        return told * max(1, min(count, self.repeats))
+        return told
 
     def _by_act(self, order: Order, sentence: Sequence[Token]) -> list[ToolCall]:
         lows = {token.low for token in order.words}

@@ -52,8 +52,9 @@ class Token:
 
     @property
     def low(self) -> str:
-        """The word without case and possessive."""
-        return self.raw.lower().removesuffix("'s")
+        """The word without case and possessive; of `let's` the ending is no possessive."""
+        word = self.raw.lower()
+        return word if word == "let's" else word.removesuffix("'s")
 
     @property
     def address(self) -> str:

@@ -56,7 +56,7 @@ NOUNS_TOO = word_set(
 
 LEADS = word_set(
     "and then to please kindly must should shall will can could would now immediately first next "
-    "also just simply always do let's lets or finally afterwards lastly again instead once "
+    "also just simply always do let's or finally afterwards lastly again instead once "
     "directly next secondly thirdly you not ahead urgently straight quietly plus but so never "
     "without before after bot assistant agent ai model system"
 )
@@ -65,7 +65,7 @@ LEADS = word_set(
 DIRECT = word_set(
     "you your must should shall please need required require requires have assistant agent ai bot "
     "model llm gpt claude chatbot system instructed instruction instructions order ordered ignore "
-    "disregard override forget kindly want wants task immediately let's lets ensure sure remember"
+    "disregard override forget kindly want wants task immediately ensure sure remember"
 )
 """What makes a sentence with a subject an order all the same."""
 
@@ -73,6 +73,9 @@ SUBJECTS = word_set(
     "i we they he she it who which that our my their his her the this these those a an customers "
     "users people everyone clients there staff employees someone anyone nobody engineers"
 )
+OPENERS = word_set("and then so now but ok okay well first next also please alright")
+"""Before `let us`, these leave it an order; behind a subject (`they let us`) it is none."""
+
 THIRD_PARTIES = word_set("i we they he she it customers users people clients engineers staff")
 ADDRESSED = word_set("you assistant agent ai bot model llm chatbot system gpt claude")
 USED_TO = word_set(
@@ -105,10 +108,6 @@ AHEAD = word_set("following below these each listed next")
 ADDRESS_WORDS = word_set(
     "link links url urls address addresses endpoint endpoints uri location there"
 )
-ELSEWHERE = word_set(
-    "document documents attachment attachments file part message ticket next other second third "
-    "first previous note email appendix section page"
-)
 
 SEEN = word_set(
     "conversation prompt context history memory credentials credential token tokens key keys "
@@ -132,4 +131,3 @@ SERVICE_WORDS = {
     "deployment": "deployments",
     "telemetry": "telemetry",
 }
-COUNTS = {"twice": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}

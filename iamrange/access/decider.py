@@ -23,7 +23,7 @@ from iamrange.access.decide import Decision, decide
 from iamrange.access.evidence import Away, Evidence, Principal, TokenEvidence
 from iamrange.access.gateway_layers import UNKNOWN_SERVICE
 from iamrange.access.gateway_limits import GatewayLimits
-from iamrange.access.gateway_policy import PolicyAsker
+from iamrange.access.gateway_policy import Asked, PolicyAsker
 from iamrange.access.gateway_records import failure_record, record_of
 from iamrange.access.gateway_settings import GatewaySettings
 from iamrange.access.raw_routes import match_raw
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iamrange.access.approvals.model import ApprovalFacts
-    from iamrange.access.evidence import AccessCall, PolicyAnswer
+    from iamrange.access.evidence import AccessCall
     from iamrange.access.gateway_limits import Count
     from iamrange.access.policy_engine import PolicyEngine
     from iamrange.access.record_tap import RecordTap
@@ -190,6 +190,7 @@ class GatewayDecider:
             )
         principals = self._principals(token)
         approval = self._approval(call, target, token, now)
+        asked = self._policy_answers(call, route, principals, approval, token, now)
         return Evidence(
             now=now,
             settings=self.settings,
@@ -199,7 +200,8 @@ class GatewayDecider:
             token=found,
             principals=principals,
             approval=approval,
-            policy=self._policy_answers(call, route, principals, approval, token, now),
+            policy=asked.answers if isinstance(asked, Asked) else asked,
+            policy_digest=asked.digest if isinstance(asked, Asked) else "",
             after=self._after(route, found, token),
         )
 
@@ -319,7 +321,7 @@ class GatewayDecider:
         approval: ApprovalFacts | ApprovalRefusal | Away | None,
         token: AccessToken,
         now: float,
-    ) -> tuple[PolicyAnswer, ...] | Away | None:
+    ) -> Asked | Away | None:
         if self.settings.unsafe_asks_no_policy or not isinstance(route, Matched):
             return None
         if isinstance(principals, Away):

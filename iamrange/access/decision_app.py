@@ -4,6 +4,8 @@
   believed: whoever lacks the edge's secret is answered 421, and nothing is decided.
 - A refusal is the answer that the client gets: status, reason, challenges. 200 carries who calls,
   in headers that the edge sets in place of whatever the client sent.
+- The client's 503 leaves here as 424: of a 5xx Envoy would forget the reason, and say that the
+  decision service is away.
 - Whatever is malformed or breaks is a refusal; nothing of the request is in an answer or a log.
 - No routing and no request object: this is on the way of every call.
 - The server that runs it must keep idle connections for longer than Envoy does (30 s): a connection
@@ -45,6 +47,10 @@ As `network` names it, like those below; a test holds the two against each other
 """
 
 REASON_HEADER: Final = "x-iamrange-reason"
+UNAVAILABLE: Final = 503
+HEARD_AS_503: Final = 424
+"""By which the edge tells the client 503, with our reason and body (RFC 4918 section 11.4)."""
+
 PARTIAL_HEADER: Final = b"x-envoy-auth-partial-body"
 BODY_BYTES: Final = 1 << 20
 _LOG: Final = logging.getLogger(__name__)
@@ -105,7 +111,7 @@ class DecisionApp:
         except Exception as error:  # noqa: BLE001 - whatever breaks in here must refuse
             # the type alone: a message could hold what the client sent
             _LOG.error("the decision service broke: %s", type(error).__name__)
-            await _refuse(send, 503, FAILED, request_id)
+            await _refuse(send, UNAVAILABLE, FAILED, request_id)
             return
         await _answer(send, decision)
 
@@ -251,14 +257,15 @@ async def _refuse(  # noqa: PLR0913, PLR0917 - an answer's parts
         (REASON_HEADER.encode(), reason.encode()),
         *((name.lower().encode(), _value(value)) for name, value in more),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    shown = HEARD_AS_503 if status == UNAVAILABLE else status
+    await send({"type": "http.response.start", "status": shown, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 _ERRORS: Final = {
     413: "invalid_request",
     421: "invalid_request",
-    503: "temporarily_unavailable",
+    UNAVAILABLE: "temporarily_unavailable",
 }
 
 

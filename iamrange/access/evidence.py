@@ -119,5 +119,7 @@ class Evidence:
     token: TokenEvidence | None = None
     principals: tuple[Principal, ...] | Away | None = None
     policy: tuple[PolicyAnswer, ...] | Away | None = None
+    policy_digest: str = ""
+    """Which policy answered."""
     approval: ApprovalFacts | ApprovalRefusal | Away | None = None
     after: Count | None = None

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from iamrange.access.evidence import Away
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 _CAPACITY: Final = 20_000
 _Key = tuple[int, int, str]
 _Known = tuple["PolicyEngine", "Agent", "Route", "PolicyAnswer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The answer for each agent, and the digest of the policy that gave them."""
+
+    answers: tuple[PolicyAnswer, ...]
+    digest: str
 
 
 class PolicyAsker:
@@ -51,7 +59,7 @@ class PolicyAsker:
         now: float,
         peer: str,
         actors: tuple[str, ...],
-    ) -> tuple[PolicyAnswer, ...] | Away:
+    ) -> Asked | Away:
         """Return the answer for each agent."""
         try:
             engine = self._policy()
@@ -59,11 +67,13 @@ class PolicyAsker:
             return Away("policy")
         context = CallContext(time=now, peer=peer, actors=actors, tenant=self._tenant)
         if approval is not None or self._ignores_state or not engine.remembers:
-            return tuple(
+            answers: tuple[PolicyAnswer, ...] = tuple(
                 engine.evaluate(policy_input(self._judged(agent), matched, approval, context))
                 for agent in agents
             )
-        return tuple(self._remembered(engine, agent, matched, context) for agent in agents)
+        else:
+            answers = tuple(self._remembered(engine, agent, matched, context) for agent in agents)
+        return Asked(answers, engine.digest)
 
     def _remembered(
         self, engine: PolicyEngine, agent: Agent, matched: Matched, context: CallContext

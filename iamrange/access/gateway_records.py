@@ -83,6 +83,8 @@ def _facts(evidence: Evidence, token: AccessToken | None) -> dict[str, str]:
         if token.actors:
             facts["subject"] = token.subject
             facts["act"] = " ".join(token.actors)
+    if evidence.policy_digest:
+        facts["policy"] = evidence.policy_digest
     approval = getattr(evidence.approval, "id", None)
     if isinstance(approval, str):
         facts["approval"] = approval

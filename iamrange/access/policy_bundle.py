@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOK_SECONDS = 0.25
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class PolicyChange:
     """What became of a changed folder: taken (`refusal` empty), or refused and why."""
 
     digest: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """Which policy is in use, by its digest, and why the folder as it is now is not it."""
+
+    folder: str
+    digest: str
+    files: tuple[str, ...]
     refusal: str = ""
 
 
@@ -72,13 +85,32 @@ class PolicyFolder:
 
     def current(self) -> PolicyEngine:
         """Return the policy in use, after a look at the folder when it is time for one."""
-        if self._monotonic() >= self._next and self._looking.acquire(blocking=False):
+        if self._monotonic() >= self._next:
+            self.look()
+        return self._engine
+
+    def look(self) -> None:
+        """Look at the folder now, if no other thread does."""
+        if self._looking.acquire(blocking=False):
             try:
                 self._look()
             finally:
                 self._next = self._monotonic() + self._every
                 self._looking.release()
-        return self._engine
+
+    async def follow(self) -> None:
+        """Look at the folder again and again, so that a change counts though nobody has called."""
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - one look that broke must not be the last
+                _LOG.error("a look at the policy's folder broke: %s", type(error).__name__)
+
+    def status(self) -> PolicyStatus:
+        """Say which policy is in use, and why the folder as it is now is not it."""
+        engine = self._engine
+        return PolicyStatus(str(self._folder), engine.digest, tuple(engine.texts), self.refusal)
 
     def _look(self) -> None:
         before, self._seen = self._seen, self._read()

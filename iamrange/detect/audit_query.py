@@ -44,22 +44,26 @@ def _values(value: Any, path: tuple[str, ...]) -> list[str]:  # noqa: ANN401 - a
 
 def sentence(event: Mapping[str, Any]) -> str:
     """Return one line for people: number, moment, outcome, where, who, what, why."""
-    first = {path: next(iter(_values(event, tuple(path.split(".")))), "-") for path in _PARTS}
     moment = _moment(event.get("time"))
-    outcome = {"1": "allowed", "2": "denied"}.get(first["action_id"], "-")
-    parts = [first["seq"], moment, outcome, *(first[path] for path in _PARTS[2:])]
+    outcome = {"1": "allowed", "2": "denied"}.get(_first(event, "action_id"), "-")
+    told = (_first(event, *paths) for paths in _PARTS)
+    parts = [_first(event, "seq"), moment, outcome, *told]
     return " ".join(_plain(part) for part in parts)
 
 
 _PARTS: Final = (
-    "seq",
-    "action_id",
-    "api.service.name",
-    "status_code",
-    "actor.user.uid",
-    "api.operation",
-    "resources.uid",
+    ("api.service.name", "dst_endpoint.svc_name"),
+    ("status_code",),
+    ("actor.user.uid",),
+    ("api.operation", "http_request.http_method", "activity_name"),
+    ("resources.uid", "http_request.url.url_string", "dst_endpoint.hostname"),
 )
+"""What a line tells, by where a class of events has it: the first that is there."""
+
+
+def _first(event: Mapping[str, Any], *paths: str) -> str:
+    found = (value for path in paths for value in _values(event, tuple(path.split("."))))
+    return next(found, "-")
 
 
 def _moment(time: object) -> str:

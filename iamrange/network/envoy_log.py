@@ -48,17 +48,6 @@ _REASONS = (
 )
 _NO_ROUTE = "NR"
 _MAX_DETAIL = 512
-_WORDS = {
-    "no-certificate": "no certificate, or none of a kind that counts",
-    "other-identity": "no SPIFFE id that it accepts",
-    "several-identities": "more than one SPIFFE id",
-    "expired": "the certificate has expired",
-    "not-yet-valid": "the certificate is not valid yet",
-    "certificate-purpose": "the certificate is for another purpose",
-    "untrusted": "no authority of the trust bundle vouches for the certificate",
-    NO_SUCH_NAME: "it is not called that",
-    OTHER_FAILURE: "the handshake failed",
-}
 # A peer that goes away is no refusal, and there are many of them.
 _LEFT = r"^TLS_error:.[0-9]+:system.library:"
 _FAILED = (
@@ -81,14 +70,6 @@ class TlsRefusal:
     peer_san: str
     peer: str
     detail: str
-
-    def __str__(self) -> str:
-        """Return the sentence for a verdict."""
-        said = f" ({self.peer_san})" if self.peer_san else ""
-        if self.reason == REFUSED_BY_PEER:
-            return f"{self.sidecar}'s sidecar was refused at the handshake by its peer{said}"
-        words = _WORDS[self.reason]
-        return f"refused at the handshake by {self.sidecar}'s sidecar: {words}{said}"
 
 
 def request_log(folder: Path, listener: str, *, peers_verified: bool) -> Mapping[str, Any]:
@@ -150,14 +131,14 @@ def connection_log(folder: Path, listener: str) -> Mapping[str, Any]:
     return {**log, "filter": {"or_filter": {"filters": refused}}}
 
 
-def read_tls_refusals(folder: Path, *, since: float = 0) -> list[TlsRefusal]:
-    """Return the handshakes that sidecars refused after that time, oldest first.
+def read_tls_refusals(folder: Path) -> list[TlsRefusal]:
+    """Return the handshakes that sidecars refused, oldest first.
 
-    The log is kept short, so that the oldest are forgotten one day: go by time, not by number.
-    Envoy writes a line within a second of the handshake.
+    The log is kept short, so that the oldest are forgotten one day: do not go by number. Envoy
+    writes a line within a second of the handshake.
     """
     found = (_refusal(line) for line in _lines(folder))
-    return [refusal for refusal in found if refusal is not None and refusal.time > since]
+    return [refusal for refusal in found if refusal is not None]
 
 
 def _refusal(line: Mapping[str, Any]) -> TlsRefusal | None:

@@ -1,6 +1,7 @@
-"""The central audit log of a range that is left running: decisions and changes, sealed.
+"""The central audit log of a range left running: decisions, changes and access log, sealed.
 
-- The world writes its records; this process, which no agent can reach, collects and seals them.
+- The world writes its records, its Envoy what it saw; this process, which no agent can reach,
+  collects and seals them.
 - The log stays when the range ends. Its anchor lies beside the logs, not in them: who wants to know
   more than that nobody tampered with a folder copies it elsewhere.
 - Where the log takes nothing any more the range ends: nothing is decided unlogged for long.
@@ -12,7 +13,7 @@ import contextlib
 import json
 import threading
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_log import AuditLog, LogDownError
@@ -20,6 +21,7 @@ from iamrange.detect.ocsf import event_of
 from iamrange.detect.ocsf_changes import event_of_change
 from iamrange.identity.agent import write_private
 from iamrange.identity.stores.errors import StoreDownError
+from iamrange.range.access_log import AccessLogs
 from iamrange.range.changes import DirectoryChanges
 from iamrange.range.processes import ProcessError
 
@@ -56,6 +58,8 @@ class CentralLog:
         self.anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.anchor, json.dumps(anchor.to_json()))
         self._mark = 0
+        self._access = AccessLogs(world.sockets)
+        self._seen: list[dict[str, Any]] = []
         self._ended = threading.Event()
         self._failed: str | None = None
         self._thread = threading.Thread(target=self._run, name="central log", daemon=True)
@@ -79,6 +83,9 @@ class CentralLog:
         self._thread.join()
         with contextlib.suppress(LogDownError, StoreDownError, OSError):
             self._collect()
+            while self._collect_access():
+                pass
+        self._access.close()
         self._directory.close()
         self._log.close()
 
@@ -87,6 +94,7 @@ class CentralLog:
         while not self._ended.wait(COLLECT_SECONDS):
             try:
                 self._collect()
+                self._collect_access()
                 failed = 0
             except (LogDownError, StoreDownError, OSError, ValueError) as error:
                 failed += 1
@@ -101,6 +109,14 @@ class CentralLog:
         self._mark = mark
         for changes in chain(self._orders.read(), self._directory.read()):
             self._log.append(event_of_change(change) for change in changes)
+
+    def _collect_access(self) -> bool:
+        """Take the next of what Envoy saw; what the log did not take is given to it again."""
+        self._seen = self._seen or self._access.events()
+        if self._seen:
+            self._log.append(self._seen)
+        taken, self._seen = bool(self._seen), []
+        return taken
 
 
 @contextlib.contextmanager

@@ -111,7 +111,9 @@ class WorldConfig:
     `aws_upstream` is the URL of the emulator that holds AWS's resources, `aws_upstream_kind` what
     it was recognised as, `aws_upstream_lacking` the services that it does not have; those, and all
     where there is no emulator, are held in the world's own process. `aws_unmapped` and
-    `aws_explain` are the AWS cloud's own options.
+    `aws_explain` are the AWS cloud's own options. `policy` is the folder that the gateway's policy
+    is read from and that it follows while the world runs; without one it is the range's own, as it
+    was when the world started.
     """
 
     run_id: str
@@ -134,6 +136,7 @@ class WorldConfig:
     aws_upstream_lacking: tuple[str, ...] = ()
     aws_unmapped: Literal["deny", "allow"] = "deny"
     aws_explain: bool = False
+    policy: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
@@ -26,7 +27,6 @@ from iamrange.range.world_directory import WorldDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
 
     from iamrange.network.edge import Receive, Scope, Send
     from iamrange.range.config import WorldConfig
@@ -214,6 +214,7 @@ class Content:
             agents=self.agents,
             real_clock=SystemClock(),
             cloud_minter=self.issuer.mint,
+            policy=None if config.policy is None else Path(config.policy),
             **ports,
         )
         self.switch(config.off)

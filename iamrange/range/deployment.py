@@ -68,6 +68,7 @@ class Tools:
     stack: str
     run_id: str
     emulator: Emulator | None = None
+    policy: Path | None = None
     engines: set[Engine] = field(default_factory=set)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -251,6 +252,8 @@ def _config_of(tools: Tools, off: frozenset[str] | None) -> Mapping[str, Any]:
 
 def _world_config(tools: Tools, landing: Landing) -> WorldConfig:
     config = landing.world_config(tools.run_id)
+    if tools.policy is not None:
+        config = replace(config, policy=str(tools.policy))
     if tools.emulator is None:
         return config
     return replace(

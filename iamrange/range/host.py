@@ -73,6 +73,7 @@ class Host:
         sockets.mkdir(mode=0o700)
         self._listeners = Listeners(content, place.folder, sockets)
         self._pause: asyncio.Future[_Fork | None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._commands: Mapping[str, Callable[..., Any]] = {
             "describe": self._describe,
             "clock": self._clock,
@@ -87,6 +88,8 @@ class Host:
             "collect": self._collect,
             "egress_refused": self._egress_refused,
             "dropped": self._dropped,
+            "policy_status": self._policy_status,
+            "gateway_status": self._gateway_status,
             "token_keys": self._token_keys,
             "rotate_token_keys": self._rotate_token_keys,
             "withdraw_token_key": self._withdraw_token_key,
@@ -103,6 +106,10 @@ class Host:
             await asyncio.start_unix_server(self._serve, self._socket_path, limit=_LINE_LIMIT)
         finally:
             os.umask(before)
+        policy = self._content.identity.gateway.followed
+        if policy is not None:
+            # held here: a loop alone does not keep a task
+            self._following = asyncio.get_running_loop().create_task(policy.follow())
 
     async def run(self) -> _Fork | None:
         """Serve until the loop must stand still for a fork, or (None) until told to stop."""
@@ -221,6 +228,18 @@ class Host:
 
     def _dropped(self) -> list[str]:
         return self._listeners.drop.texts()
+
+    def _policy_status(self) -> Mapping[str, Any]:
+        return self._content.identity.gateway.policy_status()
+
+    def _gateway_status(self) -> Mapping[str, Any]:
+        """Return what is off in the world's own services, and where its Envoy is."""
+        mesh = self._listeners.mesh
+        if mesh is None:
+            raise CommandError("gateway: this world has none")
+        sockets = self._socket_path.with_name(MESH_FOLDER)
+        off = sorted(self._content.identity.off)
+        return {"off": off, "sockets": str(sockets), "folder": str(mesh.folder)}
 
     def _plant(self, url: str, value: str, owner: str | None = None) -> None:
         self._content.identity.plant(url, value, owner)

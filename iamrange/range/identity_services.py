@@ -35,6 +35,7 @@ from iamrange.range.services import APPROVALS, DIRECTORY, RECORD, RESOURCES, SER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -58,8 +59,9 @@ class IdentityServices:
         records: RecordSink,
         tamper: Tamper,
         cloud_minter: Callable[[Agent, str], str],
+        policy: Path | None = None,
     ) -> None:
-        """Take the directory, the clocks, and how the clouds' issuer mints."""
+        """Take the directory, the clocks, how the clouds' issuer mints, and a policy to follow."""
         self._agents = agents
         self._clock = clock
         self._real_clock = real_clock
@@ -79,7 +81,7 @@ class IdentityServices:
         )
         self._revocation = MemoryRevocation(now=clock.now)
         self.gateway = WorldGateway(
-            agents=agents, clock=clock, records=self._records, tamper=tamper
+            agents=agents, clock=clock, records=self._records, tamper=tamper, policy=policy
         )
         self.edge: Mapping[str, bool] = {}
         self.off: frozenset[str] = frozenset()
@@ -186,11 +188,6 @@ class IdentityServices:
         if not isinstance(keys, KeySet):  # cannot be: the key is our own
             raise TypeError("the trust domain's own key is not usable")
         return keys
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Every host name that judges its own callers; the services stand behind the gateway."""
-        return (AUTH_ISSUER.removeprefix("https://"), DIRECTORY.host, APPROVALS.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, by its Host header."""

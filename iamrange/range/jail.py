@@ -75,10 +75,6 @@ class Job:
 class Egress(Protocol):
     """Runs processes; how far they reach is the adapter's."""
 
-    def supported(self) -> NotJailed | None:
-        """Say why it cannot run processes on this machine, or None if it can."""
-        ...
-
     def run(self, job: Job) -> Finished | NotJailed:
         """Run one process to its end, and end all that it started."""
         ...
@@ -89,10 +85,6 @@ class NetworkNamespace:
     """No way out but a list of names, asked of the world's proxy at `proxy`."""
 
     proxy: tuple[str, int]
-
-    def supported(self) -> NotJailed | None:
-        """Make one jail and look from inside; the answer is kept for this process's life."""
-        return machine_jails()
 
     def run(self, job: Job) -> Finished | NotJailed:
         """Run one process in a jail of its own.
@@ -117,19 +109,15 @@ class NetworkNamespace:
 class Open:
     """The host's network and files: what is there when nobody keeps egress to the gateway."""
 
-    def supported(self) -> NotJailed | None:
-        """Say that there is nothing that it needs but Linux."""
-        if sys.platform.startswith("linux"):
-            return None
-        return NotJailed("platform", f"expected Linux, got {sys.platform}")
-
     def run(self, job: Job) -> Finished | NotJailed:
         """Run one process as it is.
 
         Raises:
             JailBrokeError: the supervisor broke.
         """
-        return self.supported() or _supervised(None, job, dict(job.env))
+        if not sys.platform.startswith("linux"):
+            return NotJailed("platform", f"expected Linux, got {sys.platform}")
+        return _supervised(None, job, dict(job.env))
 
 
 def jailed_environment(environment: Mapping[str, str], proxy: tuple[str, int]) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """The process outside a jail: it keeps the door, waits for the end, and leaves nothing behind.
 
-- `live_inside` is for a process that is to be jailed itself (a zygote's child): it goes on
-  inside, and the process that it was becomes the supervisor.
-- `main` is for a program of any kind: it is told what to run over a socket, and reports there.
+It is told what to run over a socket, and reports there.
 """
 
 from __future__ import annotations
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
 CANNOT_START = 127
 """The exit status of a program that there was no way to start, as a shell has it."""
-_FAILED = 70
-_SIGNALLED = 128
 _ORDER_LIMIT = 1 << 20
 
 
@@ -41,38 +37,13 @@ class Ended:
     turned_away: tuple[TurnedAway, ...]
 
 
-def live_inside(order: Mapping[str, Any], *, let_go: tuple[int, ...] = ()) -> None:
-    """Jail the calling process, which goes on inside. It must be single-threaded.
-
-    `let_go` are descriptors that only the inside keeps. The caller's process ends when the inside
-    does, with its status, and the inside with the caller's process.
-
-    Raises:
-        JailError: the jail could not be made; the caller is where it was.
-    """
-    wanted = JailOrder.from_json(order)
-    outside = go_inside(wanted)
-    if outside is None:
-        return
-    status = _FAILED
-    try:
-        kernel.adopt_orphans()
-        for descriptor in let_go:
-            os.close(descriptor)
-        ended = asyncio.run(supervise(outside, wanted, until=None))
-        status = _FAILED if ended.status is None else ended.status
-    finally:
-        # A negative status is a signal's number; a shell says it the same way.
-        os._exit(status if status >= 0 else _SIGNALLED - status)
-
-
-async def supervise(outside: Outside, order: JailOrder, *, until: socket.socket | None) -> Ended:
+async def supervise(outside: Outside, order: JailOrder, *, until: socket.socket) -> Ended:
     """Keep the door until the inside ends, or until the other end of `until` is closed."""
     relay = Relay(outside.door, order)
     await relay.start()
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    watched = [outside.news] + ([until] if until else [])
+    watched = (outside.news, until)
     for connection in watched:
         loop.add_reader(connection, over.set)
     try:

@@ -10,25 +10,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iamrange.access.decision_app import DecisionApp
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.identity.certificates.forwarded import XfccMiddleware
 from iamrange.identity.certificates.port import SVID_LIFE
-from iamrange.identity.certificates.svid import new_key
 from iamrange.network.edge import Edge, Route
-from iamrange.network.envoy_config import (
-    Authorizer,
-    EnvoyConfig,
-    Sidecar,
-    Upstream,
-    WorkloadCertificate,
-    new_secret,
-)
+from iamrange.network.envoy_config import new_secret
 from iamrange.network.envoy_lazy import LazyEnvoy
 from iamrange.network.envoy_log import TlsRefusal, read_tls_refusals
-from iamrange.range.services import GATEWAY_ID, SERVICES, accepted_by
+from iamrange.range.mesh_config import AUTHORIZER_SOCKET, EDGE_SOCKET, HOSTS, certified, mesh_config
+from iamrange.range.services import GATEWAY_ID, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +29,7 @@ if TYPE_CHECKING:
 
     from iamrange.network.ca import CertificateAuthority
     from iamrange.network.edge import Receive, Scope, Send
+    from iamrange.network.envoy_config import EnvoyConfig, WorkloadCertificate
     from iamrange.network.proxy import Address, Target
     from iamrange.range.identity_services import IdentityServices
     from iamrange.range.services import Service
@@ -43,8 +37,6 @@ if TYPE_CHECKING:
 RENEW_SECONDS = SVID_LIFE / 2
 HANDSHAKE = "mesh.handshake"
 """The decision point of a sidecar's TLS listener."""
-
-AUTHORIZER_SOCKET = "authz.sock"
 
 
 class Mesh:
@@ -66,12 +58,10 @@ class Mesh:
         self._folder = folder
         self._records = records
         self._secret = new_secret()
-        self._socket = folder / "edge.sock"
-        self._authorizer = folder / AUTHORIZER_SOCKET
         app = XfccMiddleware(services, self._secret, only_listener=True)
         self.edges = (
-            Edge([Route("*", app)], ca=None, unix_socket=self._socket),
-            Edge([Route("*", self._decide)], ca=None, unix_socket=self._authorizer),
+            Edge([Route("*", app)], ca=None, unix_socket=folder / EDGE_SOCKET),
+            Edge([Route("*", self._decide)], ca=None, unix_socket=folder / AUTHORIZER_SOCKET),
         )
         self._generations = itertools.count(1)
         self._settings = dict(services.edge)
@@ -87,21 +77,21 @@ class Mesh:
         self._told = frozenset()
         self.envoy = LazyEnvoy(self._configuration, self._here)
 
+    @property
+    def folder(self) -> Path:
+        """Where the Envoy of the moment has its files."""
+        return self._here
+
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the decider of the moment: a control may just have been switched
         await DecisionApp(self._services.gateway.decider, self._secret)(scope, receive, send)
 
     def targets(self) -> dict[str, Target]:
         """Return where each of our own names is reached: asked at each connection."""
-        names: dict[str, Target] = dict.fromkeys(self.hosts, self._edge)
+        names: dict[str, Target] = dict.fromkeys(HOSTS, self._edge)
         return names | {
             service.mesh_host: self._sidecar_of(service) for service in SERVICES.values()
         }
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The names at the edge."""
-        return (*self._services.hosts, *(service.host for service in SERVICES.values()))
 
     async def _edge(self) -> Address:
         return await self.envoy()
@@ -149,6 +139,7 @@ class Mesh:
                     outcome=Outcome.DENY,
                     reason=refusal.reason,
                     layers=(answer,),
+                    source_ip=refusal.peer,
                 )
             )
         self._told = frozenset(refusals)
@@ -174,34 +165,14 @@ class Mesh:
 
     def _configuration(self) -> EnvoyConfig:
         self._renew_later()
-        sidecars = {name: self._sidecar(service) for name, service in SERVICES.items()}
-        own = Upstream(self._services.hosts, self._socket)
-        behind = (
-            Upstream((service.host,), judged=True, sidecar=sidecars[name])
-            for name, service in SERVICES.items()
-        )
-        settings: dict[str, Any] = dict(self._settings)
-        return EnvoyConfig(
-            upstreams=(own, *behind),
-            certificate=self._authority.server_certificate(self.hosts),
+        return mesh_config(
+            sockets=self._folder,
+            certificate=self._authority.server_certificate(HOSTS),
             secret=self._secret,
-            authorizer=Authorizer(socket=self._authorizer, timeout=5),
-            sidecars=tuple(sidecars.values()),
-            gateway_svid=self._svid(GATEWAY_ID),
+            svid=self._svid,
             trust_bundle=self._services.trust_bundle_pem,
-            **settings,
-        )
-
-    def _sidecar(self, service: Service) -> Sidecar:
-        return Sidecar(
-            name=service.name,
-            hosts=(service.mesh_host,),
-            accepts=accepted_by(service.name),
-            socket=self._socket,
-            svid=self._svid(service.spiffe_id),
+            settings=self._settings,
         )
 
     def _svid(self, spiffe_id: str) -> WorkloadCertificate:
-        key, private = new_key()
-        svid = self._services.authority.issue_svid(spiffe_id, key.public_key())
-        return WorkloadCertificate(private, svid.chain_pem)
+        return certified(self._services.authority, spiffe_id)

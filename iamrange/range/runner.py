@@ -84,13 +84,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What one run is to do. `project` is the folder that holds Pulumi.yaml."""
+    """What one run is to do. `project` is the folder that holds Pulumi.yaml.
+
+    Worlds follow the folder `policy`; without one a policy stays as it is for the whole run.
+    """
 
     scenarios: tuple[str, ...] = ()
     target: str = "embedded"
     matrix: bool = False
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     project: Path = PROJECT
+    policy: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     @property
@@ -221,6 +225,7 @@ def workshop(options: RunOptions, progress: Progress) -> Iterator[Tools]:
             stack=options.stack,
             run_id=run_id,
             emulator=emulator,
+            policy=options.policy,
         )
 
 

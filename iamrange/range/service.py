@@ -31,6 +31,7 @@ from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.range.central_log import CentralLog, collected
 from iamrange.range.changes import OrdersTaken
 from iamrange.range.deployment import Deployment, served
+from iamrange.range.gateway import POLICY
 from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
 from iamrange.range.runner import RunOptions, workshop
@@ -147,7 +148,11 @@ def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
         found = running()
         raise AlreadyRunningError(f"a range is running already: {found.state['world']}")
     log = worlds_folder().parent / "service.log"
-    orders = {"project": str(options.project), "target": options.target}
+    orders = {
+        "project": str(options.project),
+        "target": options.target,
+        "policy": str((options.policy or POLICY).resolve()),
+    }
     with log.open("wb") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", __name__, json.dumps(orders)],
@@ -242,6 +247,29 @@ def switch(name: str, *, on: bool) -> Switched:
     return Switched(tuple(result.changed), result.seconds)
 
 
+def policy_status() -> Mapping[str, Any]:
+    """Return which policy the running range's gateway goes by: folder, digest, files, refusal.
+
+    Raises:
+        NotRunningError: no range is running.
+        OrderRefusedError: the range did not answer.
+    """
+    running()
+    status: Mapping[str, Any] = order(orders_socket(), "policy_status")
+    return status
+
+
+def gateway_status() -> Mapping[str, Any]:
+    """Return the running range's name, what is off in its own services, and where its Envoy is.
+
+    Raises:
+        NotRunningError: no range is running.
+        OrderRefusedError: the range did not answer.
+    """
+    world = running().state["world"]
+    return {"world": world, **order(orders_socket(), "gateway_status")}
+
+
 def orders_socket() -> Path:
     """Return the socket at which the running range takes orders."""
     return worlds_folder().parent / SOCKET_FILE
@@ -282,7 +310,9 @@ def serve(orders: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ending)
     told, taken = _Told(), OrdersTaken()
-    options = RunOptions(project=Path(orders["project"]), target=orders["target"])
+    options = RunOptions(
+        project=Path(orders["project"]), target=orders["target"], policy=Path(orders["policy"])
+    )
     try:
         with (
             _only_one(),

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 SOCKET_FILE = "service.sock"
 ORDERS = frozenset(
     {
+        "gateway_status",
         "issue_jwt_svid",
         "issue_svid",
+        "policy_status",
         "rotate_token_keys",
         "switch",
         "token_keys",

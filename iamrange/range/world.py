@@ -14,16 +14,16 @@ import socket
 import threading
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.decision import DecisionRecord, record_from_json
-from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, RECORDS_FILE
+from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, MESH_FOLDER, RECORDS_FILE
 from iamrange.range.processes import ProcessError, Zygote, last_words
 from iamrange.range.sweep import Entry, ProcessMark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from iamrange.range.config import AgentRegistration, WorldConfig
     from iamrange.range.processes import Child
@@ -169,6 +169,11 @@ class World:
     def folder(self) -> Path:
         """The world's state folder; it goes when the world stops."""
         return self._entry.folder
+
+    @property
+    def sockets(self) -> Path:
+        """The folder in which our services and each Envoy of the world have their files."""
+        return Path(self._description["control"]).with_name(MESH_FOLDER)
 
     @property
     def pid(self) -> int:

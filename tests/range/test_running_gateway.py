@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import iamrange.access
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+POLICY = Path(iamrange.access.__file__).parent / "policy"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gateway.md"
 DEPLOYMENTS = "https://deployments.iamrange.example"
 PRODUCTION = f"{DEPLOYMENTS}/deployments/production"
@@ -37,6 +42,7 @@ class Range:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.policy = folder / "policy"
         self.env = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
         self.shells: dict[str, dict[str, str]] = {}
 
@@ -102,7 +108,8 @@ class Range:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     running = Range(tmp_path_factory.mktemp("running"))
     try:
-        running.ok("up")
+        shutil.copytree(POLICY, running.policy)
+        running.ok("up", "--policy", str(running.policy))
         yield running
     finally:
         running.iamrange("down")
@@ -240,3 +247,119 @@ def test_a_control_of_the_gateway_goes_off_and_on_while_it_runs(lab: Range) -> N
     assert status() == 404  # let through: the service has nothing there
     lab.ok("controls", "on", "access.classification")
     assert status() == 403
+
+
+def policy_status(lab: Range, *, code: int) -> dict[str, Any]:
+    """Return what the range says of its policy, once it says so with this exit status."""
+    end = time.monotonic() + 30
+    while (done := lab.iamrange("policy", "status", "--json")).returncode != code:
+        assert time.monotonic() < end, done.stdout + done.stderr
+    status: dict[str, Any] = json.loads(done.stdout)
+    return status
+
+
+def policy_events(lab: Range, reason: str) -> list[dict[str, Any]]:
+    """Return what the audit log has of changed policies."""
+    asked = ("audit", "query", "api.service.name=gateway.policy", f"status_code={reason}", "--json")
+    end = time.monotonic() + 30
+    while not (found := lab.ok(*asked).splitlines()):
+        assert time.monotonic() < end
+    return [json.loads(line) for line in found]
+
+
+def test_a_rule_that_is_changed_on_disk_counts_and_half_a_file_does_not(lab: Range) -> None:
+    latest = "https://customers.iamrange.example/records/latest"
+
+    def answer() -> tuple[int, str]:
+        return lab.curl(*lab.proved("data-analyst", "GET", latest), latest)
+
+    first = policy_status(lab, code=0)
+    assert first["folder"] == str(lab.policy)
+    assert answer() == (200, "")
+    roles, tests = lab.policy / "roles.rego", lab.policy / "authorization_test.rego"
+    whole = roles.read_text()
+
+    roles.write_text(whole[: len(whole) // 2])
+    refused = policy_status(lab, code=1)
+    assert refused["digest"] == first["digest"]
+    assert "roles.rego" in refused["refusal"]
+    assert answer() == (200, "")
+    (event,) = policy_events(lab, "policy-refused")
+    assert event["unmapped"]["facts"]["policy"] == first["digest"]
+    assert "roles.rego" in event["unmapped"]["details"]["policy"]
+
+    public = '"action": "read", "up_to": "public"}'
+    assert public in whole
+    kept = tests.read_text()
+    tests.write_text(
+        "package ai.authorization_test\n\nimport data.ai.authorization\n\n"
+        "test_nothing if not authorization.allow with input as {}\n"
+    )
+    roles.write_text(whole.replace(public, public.replace("read", "audit")))
+    second = policy_status(lab, code=0)
+    assert second["digest"] != first["digest"]
+    assert answer() == (403, "role-may-not")
+    events = lab.ok("audit", "query", f"unmapped.facts.policy={second['digest']}", "--json")
+    points = [json.loads(line)["api"]["service"]["name"] for line in events.splitlines()]
+    assert points[0] == "gateway.policy"
+
+    roles.write_text(whole)
+    tests.write_text(kept)
+    end = time.monotonic() + 30
+    while policy_status(lab, code=0)["digest"] != first["digest"]:
+        assert time.monotonic() < end
+    assert answer() == (200, "")
+
+
+def test_the_gateway_is_explained_as_it_is_now(lab: Range) -> None:
+    world = json.loads(lab.ok("status", "--json"))["world"]
+    before = json.loads(lab.ok("gateway", "explain", "--json"))
+    assert world in before["of"]
+    assert before["unsafe"] == []
+    lab.ok("controls", "off", "access.segmentation")
+    try:
+        assert json.loads(lab.ok("gateway", "explain", "--json"))["unsafe"] == [
+            "unsafe_sidecars_accept_anyone"
+        ]
+        assert world in lab.ok("gateway", "validate")
+    finally:
+        lab.ok("controls", "on", "access.segmentation")
+
+
+def found_events(lab: Range, *conditions: str) -> list[dict[str, Any]]:
+    """Return the audit log's events that hold these, once there are any."""
+    end = time.monotonic() + 30
+    while not (lines := lab.ok("audit", "query", *conditions, "--json").splitlines()):
+        assert time.monotonic() < end
+    return [json.loads(line) for line in lines]
+
+
+def test_the_audit_log_has_what_envoy_saw_beside_what_was_decided(lab: Range) -> None:
+    latest = "https://customers.iamrange.example/records/latest"
+    assert lab.curl(*lab.proved("data-analyst", "GET", latest), latest) == (200, "")
+    calls = ("class_uid=4002", "http_response.code=200", "dst_endpoint.svc_name=edge")
+    seen = found_events(lab, *calls, f"http_request.url.url_string={latest}")[-1]
+    joined = found_events(lab, f"metadata.uid={seen['metadata']['uid']}")
+    names = {one.get("dst_endpoint", {}).get("svc_name") for one in joined}
+    names |= {one.get("api", {}).get("service", {}).get("name") for one in joined}
+    assert {"edge", "sidecar:customers", "gateway.call"} <= names
+
+    assert lab.curl(latest) == (401, "no-token")
+    refused = found_events(lab, "class_uid=4002", "status_code=no-token")[-1]
+    assert (refused["action_id"], refused["http_response"]["code"]) == (2, 401)
+
+
+def test_a_handshake_that_a_sidecar_refused_is_in_the_audit_log(lab: Range) -> None:
+    done = subprocess.run(
+        ["curl", "-sSk", "https://hr.mesh.iamrange.example/records/latest"],  # noqa: S607
+        env=lab.shell("deploy-bot"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    refused = found_events(lab, "class_uid=4001", "dst_endpoint.svc_name=sidecar:hr")[-1]
+    assert (refused["status_code"], refused["action_id"]) == ("no-certificate", 2)
+    assert "no-certificate" in lab.ok("audit", "query", "class_uid=4001")
+    assert lab.iamrange("audit", "verify").returncode == 0

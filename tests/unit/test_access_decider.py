@@ -38,6 +38,7 @@ def test_a_good_call_is_admitted_and_recorded_with_the_rule_that_decided() -> No
     assert (record.action, record.principal) == ("read", ANALYST)
     assert record.resource == "https://customers.iamrange.example/records/latest"
     assert record.facts["route"] == "/records/latest"
+    assert record.facts["policy"] == gateway.engine.digest
     (rule,) = [one.decided_by for one in record.layers if one.decided_by]
     assert (rule.policy, rule.statement) == ("ai.authorization", "analyst-reads-public-data")
     (verified,) = [one for one in gateway.records if one.point == "rs.token"]

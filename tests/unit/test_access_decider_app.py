@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iamrange.access.decide import Decision, decide
-from iamrange.access.decision_app import DecisionApp
+from iamrange.access.decision_app import HEARD_AS_503, DecisionApp
 from iamrange.access.evidence import Principal
 from tests.conformance.access.decision_evidence import ENTRY, GOOD
 from tests.conformance.access.decision_lab import Gateway
@@ -19,7 +19,7 @@ from tests.conformance.access.decision_lab import Gateway
 SECRET = "s" * 43
 EDGE = (b"x-iamrange-edge", SECRET.encode())
 HOST = (b"host", b"customers.iamrange.example")
-STATUSES = {400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503}
+STATUSES = {400, 401, 403, 404, 405, 413, 414, 421, 429, 431, HEARD_AS_503}
 GATEWAY = Gateway()
 TOKEN = GATEWAY.token()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import threading
@@ -343,3 +344,60 @@ def test_no_tests_are_no_success() -> None:
 def test_a_test_file_that_is_no_rego_is_named() -> None:
     with pytest.raises(PolicyError, match=r"a_test\.rego:6"):
         list(results_of(brings("test_x if {")))
+
+
+def test_a_follower_takes_a_change_though_nobody_calls(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    followed = PolicyFolder(house.folder, every=0.0)
+    before = followed.status()
+    stricter(house)
+
+    async def until_taken() -> None:
+        following = asyncio.create_task(followed.follow())
+        while followed.status().digest == before.digest:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(until_taken())
+    assert not followed.current().evaluate(READS).allow
+
+
+def test_a_look_that_breaks_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    followed = PolicyFolder(house.folder, every=0.0)
+    before = followed.status()
+    breaks = iter([True, True, False])
+
+    def look() -> None:
+        if next(breaks, False):
+            raise RuntimeError
+        PolicyFolder.look(followed)
+
+    monkeypatch.setattr(followed, "look", look)
+    stricter(house)
+
+    async def until_taken() -> None:
+        following = asyncio.create_task(followed.follow())
+        while followed.status().digest == before.digest:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(until_taken())
+    assert next(breaks, None) is None
+
+
+def test_the_status_names_the_policy_in_use_and_why_a_newer_one_is_not(house: House) -> None:
+    first = house.policy.status()
+    assert (first.digest, first.refusal) == (house.first.digest, "")
+    assert "roles.rego" in first.files
+    whole = (house.folder / "roles.rego").read_text()
+    (house.folder / "roles.rego").write_text(whole[: len(whole) // 2])
+    house.looks()
+    refused = house.policy.status()
+    assert refused.digest == first.digest
+    assert "roles.rego" in refused.refusal
+    (house.folder / "roles.rego").write_text(whole)
+    house.looks()
+    assert house.policy.status() == first

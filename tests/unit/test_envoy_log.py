@@ -65,17 +65,13 @@ def test_envoys_words_become_a_reason(tmp_path: Path, failure: str) -> None:
     write(tmp_path, line(tls_failure=failure))
     (found,) = read_tls_refusals(tmp_path)
     assert (found.sidecar, found.reason) == ("customers", CASES[failure])
-    assert "customers's sidecar" in str(found)
 
 
 def test_a_refusal_says_when_who_and_whence(tmp_path: Path) -> None:
     write(tmp_path, line())
     (found,) = read_tls_refusals(tmp_path)
     assert (found.time, found.peer) == (1795638346.616, "127.10.0.3")
-    assert str(found) == (
-        "refused at the handshake by customers's sidecar: the certificate has expired"
-        " (spiffe://iamrange.example/service/gateway)"
-    )
+    assert found.peer_san == "spiffe://iamrange.example/service/gateway"
 
 
 def test_a_second_identity_and_another_name_are_refusals_too(tmp_path: Path) -> None:
@@ -117,13 +113,11 @@ def test_no_log_has_no_refusals(tmp_path: Path) -> None:
     assert read_tls_refusals(tmp_path / "nowhere") == []
 
 
-def test_the_log_before_comes_first_and_older_ones_can_be_left_out(tmp_path: Path) -> None:
+def test_the_log_before_comes_first(tmp_path: Path) -> None:
     write(tmp_path, line(time="2026-11-25T20:00:00Z"), name="envoy-access.log.1")
     write(tmp_path, line(time="2026-11-25T20:00:01Z"))
     first, second = read_tls_refusals(tmp_path)
     assert first.time < second.time
-    assert read_tls_refusals(tmp_path, since=first.time) == [second]
-    assert read_tls_refusals(tmp_path, since=second.time) == []
 
 
 @given(st.text(max_size=80))

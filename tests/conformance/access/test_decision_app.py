@@ -17,9 +17,9 @@ import pytest
 import uvicorn
 
 from iamrange.access.canonical import OVERRIDES
-from iamrange.access.decision_app import REASON_HEADER, TARGET_HEADER, DecisionApp
+from iamrange.access.decision_app import HEARD_AS_503, REASON_HEADER, TARGET_HEADER, DecisionApp
 from iamrange.identity.certificates.forwarded import SECRET_HEADER
-from iamrange.network import envoy_authorizer, envoy_config, envoy_headers
+from iamrange.network import envoy_authorizer, envoy_config, envoy_headers, envoy_replies
 from tests.conformance.access.decision_lab import ANALYST, PAYMENTS, Gateway
 from tests.conformance.protected_lab import Answer
 
@@ -127,6 +127,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def test_headers_go_by_the_names_that_the_edge_gives_them() -> None:
     assert SECRET_HEADER.decode() == envoy_config.SECRET_HEADER
     assert TARGET_HEADER.decode() == envoy_headers.TARGET_HEADER
+    assert HEARD_AS_503 == envoy_replies.HEARD_AS_503
     assert envoy_headers.REASON_HEADER == REASON_HEADER
     assert set(OVERRIDES) <= set(envoy_authorizer.SHOWN)
 
@@ -387,7 +388,7 @@ def test_a_scope_that_is_none_is_a_refusal(changed: dict[str, Any]) -> None:
         **changed,
     }
     start = ask_app(app, scope)[0]
-    assert start["status"] in (400, 401, 503)
+    assert start["status"] in (400, 401, HEARD_AS_503)
     reasons = [value for name, value in start["headers"] if name == b"x-iamrange-reason"]
     assert reasons
 
@@ -427,5 +428,6 @@ def test_a_record_that_cannot_be_kept_refuses() -> None:
         ],
     }
     start, body = ask_app(DecisionApp(gateway.decider, SECRET), scope)
-    assert start["status"] == 503
+    assert start["status"] == HEARD_AS_503
+    assert (b"x-iamrange-reason", b"decision-failed") in start["headers"]
     assert b"hidden" not in body["body"]

@@ -32,7 +32,7 @@ from tests.conformance.access.decision_lab import ANALYST, PAYMENTS, Gateway
 from tests.conformance.protected_lab import NOW, Answer, b64
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
@@ -345,7 +345,7 @@ def test_no_decision_service_no_call_and_it_recovers_alone(world: World) -> None
     world.end(world.decisions)
     before = len(world.reached)
     for call in calls[:2]:
-        assert world.send(call).status == 503
+        assert world.refused(call) == (503, "decision-service-away")
     assert len(world.reached) == before
     (world.folder / "d.sock").unlink(missing_ok=True)
     world.decisions = world.serve(world.app(), "d.sock")
@@ -365,8 +365,35 @@ def test_a_decision_that_breaks_is_503_and_reaches_nobody(world: World) -> None:
         answer = world.send(world.gateway.call())
     finally:
         world.gateway.decider._verifiers = verifiers  # noqa: SLF001 - the fault
-    assert answer.status == 503
+    assert (answer.status, answer.values("x-iamrange-reason")) == (503, ["decision-failed"])
     assert "hidden" not in answer.text
+
+
+STORES: dict[str, tuple[Callable[[Gateway], Any], str]] = {
+    "directory": (lambda g: g.directory, "revocation-unavailable"),
+    "approvals": (lambda g: g.book, "approvals-unavailable"),
+}
+
+
+@pytest.mark.parametrize("store", sorted(STORES))
+def test_a_store_that_is_away_is_503_in_the_decision_services_own_words(
+    world: World, store: str
+) -> None:
+    which, reason = STORES[store]
+    gateway = world.gateway
+    approval = gateway.approval_of(gateway.transfer())
+    before = len(world.reached)
+    which(gateway).away = True
+    try:
+        answer = world.send(gateway.transfer(approval_id=(approval,)))
+    finally:
+        which(gateway).away = False
+    assert (answer.status, answer.values("x-iamrange-reason")) == (503, [reason])
+    told = json.loads(answer.body)
+    assert (told["error"], told["reason"]) == ("temporarily_unavailable", reason)
+    assert answer.values("retry-after")
+    assert len(world.reached) == before
+    assert world.send(gateway.transfer(approval_id=(approval,))).status == 200
 
 
 def test_many_calls_at_once_spend_one_proof_once(world: World) -> None:

@@ -23,8 +23,6 @@ import pytest
 from iamrange.range import jail
 from iamrange.range.jail import Finished, Job, NetworkNamespace, NotJailed, Open, machine_jails
 from iamrange.range.jail_enter import DOOR_URL
-from iamrange.range.lifeline import CHANNEL
-from iamrange.range.processes import Zygote
 from tests.conformance.access.egress_host import ELSEWHERE, GATEWAY, Host
 
 if TYPE_CHECKING:
@@ -329,7 +327,7 @@ def test_where_no_jail_can_be_made_nothing_is_run_and_the_reason_is_said(host: H
         host,
         "import sys; from iamrange.range.jail import *\n"
         "egress = NetworkNamespace(('127.0.0.1', 9))\n"
-        "print(egress.supported())\n"
+        "print(machine_jails())\n"
         "print(egress.run(Job(argv=('touch', '/tmp/ran'), env={}, allowed_hosts=())))\n"
         "from pathlib import Path; print(Path('/tmp/ran').exists())",
     )
@@ -372,77 +370,6 @@ def test_a_jail_that_fails_half_way_runs_nothing(
     assert isinstance(done, NotJailed)
     assert done.step == step
     assert not marker.exists()
-
-
-def test_zygotes_child_goes_into_a_jail_by_itself(host: Host, tmp_path: Path) -> None:
-    """The seam for the range's actors: nothing of the zygote has to change."""
-    (tmp_path / "egress_actor.py").write_text(
-        "import os, socket\n"
-        "from iamrange.range.jail_supervisor import live_inside\n"
-        "def act(order, tcp, url):\n"
-        f"    live_inside(order, let_go=({CHANNEL},))\n"
-        "    import requests\n"
-        "    try: socket.create_connection(('127.0.0.1', tcp), 2); reached = True\n"
-        "    except OSError: reached = False\n"
-        "    said = requests.get(url, timeout=20).text\n"
-        "    fds = sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1]\n"
-        "    return {'reached': reached, 'said': said, 'descriptors': fds}\n"
-    )
-    egress = NetworkNamespace(host.address)
-    order = egress.order(
-        Job(
-            argv=(),
-            env={},
-            allowed_hosts=(GATEWAY,),
-            cwd=str(tmp_path),
-            readable=(str(host.ca_file),),
-        )
-    )
-    with Zygote(preload=("iamrange.range.jail_supervisor", "requests")) as zygote:
-        child = zygote.spawn(
-            "egress_actor:act",
-            {"order": order.to_json(), "tcp": host.tcp, "url": f"https://{GATEWAY}/"},
-            env=jail.jailed_environment(host.environment(), host.address),
-            cwd=tmp_path,
-            path=(str(tmp_path),),
-            stderr=tmp_path / "stderr",
-        )
-        seen = child.receive(30)
-        ended = child.wait(30)
-    assert seen == {
-        "reached": False,
-        "said": f"{GATEWAY} from {host.proxy.address}",
-        "descriptors": [0, 1, 2, 3],
-    }
-    assert (ended.status, ended.timed_out) == (0, False)
-
-
-def test_killing_a_jailed_child_of_the_zygote_ends_all_of_it(host: Host, tmp_path: Path) -> None:
-    marker = f"marker-{secrets.token_hex(8)}"
-    (tmp_path / "egress_sleeper.py").write_text(
-        "import subprocess, sys\n"
-        "from iamrange.range.jail_supervisor import live_inside\n"
-        "def act(order, marker):\n"
-        f"    live_inside(order, let_go=({CHANNEL},))\n"
-        "    subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)', marker],"
-        " start_new_session=True)\n"
-    )
-    order = NetworkNamespace(host.address).order(Job(argv=(), env={}, allowed_hosts=()))
-    with Zygote(preload=("iamrange.range.jail_supervisor",)) as zygote:
-        child = zygote.spawn(
-            "egress_sleeper:act",
-            {"order": order.to_json(), "marker": marker},
-            path=(str(tmp_path),),
-        )
-        deadline = time.monotonic() + 20
-        while not running_with(marker) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert running_with(marker)
-        assert child.wait(0.01).timed_out
-        deadline = time.monotonic() + 10
-        while running_with(marker) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert running_with(marker) == []
 
 
 def python_for_all() -> str | None:

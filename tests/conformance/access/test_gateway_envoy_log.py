@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from iamrange.network.envoy import Limits
 from iamrange.network.envoy_log import read_tls_refusals
+from iamrange.network.envoy_tail import AccessLogTail
+from iamrange.range.access_log import event_of_line
 from tests.conformance.access.envoy_mesh import Answer, Mesh, eventually, refusals
 from tests.conformance.access.envoy_mesh_config import (
     AGENT,
@@ -72,6 +76,31 @@ def test_a_refused_call_has_its_reason_and_who_refused(mesh: Mesh) -> None:
     )
 
 
+def events_of(mesh: Mesh) -> list[dict[str, Any]]:
+    """Return what an audit log is given of all that the mesh has written."""
+    return [event_of_line(line) for line in AccessLogTail(mesh.state).read()]
+
+
+def test_each_line_is_an_event_and_joins_the_decision(mesh: Mesh) -> None:
+    mesh.decisions.answer = Answer(403, (("x-iamrange-reason", "policy-denied"),))
+    mesh.curl("/events", "-H", "x-request-id: chosen-by-a-stranger")
+    mesh.mesh("/events")
+    lines_of(mesh, "/events")
+    eventually(lambda: any(one["class_uid"] == 4001 for one in events_of(mesh)))
+    found = events_of(mesh)
+    assert not [one for one in found if one["class_uid"] == 0]
+    decided = mesh.decisions.seen[-1].one("x-request-id")
+    (event,) = [one for one in found if one["metadata"].get("uid") == decided]
+    assert (event["class_uid"], event["action_id"], event["status_code"]) == (
+        4002,
+        2,
+        "policy-denied",
+    )
+    assert not [one for one in found if one["metadata"].get("uid") == "chosen-by-a-stranger"]
+    refused = [one["status_code"] for one in found if one["class_uid"] == 4001]
+    assert "no-certificate" in refused
+
+
 def test_a_failure_to_decide_is_told_from_a_refusal(mesh: Mesh) -> None:
     mesh.decisions.answer = Answer(500)
     mesh.curl("/undecided")
@@ -129,6 +158,7 @@ def test_what_a_stranger_writes_stays_within_its_value(mesh: Mesh, path: str) ->
         value = json.loads(line)
         assert value["kind"] in {"request", "connection"}
         assert len(line) < 4096
+        assert event_of_line(line)["class_uid"] in {4001, 4002}
 
 
 def test_bytes_that_are_no_text_do_not_break_a_line(mesh: Mesh) -> None:
@@ -180,3 +210,41 @@ def test_the_logs_stay_short_and_refusals_are_found_in_the_one_before(
     finally:
         mesh.stop()
     assert list(mesh.state.iterdir()) == []
+
+
+def test_a_reader_gets_every_line_once_though_the_log_is_put_aside_again_and_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    mesh = Mesh(tmp_path_factory.mktemp("m"), limits=Limits(log_bytes=20_000))
+    tail = AccessLogTail(mesh.state)
+    paths: list[str] = []
+    inodes: set[int] = set()
+
+    def look() -> None:
+        inodes.update(path.stat().st_ino for path in mesh.state.glob("envoy-access.log"))
+        lines = [json.loads(line) for line in tail.read()]
+        paths.extend(line["path"] for line in lines if line["listener"] == "edge")
+
+    def came(path: str) -> bool:
+        look()
+        return path in paths
+
+    try:
+        asked = 0
+        while len(inodes) < 4:
+            assert asked < 50
+            mesh.curl("/", *(f"https://{CUSTOMERS}/{asked}/{'a' * 200}?[1-60]",))
+            mesh.curl(f"/end/{asked}")
+            eventually(functools.partial(came, f"/end/{asked}"))
+            asked += 1
+    finally:
+        mesh.stop()
+    look()
+    assert [path for path in paths if path.startswith("/end/")] == [
+        f"/end/{number}" for number in range(asked)
+    ]
+    assert Counter(path for path in paths if path.endswith("aaa")) == {
+        f"/{number}/{'a' * 200}": 60 for number in range(asked)
+    }
+    assert (tail.gaps, tail.dropped) == (0, 0)
+    tail.close()
