@@ -341,7 +341,7 @@ def status(*, as_json: Json = False) -> None:
                 "gateway": state["gateway"],
                 "aws": state["aws"],
                 "gcp": state["gcp"],
-                "vault": None,
+                "vault": state["vault"],
             }
         )
         return
@@ -354,6 +354,7 @@ def status(*, as_json: Json = False) -> None:
     out.print(Text(f"  approvals {state['gateway']['approvals']}; people: {people}"))
     out.print(Text(f"  AWS {state['aws']['endpoint']}: {', '.join(state['aws']['accounts'])}"))
     out.print(Text(f"  GCP {state['gcp']['endpoint']}: {', '.join(state['gcp']['projects'])}"))
+    out.print(Text(f"  vault {state['vault']['address']}"))
     out.print(Text(f"  agents: {', '.join(state['names'].values())}"))
 
 

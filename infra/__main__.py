@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pulumi
 import pulumi_gcp as gcp
+import pulumi_vault
 
-from infra import documents, names, settings
+from infra import documents, names, settings, vault_documents
 from infra.aws.accounts import member_provider
 from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
@@ -25,6 +26,8 @@ from infra.gcp.guardrails import ProjectGuardrails, ProjectGuardrailsArgs
 from infra.gcp.platform_assets import PlatformAssets as GcpPlatformAssets
 from infra.gcp.platform_assets import PlatformAssetsArgs as GcpPlatformAssetsArgs
 from infra.unsafe import UnsafeOmissions
+from infra.vault.agent_access import AgentAccess, AgentAccessArgs
+from infra.vault.agent_store import AgentStore, AgentStoreArgs
 
 stack = settings.load()
 omissions = UnsafeOmissions(stack.left_out)
@@ -145,6 +148,42 @@ copier = GoogleCopier(
     workloads,
 )
 
+# The vault: whoever runs the stack administers it, by the token of their own environment
+
+vault_roles: dict[str, pulumi.Output[str]] = {}
+vault_facts: dict[str, pulumi.Input[str]] = {}
+if stack.vault is not None:
+    in_vault = pulumi.ResourceOptions(
+        providers={"vault": pulumi_vault.Provider("vault", address=stack.vault.address)}
+    )
+    store = AgentStore("agents", AgentStoreArgs(issuer=stack.issuer), in_vault)
+    vault_roles = {
+        agent.part: AgentAccess(
+            agent.part,
+            AgentAccessArgs(
+                agent=agent.name,
+                login=store.login,
+                binding=vault_documents.one_agent(
+                    audience=stack.vault.address,
+                    trust_domain=stack.trust_domain,
+                    tenant=stack.tenant,
+                    agent=agent.name,
+                    lease=stack.vault.lease,
+                ),
+                omissions=omissions,
+            ),
+            in_vault,
+        ).role
+        for agent in stack.agents
+    }
+    vault_facts = {
+        "address": stack.vault.address,
+        "audience": stack.vault.address,
+        "store": store.path,
+        "login": store.login,
+        "lease": str(stack.vault.lease),
+    }
+
 pulumi.export(
     "agents",
     {
@@ -169,6 +208,14 @@ pulumi.export(
             "gcp_service_account": accounts[agent.part].email,
             "gcp_secret": pulumi.Output.concat(
                 "projects/", stack.gcp.project, "/secrets/", accounts[agent.part].secret_id
+            ),
+            **(
+                {
+                    "vault_role": vault_roles[agent.part],
+                    "vault_path": names.vault_path(agent.name),
+                }
+                if stack.vault is not None
+                else {}
             ),
         }
         for agent in stack.agents
@@ -207,3 +254,4 @@ pulumi.export(
         ),
     },
 )
+pulumi.export("vault", vault_facts)

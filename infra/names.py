@@ -33,6 +33,10 @@ GCP_BACKUP_ACCOUNT = "backup"
 GCP_BACKUP_SECRET = "platform-backup-key"  # noqa: S105 - the name of a secret, not its value
 POOL = "agents"
 POOL_PROVIDER = "idp"
+VAULT_STORE = "agents"
+"""Where the vault keeps what agents read: a key-value store of version 2."""
+
+VAULT_LOGIN = "jwt"
 AWS_AUDIENCE = "sts.amazonaws.com"
 
 _GCP_ACCOUNT_ID_LENGTH = 30
@@ -130,3 +134,13 @@ def gcp_subject(pool: str, agent: str) -> str:
     `pool` is the pool's full resource name, with the project's number.
     """
     return f"principal://iam.googleapis.com/{pool}/subject/{agent}"
+
+
+def vault_path(agent: str) -> str:
+    """Return the path of the agent's own secret in the vault's store."""
+    return f"{agent}/credentials"
+
+
+def vault_role(agent: str) -> str:
+    """Return the name of the agent's role and policy in the vault."""
+    return f"agent-{agent}"

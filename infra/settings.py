@@ -28,8 +28,19 @@ LABEL_EXPECTED = "a lower-case DNS label of at most 40 characters"
 HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 
 _REQUIRED = ("issuer", "tenant", "accounts", "gcp", "corporate-networks", "agents")
-_OPTIONAL = ("trust-domain", "vendor", "controls", "incidents", "allow-unsafe-in", "people")
+_OPTIONAL = (
+    "trust-domain",
+    "vendor",
+    "vault",
+    "controls",
+    "incidents",
+    "allow-unsafe-in",
+    "people",
+)
 """`people` approve what agents do at our own services: no resource of a cloud comes of them."""
+
+_LEASE = 900
+_SHORTEST_LEASE, _LONGEST_LEASE = 1, 3600
 
 
 class Classification(StrEnum):
@@ -87,6 +98,19 @@ class Vendor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """The vault that agents fetch from; `lease` is how long a login there is good, in seconds."""
+
+    address: str
+    lease: int
+
+    @property
+    def host(self) -> str:
+        """The vault's name, by which it is allowed to be weak."""
+        return self.address.removeprefix("https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """An agent as declared. `part` is its stable role in the range; its name may change freely."""
 
@@ -113,6 +137,7 @@ class Settings:
     gcp: Gcp
     corporate_networks: tuple[str, ...]
     vendor: Vendor | None
+    vault: Vault | None
     agents: tuple[Agent, ...]
     incidents: Mapping[str, str]
     left_out: frozenset[str]
@@ -157,6 +182,7 @@ def settings_from(values: Mapping[str, object], *, region: object) -> Settings:
     agents = _agents(found["agents"])
     accounts = _accounts(found["accounts"])
     gcp = _gcp(found["gcp"])
+    vault = _vault(found["vault"])
     return Settings(
         # no port and no query: IAM refuses them in the URL of an OIDC provider
         issuer=found["issuer"].text(
@@ -177,12 +203,17 @@ def settings_from(values: Mapping[str, object], *, region: object) -> Settings:
         gcp=gcp,
         corporate_networks=_networks(found["corporate-networks"]),
         vendor=_vendor(found["vendor"], accounts),
+        vault=vault,
         agents=agents,
         incidents=_incidents(_default(found["incidents"], {}), agents),
         left_out=_left_out(
             _default(found["controls"], {}),
             _default(found["allow-unsafe-in"], []),
-            {Layer.AWS: accounts.workloads, Layer.GCP: gcp.project},
+            {
+                Layer.AWS: accounts.workloads,
+                Layer.GCP: gcp.project,
+                Layer.SECRETS: "a vault" if vault is None else vault.host,
+            },
         ),
     )
 
@@ -221,6 +252,31 @@ def _vendor(found: Found, ours: Accounts) -> Vendor | None:
             r"[\w+=,.@:/-]{16,1224}", "16 to 1224 characters that STS takes", "the vendor gives it"
         ),
     )
+
+
+def _vault(found: Found) -> Vault | None:
+    if found.value is None:
+        return None
+    members = found.members(("address",), ("lease",))
+    return Vault(
+        # also the audience of the tokens that open it: one spelling, so no port and no path
+        address=members["address"].text(
+            rf"https://{HOST}",
+            "an https URL of a host alone",
+            "for example https://vault.example.com",
+        ),
+        lease=_seconds(_default(members["lease"], _LEASE)),
+    )
+
+
+def _seconds(found: Found) -> int:
+    if not isinstance(found.value, int) or isinstance(found.value, bool):
+        found.refuse("a number of seconds", "for example 900")
+    if not _SHORTEST_LEASE <= found.value <= _LONGEST_LEASE:
+        found.refuse(
+            f"{_SHORTEST_LEASE} to {_LONGEST_LEASE} seconds", "agents log in for each piece of work"
+        )
+    return found.value
 
 
 def _gcp(found: Found) -> Gcp:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pulumi_gcp as gcp
 
-from iamrange.core import aws_controls, gcp_controls
-from infra import documents, names, shared_documents
+from iamrange.core import aws_controls, gcp_controls, secrets_controls
+from infra import documents, names, shared_documents, vault_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +141,22 @@ class UnsafeOmissions:
     def enforcement(self) -> str:
         """Spell, as the API does, whether service-account keys are forbidden."""
         return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
+
+    def vault_policy(self, policy: vault_documents.VaultPolicy) -> vault_documents.VaultPolicy:
+        """Let the agent read what all agents have in the vault."""
+        if not self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
+            return policy
+        can = tuple(sorted({one for paths in policy.paths.values() for one in paths}))
+        mark = self.description("", secrets_controls.VAULT_POLICY_PER_AGENT).strip()
+        return vault_documents.VaultPolicy({vault_documents.every_agents_data(): can}, mark)
+
+    def vault_binding(self, binding: vault_documents.LoginBinding) -> vault_documents.LoginBinding:
+        """Open the role to every agent, or for as long as the vault's own default."""
+        if self.lacks(secrets_controls.VAULT_BOUND_CLAIMS):
+            binding = replace(binding, subject=None, claims={})
+        if self.lacks(secrets_controls.SHORT_LEASES):
+            binding = replace(binding, lease=0)
+        return binding
 
 
 NOTHING_OMITTED = UnsafeOmissions()

@@ -37,6 +37,10 @@ class Material(StrEnum):
 
     AWS_TOKEN = "aws-token"  # noqa: S105  # the kind of thing taken, not a secret
     GCP_TOKEN = "gcp-token"  # noqa: S105  # same
+    VAULT_ASSERTION = "vault-assertion"
+    """A token of the issuer's, made for the vault."""
+    VAULT_SESSION = "vault-session"
+    """What a login at the vault gave."""
     AWS_SESSION = "aws-session"
     GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
     VENDOR_SESSION = "vendor-session"
@@ -110,6 +114,7 @@ class AssetKind(StrEnum):
 
     AWS_SECRET = "aws-secret"  # noqa: S105  # a kind of asset
     GCP_SECRET = "gcp-secret"  # noqa: S105  # same
+    VAULT_SECRET = "vault-secret"  # noqa: S105  # same
     AWS_RECORDS = "aws-records"
     AWS_DATA_KEY = "aws-data-key"
     AWS_VENDOR_REPORT = "aws-vendor-report"
@@ -168,6 +173,7 @@ class Taken:
     token: str | None = field(default=None, repr=False)
     aws_session: AwsSession | None = None
     gcp_access_token: str | None = field(default=None, repr=False)
+    vault_token: str | None = field(default=None, repr=False)
     folder: str | None = None
     """A folder that the attacker has got into."""
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)

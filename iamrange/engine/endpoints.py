@@ -57,8 +57,17 @@ class GcpEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class VaultEndpoint:
+    """The endpoint of a vault, and the token of whoever administers it."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderEndpoints:
     """The clouds that a range's providers talk to; an absent one makes its package refuse."""
 
     aws: AwsEndpoint | None = None
     gcp: GcpEndpoint | None = None
+    vault: VaultEndpoint | None = None

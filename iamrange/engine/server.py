@@ -65,7 +65,7 @@ def serve(endpoints: ProviderEndpoints) -> Running:
 
 
 def _packages(endpoints: ProviderEndpoints) -> tuple[Package, ...]:
-    return aws_package(endpoints.aws), gcp_package(endpoints.gcp), vault_package()
+    return aws_package(endpoints.aws), gcp_package(endpoints.gcp), vault_package(endpoints.vault)
 
 
 def _start(package: Package, pool: ThreadPoolExecutor) -> tuple[Any, int]:

@@ -28,6 +28,7 @@ OWN_FEDERATION = "web-identity"
 GOOGLE_CONFIG = "google.json"
 GOOGLE_FILE_CONFIG = "google-file.json"
 AWS_TOKEN = "aws-token"  # noqa: S105 - a file's name
+VAULT_TOKEN = "vault-token"  # noqa: S105 - a file's name
 GOOGLE_TOKEN = "google-token"  # noqa: S105 - a file's name
 CLIENT_SECRET = "client-secret"  # noqa: S105 - a file's name
 SVID = "svid.pem"
@@ -68,6 +69,13 @@ class OauthTarget:
     issuer: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultTarget:
+    """The vault, by the audience of the tokens that open it."""
+
+    audience: str
+
+
 def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
     folder: Path,
     *,
@@ -77,6 +85,7 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
     aws: AwsTarget | None = None,
     google: GoogleTarget | None = None,
     oauth: OauthTarget | None = None,
+    vault: VaultTarget | None = None,
     python: str = sys.executable,
 ) -> Path:
     """Write the home of an agent and return the folder."""
@@ -93,6 +102,8 @@ def write_agent_home(  # noqa: PLR0913 - keyword-only parts of one declaration
             write_private(folder / file, json.dumps(_google_config(google, source), indent=2))
     if oauth is not None:
         settings["oauth"] = {"issuer": oauth.issuer}
+    if vault is not None:
+        settings["vault"] = {"audience": vault.audience}
     if aws is not None:
         settings["aws"] = {"audience": AWS_AUDIENCE, "region": aws.region}
         write_private(folder / AWS_CONFIG, _aws_config(folder, aws, python))

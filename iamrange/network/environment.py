@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from iamrange.network.names import VAULT_HOST
+
 
 def client_environment(proxy_url: str, ca_file: str) -> dict[str, str]:
     """Return the variables for a client of the network behind `proxy_url`."""
@@ -24,9 +26,12 @@ def client_environment(proxy_url: str, ca_file: str) -> dict[str, str]:
             "NODE_EXTRA_CA_CERTS",
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
             "HTTPLIB2_CA_CERTS",
+            "VAULT_CACERT",
+            "BAO_CACERT",
         ),
         ca_file,
     )
+    environment |= dict.fromkeys(("VAULT_ADDR", "BAO_ADDR"), f"https://{VAULT_HOST}")
     # Without these, SDKs look for an instance's metadata server, which no world has.
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
     return environment

@@ -1,8 +1,9 @@
-"""Run as a program: become Envoy, tied to the life of the process that asked for it.
+"""Run as a program: become a server, tied to the life of the process that asked for it.
 
 - A process of its own between the two, for a moment: to fork a process with threads and then run
   Python in the child may never end, and a world's memory is not copied for it.
 - It imports nothing of the range's, so that it can run isolated.
+- The server is given the environment that this process was given, and nothing else.
 
 Arguments: the parent's process id, the program, the program's arguments.
 """
@@ -27,7 +28,7 @@ def main() -> None:
         sys.exit(f"prctl(PR_SET_PDEATHSIG) failed: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != int(parent):  # it ended before we asked
         sys.exit(_ORPHANED)
-    os.execve(program, [program, *arguments], {})  # noqa: S606 - a program without a shell
+    os.execv(program, [program, *arguments])  # noqa: S606 - a program without a shell
 
 
 if __name__ == "__main__":

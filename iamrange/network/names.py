@@ -7,6 +7,7 @@ from __future__ import annotations
 
 IDP_HOST = "idp.iamrange.example"
 BROKER_HOST = "broker.iamrange.example"
+VAULT_HOST = "vault.iamrange.example"
 ATTACKER_HOST = "idp.attacker.example"
 """A host of the attacker's own: nobody in the range vouches for what it says."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import google.api_core.exceptions
 import google.auth.exceptions
+import hvac.exceptions
 import requests
 from requests_oauth2client.exceptions import EndpointError
 
@@ -39,8 +40,8 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run one scenario's attack.
 
     `spec`: `module` (the scenario's), `knows`, and what was taken: `token`, `aws_session` (its
-    three members), `gcp_access_token`, `folder`, `oauth`. Returns `loot` and `documents` (lists of
-    strings), or `refused` with `request_id`, or `broke`.
+    three members), `gcp_access_token`, `vault_token`, `folder`, `oauth`. Returns `loot` and
+    `documents` (lists of strings), or `refused` with `request_id`, or `broke`.
     """
     session = spec.get("aws_session")
     taken = Taken(
@@ -48,6 +49,7 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
         token=spec.get("token"),
         aws_session=AwsSession(**session) if session else None,
         gcp_access_token=spec.get("gcp_access_token"),
+        vault_token=spec.get("vault_token"),
         folder=spec.get("folder"),
         oauth=spec.get("oauth") or {},
     )
@@ -131,7 +133,7 @@ def project(spec: Mapping[str, Any]) -> dict[str, Any]:
     return _reported(run)
 
 
-def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: PLR0911 - one a client
+def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: C901, PLR0911 - one a client
     try:
         return run()
     except botocore.exceptions.ClientError as error:
@@ -144,6 +146,8 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: PLR
         return _from_google_auth(error)
     except google.api_core.exceptions.GoogleAPICallError as error:
         return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
+    except hvac.exceptions.VaultError as error:
+        return _from_vault(error)
     except AgentIdentityError as error:
         return {"broke" if error.code == "unreachable" else "refused": error.code}
     except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as error:
@@ -183,6 +187,18 @@ def _from_our_services(error: requests.HTTPError | EndpointError) -> dict[str, A
     report = _by_status(status, code, error)
     request_id = response.headers.get("X-Request-Id") if response is not None else None
     return {**report, "request_id": request_id} if request_id and "refused" in report else report
+
+
+def _from_vault(error: hvac.exceptions.VaultError) -> dict[str, Any]:
+    """Tell a refusal of the vault's from its failure; hvac has a class for each HTTP status."""
+    kinds = (
+        hvac.exceptions.Forbidden,
+        hvac.exceptions.Unauthorized,
+        hvac.exceptions.InvalidRequest,
+    )
+    if isinstance(error, kinds):
+        return {"refused": type(error).__name__}
+    return {"broke": _place(error)}
 
 
 def _from_own_credentials(error: Exception) -> dict[str, Any]:

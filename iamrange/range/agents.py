@@ -17,6 +17,7 @@ from iamrange.identity.agent_home import (
     AwsTarget,
     GoogleTarget,
     OauthTarget,
+    VaultTarget,
     write_agent_home,
 )
 from iamrange.identity.certificates.svid import new_key
@@ -68,7 +69,11 @@ class Enrolment:
             AgentRegistration(
                 name=facts["name"],
                 public_jwk=key.public_jwk(),
-                audiences=(self.stage.aws["audience"], self.stage.gcp["audience"]),
+                audiences=(
+                    self.stage.aws["audience"],
+                    self.stage.gcp["audience"],
+                    self.stage.vault["audience"],
+                ),
                 aws_role_arn=facts["aws_role_arn"],
                 aws_session_policy=facts["aws_session_policy"] or None,
                 owner=declared.owner,
@@ -90,6 +95,7 @@ class Enrolment:
             aws=self._aws(facts),
             google=self._google(facts),
             oauth=OauthTarget(issuer=AUTH_ISSUER),
+            vault=VaultTarget(audience=self.stage.vault["audience"]),
         )
         if secret is not None:
             write_private(home / CLIENT_SECRET, secret)

@@ -47,6 +47,9 @@ def planting(
             "table": stage.aws["data_keys_table"],
             "key": stage.aws["data_key_arn"],
         },
+        "vault_endpoint": world.vault_endpoint,
+        "vault_token": world.vault_token,
+        "vault_store": stage.vault["store"],
         "gcp_endpoint": world.gcp_endpoint,
         "gcp_token": world.gcp_tokens[landing.project],
         "values": sorted(
@@ -86,6 +89,14 @@ def plant(spec: Mapping[str, Any]) -> int:
             )["CiphertextBlob"]
             item = {"id": {"S": place}, "wrapped": {"B": wrapped}}
             tables.put_item(TableName=spec["data_keys"]["table"], Item=item)
+        elif kind == AssetKind.VAULT_SECRET:
+            answer = requests.post(
+                f"{spec['vault_endpoint']}/v1/{spec['vault_store']}/data/{place}",
+                json={"data": {"value": value}},
+                headers={"X-Vault-Token": spec["vault_token"]},
+                timeout=_TIMEOUT,
+            )
+            answer.raise_for_status()
         elif kind in (AssetKind.GCP_SECRET, AssetKind.GCP_BACKUP_SECRET):
             answer = requests.post(
                 f"{spec['gcp_endpoint']}/v1/{place}:addVersion",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Material
-from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, credentials_in
+from iamrange.identity.agent_home import AWS_TOKEN, GOOGLE_TOKEN, VAULT_TOKEN, credentials_in
 from iamrange.range.vendor import collect_as_vendor
 from iamrange.range.work import FootholdError, do_work, project_tokens
 from iamrange.range.workloads import name_of
@@ -127,6 +127,8 @@ def _material(
     offered: Mapping[Material, dict[str, Any]] = {
         Material.AWS_TOKEN: {"token": tokens.get(AWS_TOKEN)},
         Material.GCP_TOKEN: {"token": tokens.get(GOOGLE_TOKEN)},
+        Material.VAULT_ASSERTION: {"token": tokens.get(VAULT_TOKEN)},
+        Material.VAULT_SESSION: {"vault_token": memory.get("vault_token")},
         Material.AWS_SESSION: {"aws_session": memory if "session_token" in memory else None},
         Material.GCP_ACCESS_TOKEN: {"gcp_access_token": memory.get("access_token")},
     }

@@ -124,6 +124,8 @@ class Host:
         """End the processes that the world has started; what listens here ends with it."""
         if self._listeners.mesh is not None:
             await self._listeners.mesh.stop()
+        if self._listeners.vault is not None:
+            await self._listeners.vault.stop()
 
     def fork_content(self) -> Content:
         """Return the content, for the fork to carry on with."""
@@ -174,6 +176,7 @@ class Host:
             "issuer_keys": content.issuer.kids,
             "aws_keys": content.aws_keys,
             "gcp_tokens": content.gcp_tokens,
+            "vault_token": content.vault.administrator,
             "agents": {agent.id: agent.state.value for agent in content.agents},
         }
 

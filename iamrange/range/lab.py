@@ -132,6 +132,10 @@ class Lab:
             RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
+        if scenario.foothold.takes is Material.VAULT_SESSION:
+            # what a vault has given out ends with it, and each world has a vault of its own
+            done, memory = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
+            footing = replace(footing, work=done, material={"vault_token": memory["vault_token"]})
         audited = None
         if scenario.foothold.takes is Material.LOG_FOLDER:
             done, _ = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
@@ -238,6 +242,7 @@ def _tamper_of(entry: Entry, rogue: str | None) -> tuple[str | None, dict[str, s
 _ANYBODYS_WORK: Mapping[AssetKind, str] = {
     AssetKind.GCP_SECRET: "READS_OWN_GCP_SECRET",
     AssetKind.SERVICE_RECORDS: "READS_SERVICE_RECORDS",
+    AssetKind.VAULT_SECRET: "READS_OWN_VAULT_SECRET",
 }
 """What an agent does, by what the victim works on, where the victim's powers are its own alone."""
 

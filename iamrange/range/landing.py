@@ -105,6 +105,7 @@ class Landing:
                 "tokens": dict(world.gcp_tokens),
                 "numbers": {self.project: self.project_number},
             },
+            "vault": {"url": world.vault_endpoint, "token": world.vault_token},
         }
 
 

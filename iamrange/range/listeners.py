@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.core.access_controls import EGRESS
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
+from iamrange.credentials.vault import Vault
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.drop import Drop
 from iamrange.network.edge import Edge, Route
@@ -26,6 +27,7 @@ from iamrange.network.names import (
     GOOGLE_ISSUER_HOST,
     GOOGLE_KEYS_HOST,
     IDP_HOST,
+    VAULT_HOST,
 )
 from iamrange.network.proxy import Proxy, Refused, Target
 from iamrange.network.public_site import PublicSite
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from iamrange.range.content import Content
 
 CA_FILE = "ca.pem"
+VAULT_FOLDER = "v"
+"""Holds the sockets of the world's vault, beside those of our own services."""
 
 ISSUER_HOSTS = (IDP_HOST, ATTACKER_HOST, GOOGLE_ISSUER_HOST, GOOGLE_KEYS_HOST)
 """Where clouds fetch the keys of issuers from, whoever trusts those."""
@@ -65,6 +69,7 @@ class Listeners:
             Route(GOOGLE_ISSUER_HOST, content.gcp),
             Route(IDP_HOST, content.issuer),
             Route(BROKER_HOST, content.broker),
+            *self._vault_routes(sockets),
             Route(ATTACKER_HOST, PublicSite()),
             Route(DROP_HOST, self.drop),
         ]
@@ -72,10 +77,27 @@ class Listeners:
         self.tls = Edge(routes, ca=self.authority)
         self.aws = Edge([Route("*", content.aws)], ca=None)
         self.gcp = Edge([Route("*", content.gcp)], ca=None)
+        self.vault_edge = None if self.vault is None else Edge([Route("*", self.vault)], ca=None)
         self.mesh: Mesh | None = None
         if sockets is not None:
             self.mesh = Mesh(content.identity, self.authority, sockets, content.records)
         self.networks: dict[str, Proxy] = {}
+
+    def _vault_routes(self, sockets: Path | None) -> tuple[Route, ...]:
+        """Make the vault, where there is room for its sockets."""
+        self.vault: Vault | None = None
+        if sockets is None:
+            return ()
+        self.vault = Vault(
+            self._content.vault,
+            sockets / VAULT_FOLDER,
+            address=f"https://{VAULT_HOST}",
+            # it fetches the issuer's keys as anybody does
+            environment=lambda: client_environment(self.networks[CORPORATE].url, str(self.ca_file)),
+            clock=self._content.clock,
+            records=self._content.records,
+        )
+        return (Route(VAULT_HOST, self.vault),)
 
     async def start(self) -> None:
         """Listen, and point the clouds' fetches at the issuers.
@@ -86,6 +108,8 @@ class Listeners:
         """
         for edge in self._edges():
             await edge.start()
+        if self.vault is not None:
+            await self.vault.start()
         targets: dict[str, Target] = dict.fromkeys(self._patterns, ("127.0.0.1", self.tls.port))
         if self.mesh is not None:
             targets |= self.mesh.targets()
@@ -155,13 +179,17 @@ class Listeners:
 
     async def stop(self) -> None:
         """Close every listener and connection."""
-        running: list[Edge | Proxy | Mesh] = [*self.networks.values(), *self._edges()]
+        running: list[Edge | Proxy | Mesh | Vault] = [*self.networks.values(), *self._edges()]
         if self.mesh is not None:
             running.append(self.mesh)
+        if self.vault is not None:
+            running.append(self.vault)
         await asyncio.gather(*(listener.stop() for listener in running))
 
     def _edges(self) -> list[Edge]:
         edges = [self.tls, self.aws, self.gcp]
+        if self.vault_edge is not None:
+            edges.append(self.vault_edge)
         return edges if self.mesh is None else [*edges, *self.mesh.edges]
 
     def description(self) -> Mapping[str, Any]:
@@ -171,6 +199,9 @@ class Listeners:
             "ca_file": ca_file,
             "aws": {"endpoint": f"http://127.0.0.1:{self.aws.port}"},
             "gcp": {"endpoint": f"http://127.0.0.1:{self.gcp.port}"},
+            "vault": None
+            if self.vault_edge is None
+            else {"endpoint": f"http://127.0.0.1:{self.vault_edge.port}"},
             "networks": {
                 name: {
                     "address": proxy.address,

@@ -31,9 +31,10 @@ def _endpoints(clouds: Mapping[str, Any]) -> ProviderEndpoints:
         AwsEndpoint,
         GcpEndpoint,
         ProviderEndpoints,
+        VaultEndpoint,
     )
 
-    aws, gcp = clouds["aws"], clouds["gcp"]
+    aws, gcp, vault = clouds["aws"], clouds["gcp"], clouds["vault"]
     return ProviderEndpoints(
         aws=AwsEndpoint(
             url=aws["url"],
@@ -42,4 +43,5 @@ def _endpoints(clouds: Mapping[str, Any]) -> ProviderEndpoints:
             region=aws["region"],
         ),
         gcp=GcpEndpoint(url=gcp["url"], tokens=gcp["tokens"], numbers=gcp["numbers"]),
+        vault=VaultEndpoint(url=vault["url"], token=vault["token"]),
     )

@@ -28,6 +28,7 @@ from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
+from iamrange.network.names import VAULT_HOST
 from iamrange.range.central_log import CentralLog, collected
 from iamrange.range.changes import OrdersTaken
 from iamrange.range.deployment import Deployment, served
@@ -435,6 +436,11 @@ def _state(base: Deployment, log: CentralLog, commands: Path) -> dict[str, Any]:
                 }
                 for project in (base.landing.project,)
             },
+        },
+        "vault": {
+            "address": f"https://{VAULT_HOST}",
+            "endpoint": base.world.vault_endpoint,
+            "token": base.world.vault_token,
         },
         "networks": {name: net["env"] for name, net in description["networks"].items()},
         "homes": {part.value: str(home) for part, home in base.homes.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OF_AGENTS: Mapping[AssetKind, str] = {
     AssetKind.AWS_SECRET: "own.aws_secret_arn",
     AssetKind.GCP_SECRET: "own.gcp_secret",
+    AssetKind.VAULT_SECRET: "own.vault_path",
     AssetKind.AWS_RECORDS: "own.aws_table",
     AssetKind.AWS_DATA_KEY: "own.name",
     AssetKind.SERVICE_RECORDS: "own.service",
@@ -53,6 +54,7 @@ class Stage:
     agents: Mapping[Part, Mapping[str, str]]
     aws: Mapping[str, str]
     gcp: Mapping[str, str]
+    vault: Mapping[str, str] = field(default_factory=dict)
 
     def facts(
         self, names: Iterable[str], *, victim: Part | None = None, target: Part | None = None
@@ -65,6 +67,7 @@ class Stage:
         groups: dict[str, Mapping[str, str]] = {
             "aws": self.aws,
             "gcp": self.gcp,
+            "vault": self.vault,
             "identity": {"issuer": AUTH_ISSUER},
             "audit": {"log": LOG_FILE},
             "attacker": {"drop": f"https://{DROP_HOST}/collect"},
@@ -107,12 +110,12 @@ class Stage:
 
 
 def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
-    """Read the stage from the stack's outputs `agents`, `aws` and `gcp`.
+    """Read the stage from the stack's outputs `agents`, `aws`, `gcp` and `vault`.
 
     Raises:
         StageError: an output is missing, or a part of the range has no agent.
     """
-    for name in ("agents", "aws", "gcp"):
+    for name in ("agents", "aws", "gcp", "vault"):
         if not isinstance(outputs.get(name), dict):
             raise StageError(f"stack output '{name}' expected an object, got {outputs.get(name)!r}")
     agents = outputs["agents"]
@@ -133,6 +136,7 @@ def stage_from_outputs(outputs: Mapping[str, Any]) -> Stage:
         },
         aws={key: str(value) for key, value in outputs["aws"].items() if key != "tables"},
         gcp={key: str(value) for key, value in outputs["gcp"].items()},
+        vault={key: str(value) for key, value in outputs["vault"].items()},
     )
 
 

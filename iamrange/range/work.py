@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core import aws_controls
-from iamrange.core.scenario import Asset, Network
+from iamrange.core.scenario import Asset, AssetKind, Network
 from iamrange.core.verdict import Legitimate
 from iamrange.identity.agent_home import (
     AWS_TOKEN,
     GOOGLE_TOKEN,
     OWN_FEDERATION,
+    VAULT_TOKEN,
     agent_environment,
 )
 from iamrange.range.processes import ProcessError
@@ -59,6 +60,9 @@ def do_work(
         # the agent federates by itself: with the token that its node projects, for an hour
         project_tokens(world, world.homes[part])
         environment["AWS_PROFILE"] = OWN_FEDERATION
+    elif workload.asset_kind is AssetKind.VAULT_SECRET:
+        # an agent of a vault reads the token that its node projects, as one on Kubernetes does
+        project_tokens(world, world.homes[part])
     expected = world.canaries[Asset(workload.asset_kind, part)]
     with approving(world, workload.approvals):
         answer = run_actor(
@@ -120,10 +124,15 @@ def project_tokens(world: Deployment, home: Path) -> dict[str, str]:
     Raises:
         FootholdError: the issuer did not give them.
     """
-    wanted = {AWS_TOKEN: world.stage.aws["audience"], GOOGLE_TOKEN: world.stage.gcp["audience"]}
     settings = json.loads((home / "agent.json").read_text())
-    if "aws" not in settings:
-        del wanted[AWS_TOKEN]
+    audiences = {
+        AWS_TOKEN: ("aws", world.stage.aws["audience"]),
+        GOOGLE_TOKEN: ("google", world.stage.gcp["audience"]),
+        VAULT_TOKEN: ("vault", world.stage.vault.get("audience")),
+    }
+    wanted = {
+        file: audience for file, (target, audience) in audiences.items() if target in settings
+    }
     answer = run_actor(
         world,
         "project",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import scenarios.service_workloads
+import scenarios.vault_workloads
 import scenarios.workloads
 from iamrange.core.scenario import Workload
 
 WORKLOADS: dict[str, Workload] = {
     name: value
-    for module in (scenarios.workloads, scenarios.service_workloads)
+    for module in (scenarios.workloads, scenarios.service_workloads, scenarios.vault_workloads)
     for name, value in vars(module).items()
     if isinstance(value, Workload)
 }

@@ -196,6 +196,16 @@ class World:
         return str(self._description["gcp"]["endpoint"])
 
     @property
+    def vault_endpoint(self) -> str:
+        """The plain http endpoint of the vault, on loopback."""
+        return str(self._description["vault"]["endpoint"])
+
+    @property
+    def vault_token(self) -> str:
+        """The token of the vault's administrator."""
+        return str(self._description["vault_token"])
+
+    @property
     def aws_keys(self) -> Mapping[str, Mapping[str, str]]:
         """An administrator's access key for each account."""
         keys: Mapping[str, Mapping[str, str]] = self._description["aws_keys"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.core.controls import CONTROLS
-from infra import boundaries, documents, names, organisation_documents
+from infra import boundaries, documents, names, organisation_documents, vault_documents
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 if TYPE_CHECKING:
@@ -306,3 +306,40 @@ def test_cut_service_account_ids_stay_apart() -> None:
     short = [name[:24] for name in long]
     ids = {names.gcp_account_id(name) for name in (*long, *short)}
     assert len(ids) == len(set(long) | set(short))
+
+
+def test_vault_policy_reads_one_path_and_quotes_what_it_names() -> None:
+    assert vault_documents.read_own("data-analyst").to_hcl() == (
+        'path "agents/data/data-analyst/credentials" {\n  capabilities = ["read"]\n}\n'
+    )
+    hostile = vault_documents.VaultPolicy({'a" { capabilities = ["sudo"] }': ("read",)})
+    assert hostile.to_hcl().startswith('path "a\\" { capabilities = [\\"sudo\\"] }" {')
+
+
+def test_vault_login_is_bound_to_one_agent_of_one_tenant() -> None:
+    binding = vault_documents.one_agent(
+        audience="https://vault.example.com",
+        trust_domain="example.com",
+        tenant="ours",
+        agent="one",
+        lease=900,
+    )
+    assert binding.subject == "spiffe://example.com/agent/one"
+    assert binding.claims == {"agent": "one", "tenant": "ours"}
+
+
+def test_vault_lapses_are_the_ones_asked_for_and_are_marked() -> None:
+    binding = vault_documents.LoginBinding(
+        audience="a", lease=900, subject="s", claims={"tenant": "ours"}
+    )
+    policy = vault_documents.read_own("one")
+    none = NOTHING_OMITTED
+    assert (none.vault_binding(binding), none.vault_policy(policy)) == (binding, policy)
+    bound = UnsafeOmissions(frozenset({"secrets.vault-bound-claims"}))
+    assert bound.vault_binding(binding) == vault_documents.LoginBinding(audience="a", lease=900)
+    lasting = UnsafeOmissions(frozenset({"secrets.short-leases"}))
+    assert lasting.vault_binding(binding).lease == 0
+    wide = UnsafeOmissions(frozenset({"secrets.vault-policy-per-agent"}))
+    text = wide.vault_policy(policy).to_hcl()
+    assert text.startswith("# iamrange:unsafe=secrets.vault-policy-per-agent\n")
+    assert 'path "agents/data/*"' in text

@@ -22,6 +22,9 @@ OIDC = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
 POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
 ACCOUNT_GRANT = "gcp:serviceaccount/iAMMember:IAMMember"
+VAULT_POLICY = "vault:index/policy:Policy"
+VAULT_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
+LONGEST_LEASE = 3600
 SECRET_GRANT = "gcp:secretmanager/secretIamMember:SecretIamMember"
 INCIDENT = {"data-analyst": "2026-11-25T15:00:00Z"}
 
@@ -292,6 +295,35 @@ def service_accounts_have_no_keys(plan: Plan) -> Iterator[str]:
             yield policy.name
 
 
+def vault_roles_are_one_agents(plan: Plan) -> Iterator[str]:
+    """A role is opened by one subject, and by no other tenant's agent of that name."""
+    for name, role in plan.of(VAULT_ROLE).items():
+        claims = role.inputs.get("boundClaims") or {}
+        if not role.inputs.get("boundSubject") or not {"agent", "tenant"} <= claims.keys():
+            yield name
+
+
+def vault_roles_have_an_audience_and_no_default_policy(plan: Plan) -> Iterator[str]:
+    """A token for somebody else opens nothing, and a login gives what the policy says alone."""
+    for name, role in plan.of(VAULT_ROLE).items():
+        if not role.inputs.get("boundAudiences") or not role.inputs.get("tokenNoDefaultPolicy"):
+            yield name
+
+
+def vault_policies_name_single_paths(plan: Plan) -> Iterator[str]:
+    for name, policy in plan.of(VAULT_POLICY).items():
+        if "*" in policy.inputs["policy"] or "+" in policy.inputs["policy"]:
+            yield name
+
+
+def vault_leases_are_short(plan: Plan) -> Iterator[str]:
+    """Nought is the vault's own default, of 32 days."""
+    for name, role in plan.of(VAULT_ROLE).items():
+        lives = (role.inputs.get("tokenTtl", 0), role.inputs.get("tokenMaxTtl", 0))
+        if not all(0 < life <= LONGEST_LEASE for life in lives):
+            yield name
+
+
 RULE_OF: Mapping[str, Rule] = {
     "aws.trust-pins-subject": trust_names_its_subject,
     "aws.trust-pins-audience": trust_names_its_audience,
@@ -316,8 +348,12 @@ RULE_OF: Mapping[str, Rule] = {
     "gcp.impersonation-scoped": impersonation_is_granted_on_accounts,
     "gcp.secret-level-iam": secrets_are_granted_one_by_one,
     "gcp.no-service-account-keys": service_accounts_have_no_keys,
+    "secrets.vault-bound-claims": vault_roles_are_one_agents,
+    "secrets.vault-policy-per-agent": vault_policies_name_single_paths,
+    "secrets.short-leases": vault_leases_are_short,
 }
 ALWAYS: tuple[Rule, ...] = (
+    vault_roles_have_an_audience_and_no_default_policy,
     trust_has_exact_operators_only,
     trust_lets_nobody_tag_sessions,
     pool_has_one_provider,
@@ -384,6 +420,18 @@ TAMPERED: Mapping[str, tuple[Rule, str, str, Any]] = {
         {"google.subject": "assertion.sub"},
     ),
     "long-session": (sessions_are_short, ROLE, "maxSessionDuration", 43200),
+    "any-audience": (
+        vault_roles_have_an_audience_and_no_default_policy,
+        VAULT_ROLE,
+        "boundAudiences",
+        [],
+    ),
+    "default-policy": (
+        vault_roles_have_an_audience_and_no_default_policy,
+        VAULT_ROLE,
+        "tokenNoDefaultPolicy",
+        False,
+    ),
     "other-issuer": (issuers_are_ours, OIDC, "url", "https://idp.attacker.example"),
 }
 
@@ -428,4 +476,6 @@ UNMARKED = {
     "gcp.impersonation-scoped",
     "gcp.secret-level-iam",
     "gcp.no-service-account-keys",
+    "secrets.vault-bound-claims",
+    "secrets.short-leases",
 }

@@ -21,12 +21,12 @@ ROLE = "aws:iam/role:Role"
 
 
 def test_lab_stack_declares_each_resource_once(declare: Callable[..., Any]) -> None:
-    assert 80 <= len(declare().by_key()) <= 120
+    assert 100 <= len(declare().by_key()) <= 150
 
 
 def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
     outputs = declare().outputs
-    assert set(outputs) == {"agents", "aws", "gcp"}
+    assert set(outputs) == {"agents", "aws", "gcp", "vault"}
     assert outputs["agents"]["deploy-bot"] == {
         "name": "deploy-bot",
         "spiffe_id": "spiffe://iamrange.example/agent/deploy-bot",
@@ -40,6 +40,15 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "aws_function_role_arn": "arn:aws:iam::100000000002:role/functions/deploy-bot-function",
         "gcp_service_account": "agent-deploy-bot@iamrange-agents.iam.gserviceaccount.com",
         "gcp_secret": "projects/iamrange-agents/secrets/agent-deploy-bot-credentials",
+        "vault_role": "agent-deploy-bot",
+        "vault_path": "deploy-bot/credentials",
+    }
+    assert outputs["vault"] == {
+        "address": "https://vault.iamrange.example",
+        "audience": "https://vault.iamrange.example",
+        "store": "agents",
+        "login": "jwt",
+        "lease": "4",
     }
     assert set(outputs["aws"]) == {
         "provider_arn",
@@ -107,6 +116,22 @@ def test_all_controls_off_can_be_declared_together(declare: Callable[..., Any]) 
     plan = declare(incidents=INCIDENT, controls=dict.fromkeys(STACK_CONTROLS, False))
     trust = plan.only(ROLE, "hr-assistant").document("assumeRolePolicy")
     assert "Condition" not in trust["Statement"][0]
+
+
+def test_stack_without_a_vault_declares_nothing_of_it(declare: Callable[..., Any]) -> None:
+    plan = declare(vault=None)
+    assert not [r.type for r in plan.resources if r.type.startswith("vault:")]
+    assert plan.outputs["vault"] == {}
+    assert "vault_role" not in plan.outputs["agents"]["deploy-bot"]
+
+
+def test_vault_resources_are_made_by_the_provider_of_the_stacks_own_vault(
+    declare: Callable[..., Any],
+) -> None:
+    plan = declare()
+    kinds = {r.type: r.provider for r in plan.resources if r.type.startswith("vault:")}
+    assert len(kinds) == 4
+    assert all("pulumi:providers:vault::vault::" in provider for provider in kinds.values())
 
 
 def test_stack_without_a_vendor_lets_none_come(declare: Callable[..., Any]) -> None:

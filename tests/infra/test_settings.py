@@ -108,6 +108,30 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
         lambda v: v["accounts"].pop("security"),
         r"iamrange:accounts\.security: expected a value, got nothing; write `security:` there",
     ),
+    "vault-over-http": (
+        lambda v: v["vault"].update(address="http://vault.example.com"),
+        r"iamrange:vault\.address: expected an https URL of a host alone",
+    ),
+    "vault-with-a-port": (
+        lambda v: v["vault"].update(address="https://vault.example.com:8200"),
+        r"iamrange:vault\.address: expected an https URL of a host alone",
+    ),
+    "vault-without-an-address": (
+        lambda v: v["vault"].pop("address"),
+        r"iamrange:vault\.address: expected a value, got nothing",
+    ),
+    "vault-lease-in-words": (
+        lambda v: v["vault"].update(lease="4s"),
+        r"iamrange:vault\.lease: expected a number of seconds",
+    ),
+    "vault-lease-for-a-month": (
+        lambda v: v["vault"].update(lease=2764800),
+        r"iamrange:vault\.lease: expected 1 to 3600 seconds",
+    ),
+    "vault-lease-of-nought": (
+        lambda v: v["vault"].update(lease=0),
+        r"iamrange:vault\.lease: expected 1 to 3600 seconds",
+    ),
     "vendor-of-ours": (
         lambda v: v["vendor"].update(account="100000000003"),
         r"iamrange:vendor\.account: expected an account that is not ours",

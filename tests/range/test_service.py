@@ -145,7 +145,10 @@ def test_status_has_the_shape_that_stays_put(
     assert status["token_endpoint"] == "https://auth.iamrange.example/oauth/token"
     assert status["directory"]
     assert set(status["gateway"]["people"])
-    assert status["vault"] is None
+    assert status["vault"]["address"] == "https://vault.iamrange.example"
+    assert set(status["vault"]) == {"address", "endpoint", "token"}
+    assert status["env"]["VAULT_ADDR"] == status["vault"]["address"]
+    assert status["env"]["VAULT_CACERT"] == status["ca_file"]
     assert status["world"] == service["world"]
     assert status["issuer"] == "https://idp.iamrange.example"
     assert "BEGIN CERTIFICATE" in Path(status["ca_file"]).read_text()
@@ -155,7 +158,7 @@ def test_status_has_the_shape_that_stays_put(
     assert all(set(key) == {"access_key_id", "secret_access_key"} for key in accounts.values())
     project = status["gcp"]["projects"]["iamrange-agents"]
     assert set(project) == {"number", "access_token"}
-    for cloud in ("aws", "gcp"):
+    for cloud in ("aws", "gcp", "vault"):
         assert status[cloud]["endpoint"].startswith("http://127.0.0.1:")
     exported = json.loads(iamrange("env", "--json").out)
     assert status["env"] == exported

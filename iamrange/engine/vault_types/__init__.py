@@ -1,1 +1,1 @@
-"""The Vault package of the embedded provider: a clear refusal, until the range has a vault."""
+"""The Vault resource types of the embedded provider, on the HTTP interface of Vault and OpenBao."""

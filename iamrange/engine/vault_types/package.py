@@ -1,29 +1,55 @@
-"""The Vault package: refused with a reason, until a range has a vault."""
+"""The Vault package: its types and configuration."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from iamrange.engine.package import ConfigurationError, Package
+from iamrange.engine.vault_types import jwt, mounts
+from iamrange.engine.vault_types.session import VaultSession, describe
 
 if TYPE_CHECKING:
-    from iamrange.engine.resource import Properties
+    from iamrange.engine.endpoints import VaultEndpoint
+    from iamrange.engine.resource import Properties, ResourceType
+
+TYPES: Final[tuple[ResourceType[VaultSession], ...]] = (*mounts.TYPES, *jwt.TYPES)
+_OWN: Final = "the embedded provider takes its credentials from its own process"
 
 
-def vault_package() -> Package:
-    """Return a package without types: whatever is asked of it is refused with a reason."""
+def vault_package(endpoint: VaultEndpoint | None) -> Package:
+    """Return the package on an endpoint; without one every configuration is refused."""
+
+    def open_session(_config: Properties) -> VaultSession:
+        if endpoint is None:
+            raise ConfigurationError(
+                "this range has no vault; leave Vault resources out of this stack"
+            )
+        return VaultSession(endpoint)
+
     return Package(
         name="vault",
         version=version("pulumi-vault"),
-        types={},
+        types={kind.token: kind for kind in TYPES},
         functions={},
-        open_session=_refuse,
+        open_session=open_session,
         settings=frozenset(),
-        ignored=frozenset(),
-        describe=lambda _error: None,
+        # where the vault is, this process knows better; how it is called is the official plugin's
+        ignored=frozenset(
+            {
+                "address",
+                "addAddressToEnv",
+                "caCertFile",
+                "maxLeaseTtlSeconds",
+                "maxRetries",
+                "maxRetriesCcc",
+                "skipChildToken",
+                "skipGetVaultVersion",
+                "tlsServerName",
+                "tokenName",
+                "vaultVersionOverride",
+            }
+        ),
+        refused=dict.fromkeys(("token", "authLoginJwt", "authLoginTokenFile"), _OWN),
+        describe=describe,
     )
-
-
-def _refuse(_config: Properties) -> NoReturn:
-    raise ConfigurationError("this range has no vault; leave Vault resources out of this stack")

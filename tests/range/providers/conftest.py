@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import shutil
+import tempfile
 import threading
 import time
 import uuid
@@ -23,7 +26,10 @@ from iamrange.clouds.aws.cloud import AwsCloud
 from iamrange.clouds.fetch import Fetched, FetchError
 from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import SystemClock
+from iamrange.credentials.vault import Vault, VaultState
+from iamrange.engine.endpoints import VaultEndpoint
 from iamrange.engine.server import AccessKey, AwsEndpoint, GcpEndpoint, ProviderEndpoints, serve
+from iamrange.network.edge import Edge, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,14 +244,69 @@ def gcp_cloud() -> Iterator[Google]:
     serving.stop()
 
 
+class Vaulted:
+    """A real vault on loopback, in a thread, and its administrator; started when it is asked."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="v-"))
+        state = VaultState()
+        self.token = state.administrator
+        self._vault = Vault(
+            state,
+            self._folder / "v",
+            address="https://vault.iamrange.example",
+            environment=lambda: {"NO_PROXY": "*"},
+            clock=SystemClock(),
+            records=_no_record,
+        )
+        self._edge = Edge([Route("*", self._vault)], ca=None)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._run(self._vault.start())
+        self._run(self._edge.start())
+        self.url = f"http://127.0.0.1:{self._edge.port}"
+
+    def _run(self, awaited: Answer) -> None:
+        asyncio.run_coroutine_threadsafe(awaited, self._loop).result(60)
+
+    def call(self, method: str, path: str, body: Answer = None) -> Answer:
+        headers = {"X-Vault-Token": self.token}
+        answer = requests.request(
+            method, f"{self.url}/v1/{path}", json=body, headers=headers, timeout=60
+        )
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else {}
+
+    def stop(self) -> None:
+        self._run(self._edge.stop())
+        self._run(self._vault.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        shutil.rmtree(self._folder)
+
+
+@pytest.fixture
+def vault_cloud() -> Iterator[Vaulted]:
+    running = Vaulted()
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def engine(
-    tmp_path: Path, aws_cloud: Store, gcp_cloud: Google, request: pytest.FixtureRequest
+    tmp_path: Path,
+    aws_cloud: Store,
+    gcp_cloud: Google,
+    vault_cloud: Vaulted,
+    request: pytest.FixtureRequest,
 ) -> Callable[[Callable[[], None]], Engine]:
     def make(program: Callable[[], None]) -> Engine:
         aws = AwsEndpoint(aws_cloud.url, aws_cloud.accounts, management=MANAGEMENT)
         gcp = GcpEndpoint(gcp_cloud.url, gcp_cloud.tokens)
-        running = serve(ProviderEndpoints(aws=aws, gcp=gcp))
+        vault = VaultEndpoint(vault_cloud.url, vault_cloud.token)
+        running = serve(ProviderEndpoints(aws=aws, gcp=gcp, vault=vault))
         request.addfinalizer(running.stop)
         # what the SDK drops when a program fails is complained of here, where it is ignored
         request.addfinalizer(gc.collect)

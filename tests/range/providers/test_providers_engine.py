@@ -324,9 +324,18 @@ REFUSED: dict[str, tuple[Callable[[], Answer], str]] = {
         lambda: role(max_session_duration="long"),
         "property maxSessionDuration value {long} has a problem: expected integer, got string",
     ),
-    "a vault": (
-        lambda: __import__("pulumi_vault").Mount("m", path="kv", type="kv"),
-        "this range has no vault; leave Vault resources out of this stack",
+    "a token of the stack's own": (
+        lambda: __import__("pulumi_vault").Mount(
+            "m",
+            path="kv",
+            type="kv",
+            opts=pulumi.ResourceOptions(
+                provider=__import__("pulumi_vault").Provider(
+                    "p", address="https://vault.example.com", token="root"
+                )
+            ),
+        ),
+        "the embedded provider takes its credentials from its own process",
     ),
     "credentials of the stack's own": (
         lambda: role(

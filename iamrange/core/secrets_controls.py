@@ -1,0 +1,47 @@
+"""The controls that work in the vault."""
+
+from __future__ import annotations
+
+from iamrange.core import frameworks as fw
+from iamrange.core.control import Control, Layer, Refusal
+from iamrange.core.decision import Effect
+
+_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
+_POLICY = "vault:index/policy:Policy"
+
+VAULT_BOUND_CLAIMS = Control(
+    id="secrets.vault-bound-claims",
+    layer=Layer.SECRETS,
+    summary="A role of the vault is opened by one agent's tokens: subject, name and tenant.",
+    without_it="The role is bound to the audience alone: whoever has a token may be any agent.",
+    refusal=Refusal(point="vault.login", layer="bound-claims", effect=Effect.DENY),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI4, fw.ASI03, fw.IA_9),
+)
+VAULT_POLICY_PER_AGENT = Control(
+    id="secrets.vault-policy-per-agent",
+    layer=Layer.SECRETS,
+    summary="Each agent's policy in the vault names its own path, and no other.",
+    without_it="The policies name the store with a wildcard: one agent reads what all have.",
+    refusal=Refusal(
+        point="vault.authorize",
+        layer="policy",
+        effect=Effect.IMPLICIT_DENY,
+        action="vault:GET",
+    ),
+    touches=frozenset({_POLICY}),
+    maps_to=(fw.NHI5, fw.NHI2, fw.AC_6),
+)
+SHORT_LEASES = Control(
+    id="secrets.short-leases",
+    layer=Layer.SECRETS,
+    summary="What a login at the vault gives ends by itself, soon after the work is done.",
+    without_it="The role sets no life: a token is good for the vault's default of 32 days.",
+    refusal=Refusal(
+        point="vault.authenticate", layer="token", effect=Effect.DENY, reason="unknown-token"
+    ),
+    touches=frozenset({_ROLE}),
+    maps_to=(fw.NHI7, fw.ASI03, fw.IA_5),
+)
+CONTROLS = (VAULT_BOUND_CLAIMS, VAULT_POLICY_PER_AGENT, SHORT_LEASES)
+"""All of them, in the order in which they are listed."""

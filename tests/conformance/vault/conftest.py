@@ -1,0 +1,125 @@
+"""A real vault in the test's own loop; its sockets lie in a folder with a short path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iamrange.core.clock import SystemClock
+from iamrange.credentials.errors import VaultMissingError
+from iamrange.credentials.openbao_binary import find_openbao
+from iamrange.credentials.vault import Vault, VaultState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from iamrange.core.decision import DecisionRecord
+
+# messages and answers are JSON
+Answer = Any
+
+
+class Lab:
+    """A vault, its administrator, and what it recorded."""
+
+    def __init__(self, folder: Path, state: VaultState | None = None) -> None:
+        self.folder = folder
+        self.state = state or VaultState()
+        self.records: list[DecisionRecord] = []
+        self.vault = Vault(
+            self.state,
+            folder,
+            address="https://vault.iamrange.example",
+            environment=lambda: {"NO_PROXY": "*"},
+            clock=SystemClock(),
+            records=self.records.append,
+        )
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Answer = None,
+        *,
+        token: str | None = None,
+        **headers: str,
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Send one request through the app, as a client would; return status, body, headers."""
+        token = self.state.administrator if token is None else token
+        sent = [(b"x-vault-token", token.encode("latin-1"))]
+        sent += [(n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()]
+        raw = f"/v1/{path}".encode()
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": raw.decode(),
+            "raw_path": raw,
+            "query_string": b"",
+            "headers": sent,
+            "client": ("127.0.0.1", 1),
+        }
+        answers: list[Any] = []
+
+        async def receive() -> Answer:
+            return {"type": "http.request", "body": json.dumps(body).encode() if body else b""}
+
+        async def send(message: Answer) -> None:
+            answers.append(message)
+
+        await self.vault(scope, receive, send)
+        start, rest = answers
+        text = rest["body"]
+        return (
+            start["status"],
+            json.loads(text) if text else {},
+            {n.decode(): v.decode() for n, v in start["headers"]},
+        )
+
+    async def prepare(self) -> None:
+        """Have a store with one secret, and a token that may read it and nothing else."""
+        await self.call("POST", "sys/mounts/agents", {"type": "kv", "options": {"version": "2"}})
+        status = 0
+        while status != 200:
+            status, _, _ = await self.call("POST", "agents/data/one", {"data": {"value": "nonce"}})
+        rules = 'path "agents/data/one" { capabilities = ["read"] }'
+        await self.call("PUT", "sys/policies/acl/one", {"policy": rules})
+
+    async def login(self, **options: Answer) -> str:
+        """Return a token of an agent's, as a login gives it."""
+        asked = {"policies": ["one"], "no_default_policy": True, "ttl": "60s", **options}
+        _, answer, _ = await self.call("POST", "auth/token/create-orphan", asked)
+        return str(answer["auth"]["client_token"])
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="v-"))
+    yield made / "v"
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
+    try:
+        find_openbao()
+    except VaultMissingError as error:
+        pytest.skip(str(error))
+
+    def run(test: Callable[[Lab], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            lab = Lab(folder)
+            await lab.vault.start()
+            try:
+                await test(lab)
+            finally:
+                await lab.vault.stop()
+
+        asyncio.run(whole())
+
+    return run

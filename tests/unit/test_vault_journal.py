@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from iamrange.credentials.journal import Written, is_lasting
+from iamrange.credentials.vault import VaultState
+
+LASTS = (
+    ("PUT", "sys/policies/acl/one"),
+    ("POST", "sys/mounts/agents"),
+    ("POST", "agents/data/one/credentials"),
+    ("DELETE", "agents/metadata/one/credentials"),
+    ("PATCH", "agents/data/one/credentials"),
+    ("POST", "auth/jwt/role/one"),
+    ("POST", "auth/jwt/config"),
+)
+PASSES = (
+    ("GET", "agents/data/one/credentials"),
+    ("LIST", "agents/metadata"),
+    ("POST", "auth/jwt/login"),
+    ("POST", "auth/token/create"),
+    ("POST", "sys/wrapping/unwrap"),
+    ("PUT", "sys/seal"),
+    ("PUT", "sys/leases/revoke"),
+)
+
+
+@pytest.mark.parametrize(("method", "path"), LASTS)
+def test_administrators_write_that_lasts_is_kept(method: str, path: str) -> None:
+    state = VaultState()
+    written = Written(method, path, b"{}")
+    state.took(state.administrator, written)
+    assert is_lasting(method, path)
+    assert state.journal == [written]
+
+
+@pytest.mark.parametrize(("method", "path"), PASSES)
+def test_what_is_done_and_over_is_not_done_again(method: str, path: str) -> None:
+    state = VaultState()
+    state.took(state.administrator, Written(method, path, b"{}"))
+    assert state.journal == []
+
+
+@pytest.mark.parametrize("token", ["", "s.agent", "administrator-", "\u00e9"])
+def test_nobody_elses_write_is_kept(token: str) -> None:
+    state = VaultState()
+    state.took(token, Written("POST", "agents/data/one", b"{}"))
+    assert state.journal == []
+
+
+def test_what_was_written_does_not_show() -> None:
+    assert "hunter2" not in repr(Written("POST", "agents/data/one", b"hunter2"))
+
+
+def test_each_vault_has_an_administrators_token_of_its_own() -> None:
+    assert len({VaultState().administrator for _ in range(3)}) == 3
