@@ -28,6 +28,7 @@ from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
+from iamrange.range.behaviour_watch import BehaviourWatch, watched
 from iamrange.range.central_log import CentralLog, collected
 from iamrange.range.deployment import Deployment, served
 from iamrange.range.landing import LandingError
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from iamrange.range.processes import Child
 
 STATE_FILE = "running.json"
+WATCH_FILE = "behaviour.json"
 LOCK_FILE = "service.lock"
 _LEFT_RUNNING: list[subprocess.Popen[str]] = []
 """Kept, because a Popen that is collected warns of a process that runs on; these are meant to."""
@@ -105,6 +107,11 @@ class Running:
 def state_file() -> Path:
     """Return the file by which a running range is found."""
     return worlds_folder().parent / STATE_FILE
+
+
+def watch_file() -> Path:
+    """Return the file in which the watch over the agents keeps what it knows, range after range."""
+    return worlds_folder().parent / WATCH_FILE
 
 
 def running() -> Running:
@@ -290,12 +297,13 @@ def serve(orders: Mapping[str, str]) -> int:
             served(tools, base.landing, base.world, base.engine) as providers,
             orders_taken(base.world, orders_socket()),
             collected(base.world, worlds_folder().parent) as log,
+            watched(base, state=watch_file()) as watch,
             _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True
             told.tell(ready=True)
             _let_go_of_the_starter()
-            _hold(ending.asked, base, log, providers)
+            _hold(ending.asked, base, (log, watch), providers)
     except _EndedError:
         return 3
     except Exception as error:  # noqa: BLE001 - whoever started us must be told, whatever it was
@@ -340,7 +348,12 @@ def _only_one() -> Iterator[None]:
         yield
 
 
-def _hold(ended: threading.Event, base: Deployment, log: CentralLog, providers: Child) -> None:
+def _hold(
+    ended: threading.Event,
+    base: Deployment,
+    looking: tuple[CentralLog | BehaviourWatch, ...],
+    providers: Child,
+) -> None:
     """Wait for the end.
 
     Raises:
@@ -348,7 +361,8 @@ def _hold(ended: threading.Event, base: Deployment, log: CentralLog, providers: 
     """
     while not ended.wait(WATCH_SECONDS):
         base.world.check()
-        log.check()
+        for one in looking:
+            one.check()
         if not providers.running:
             raise ProcessError("the providers' process ended")
 
@@ -389,6 +403,7 @@ def _state(base: Deployment, log: CentralLog, commands: Path) -> dict[str, Any]:
             "approvals": APPROVALS.resource,
             "people": {person: str(key) for person, key in base.people.items()},
         },
+        "behaviour": {"state": str(watch_file())},
         "audit": {"log": str(log.folder), "anchor": str(log.anchor)},
         # as `iamrange clouds` says it: an administrator for each account and project
         "aws": {
