@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.detect.behaviour import CLASSES, Accusation, Rule
+from iamrange.detect.behaviour import CLASSES, HELD, NOTICES, Accusation, Rule
 from iamrange.detect.behaviour_rate import DAY, HOUR, Rate
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Baseline:
             seen=seen,
             expected=expected,
             evidence=tuple(self._recent),
+            contains=rule not in NOTICES and (call.allowed or rule not in HELD),
         )
 
     def _hard(self, call: Call, declared: Declared, count: float) -> Iterator[Accusation]:

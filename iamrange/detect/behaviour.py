@@ -80,10 +80,16 @@ HARD = frozenset(
 NOTICES = frozenset({Rule.OPERATION_NEVER_MADE, Rule.HOUR_NEVER_WORKED})
 """Rules too weak to cut anybody off: they are written down, and the call is learned."""
 
+HELD = frozenset({Rule.UNDECLARED_SERVICE, Rule.ABOVE_DECLARED_LEVEL})
+"""Rules that another control keeps too: where it refused the call, it is only written down."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accusation:
-    """One rule that a call broke. `evidence` are ids of calls, the accusing one last."""
+    """One rule that a call broke. `evidence` are ids of calls, the accusing one last.
+
+    `contains` tells whether it is reason enough to cut the agent off; else it is a notice.
+    """
 
     agent: str
     time: float
@@ -91,11 +97,7 @@ class Accusation:
     seen: str
     expected: str
     evidence: tuple[str, ...]
-
-    @property
-    def contains(self) -> bool:
-        """Tell whether it is reason enough to cut the agent off."""
-        return self.rule not in NOTICES
+    contains: bool
 
     @property
     def layer(self) -> str:

@@ -93,10 +93,10 @@ class Containment:
 
     def tick(self, now: float) -> tuple[Step, ...]:
         """Try each step that is due, once; return them as they are now."""
-        with self._lock:
-            due = [one for one in self._steps.values() if not one.done and one.due <= now]
-        due.sort(key=lambda step: self._rank[step.means])
         with self._acting:
+            with self._lock:
+                due = [one for one in self._steps.values() if not one.done and one.due <= now]
+            due.sort(key=lambda step: self._rank[step.means])
             return tuple(self._try(step, now) for step in due)
 
     def _try(self, step: Step, now: float) -> Step:

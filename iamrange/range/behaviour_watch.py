@@ -17,6 +17,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.core.access_controls import CLASSIFICATION
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.core.detect_controls import (
     AUTOMATIC_REVOCATION,
@@ -102,6 +103,7 @@ class BehaviourWatch:
         """Do as the controls are switched in the world now."""
         self._off = self._world.off()
         self._watcher.hard = HARD_LIMITS.id not in self._off
+        self._calls.labelled = CLASSIFICATION.id not in self._off
         self._watcher.learned = BEHAVIOUR_BASELINE.id not in self._off
 
     def teach(self, records: Iterable[DecisionRecord]) -> None:
@@ -212,11 +214,11 @@ class BehaviourWatch:
         said = weighs or [one for one in found if self._is_news(one)]
         if not said:
             return
+        self._world.record(_record(call.agent, call.service, said))
         if weighs:
             self._accused_at[call.agent] = time.monotonic()
-            with self._lock:
-                for containment in self._containments:
-                    containment.contain(call.agent)
+            for containment in self._containments:
+                containment.contain(call.agent)
             self._tick(self._containments[:1])
         incident = {
             "agent": call.agent,
@@ -226,7 +228,6 @@ class BehaviourWatch:
         }
         with self._lock:
             self._incidents.append(incident)
-        self._world.record(_record(call.agent, call.service, said))
         if weighs:
             self._save()
 
