@@ -102,6 +102,35 @@ def incidents(
     out.print(table)
 
 
+@app.command()
+def accept(
+    agent: Annotated[str, typer.Argument(help="An agent's name or SPIFFE id.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Release an agent, and take what it stands accused of for ordinary from now on.
+
+    `iamrange agents release` lets it work again and takes nothing for ordinary.
+
+    Example: iamrange behaviour accept payments-agent
+    """
+    from iamrange.identity.directory.model import identifier_of
+    from iamrange.range.service import orders_socket, running
+    from iamrange.range.service_socket import OrderRefusedError, order
+
+    running()
+    try:
+        told = order(orders_socket(), "accept_behaviour", agent=identifier_of(agent))
+    except OrderRefusedError as error:
+        refuse(str(error))
+    if as_json:
+        print_json(told)
+        return
+    for kind, rules in told.items():
+        if rules:
+            out.print(Text(f"{kind}: {', '.join(rules)}"))
+
+
 def _far(incident: dict[str, Any]) -> str:
     if not incident["contained"]:
         return "only noted"

@@ -100,6 +100,21 @@ class Baseline:
         if self._anchor is not None:
             self._anchor = self.rates[0].overall.mean
 
+    def accept(self, accusation: Accusation) -> bool:
+        """Take what a call was accused of for ordinary, since a human says so; False: it cannot be.
+
+        What is declared is the directory's to change, and how much is usual is learned alone.
+        """
+        if accusation.rule is Rule.SERVICE_NEVER_USED:
+            _remember(self.services, accusation.seen, MAX_NAMES)
+        elif accusation.rule is Rule.PLACE_NEVER_SEEN:
+            _remember(self.places, accusation.seen, MAX_NAMES)
+        elif accusation.rule is Rule.LEVEL_NEVER_TOUCHED:
+            self.level = max(self.level, CLASSES.index(accusation.seen))
+        else:
+            return False
+        return True
+
     def ceiling(self, declared: Declared | None, moment: float) -> float:
         """Return how many calls a minute are ordinary now; never more than what is declared."""
         limit = self.rates[0].limit(moment)

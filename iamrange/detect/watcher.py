@@ -118,6 +118,15 @@ class Watcher:
         if self.accused.pop(agent, None) is not None:
             self.baseline(agent).released()
 
+    def accept(self, agent: str) -> tuple[Accusation, ...]:
+        """Take what an agent stands accused of for ordinary; return what could not be.
+
+        It stands accused until it is released.
+        """
+        baseline = self.baseline(agent)
+        said = self.accused.get(agent, ())
+        return tuple(one for one in said if not baseline.accept(one))
+
     def pardon(self, agent: str) -> None:
         """Judge this agent again although nobody has looked: nothing is taken for accepted."""
         self.accused.pop(agent, None)

@@ -172,6 +172,28 @@ class BehaviourWatch:
             self._accused_at.pop(agent, None)
             self._known.pop(agent, None)
 
+    def accept(self, agent: str) -> dict[str, list[str]]:
+        """Release an agent, and take what it stands accused of for ordinary from now on.
+
+        Returns what is `accepted`, and what only a change in the directory can make ordinary.
+
+        Raises:
+            CommandRefusedError: the agent does not stand accused.
+        """
+        with self._lock:
+            said = self._watcher.accused.get(agent)
+            if said is None:
+                raise CommandRefusedError(
+                    f"agent {agent!r}: expected one that stands accused; "
+                    "`iamrange behaviour incidents` shows who does"
+                )
+            left = self._watcher.accept(agent)
+        self.release(agent)
+        return {
+            "accepted": [one.rule.value for one in said if one not in left],
+            "not accepted": [one.rule.value for one in left],
+        }
+
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()

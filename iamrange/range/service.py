@@ -295,9 +295,9 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
-            orders_taken(base.world, orders_socket()),
             collected(base.world, worlds_folder().parent) as log,
             watched(base, state=watch_file()) as watch,
+            orders_taken(base.world, orders_socket(), {"accept_behaviour": watch.accept}),
             _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True

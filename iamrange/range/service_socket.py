@@ -17,7 +17,7 @@ from iamrange.range.processes import ProcessError
 from iamrange.range.world import CommandRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from iamrange.range.world import World
@@ -45,6 +45,7 @@ class OrderRefusedError(Exception):
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     world: World
+    own: Mapping[str, Callable[..., Any]]
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -55,10 +56,12 @@ class _Handler(socketserver.StreamRequestHandler):
         try:
             order: dict[str, Any] = json.loads(self.rfile.readline(_LINE_LIMIT))
             name = order.pop("order")
-            if name not in ORDERS:
-                known = ", ".join(sorted(ORDERS))
+            own = self.server.own.get(name)
+            if own is None and name not in ORDERS:
+                known = ", ".join(sorted([*ORDERS, *self.server.own]))
                 raise CommandRefusedError(f"order {name!r}: known are {known}")  # noqa: TRY301 - answered below
-            answer = {"ok": self.server.world.control(name, **order)}
+            done = self.server.world.control(name, **order) if own is None else own(**order)
+            answer = {"ok": done}
         except (CommandRefusedError, ProcessError) as error:
             answer = {"error": str(error)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -67,8 +70,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def orders_taken(world: World, path: Path) -> Iterator[None]:
-    """Take orders for a world at this socket while the block runs."""
+def orders_taken(
+    world: World, path: Path, own: Mapping[str, Callable[..., Any]] | None = None
+) -> Iterator[None]:
+    """Take orders for a world at this socket while the block runs.
+
+    `own` are orders that whoever serves carries out without the world.
+    """
     path.unlink(missing_ok=True)
     before = os.umask(0o177)  # the socket is private from its first moment
     try:
@@ -76,6 +84,7 @@ def orders_taken(world: World, path: Path) -> Iterator[None]:
     finally:
         os.umask(before)
     server.world = world
+    server.own = own or {}
     thread = threading.Thread(target=server.serve_forever, name="orders", daemon=True)
     thread.start()
     try:
