@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from iamrange import cli_agents, cli_approvals, cli_audit, cli_gateway, cli_policy, cli_tokens
+from iamrange import (
+    cli_agents,
+    cli_approvals,
+    cli_audit,
+    cli_behaviour,
+    cli_gateway,
+    cli_policy,
+    cli_tokens,
+)
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ app.add_typer(cli_approvals.app, name="approvals")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_gateway.app, name="gateway")
+app.add_typer(cli_behaviour.app, name="behaviour")
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3

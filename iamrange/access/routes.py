@@ -72,12 +72,16 @@ class RouteRefusal:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """One data set of a service, and how sensitive it is."""
+    """One data set of a service, and how sensitive it is.
+
+    What is `shared` is read by whichever role is granted it; to change it is its project's alone.
+    """
 
     type: str
     path: str
     classification: Classification
     latest: bool = False
+    shared: bool = False
 
 
 _PROJECTS = MappingProxyType(
@@ -108,7 +112,7 @@ _DATA: Mapping[str, tuple[_Data, ...]] = MappingProxyType(
         ),
         "hr": (
             _Data("hr-records", "/records", CONFIDENTIAL, latest=True),
-            _Data("hr-directory", "/colleagues", INTERNAL),
+            _Data("hr-directory", "/colleagues", INTERNAL, shared=True),
             _Data("hr-salaries", "/salaries", RESTRICTED),
         ),
         "payments": (
@@ -146,7 +150,7 @@ def _data_routes(service: str, data: _Data) -> Iterator[Route]:
             scope=f"{action}:{service}",
             type=data.type,
             classification=data.classification,
-            project=_PROJECTS[service],
+            project="" if data.shared and action is Action.READ else _PROJECTS[service],
             high_impact=high_impact,
         )
 

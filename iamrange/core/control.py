@@ -83,7 +83,8 @@ class Control:
     """One mechanism that an operator can leave out.
 
     `touches` are the Pulumi resource types that switching it may change, and no other. One that
-    `detects` keeps nobody from anything: its refusal is that of whoever looks afterwards.
+    `detects` keeps nobody from anything: its refusal is that of whoever looks afterwards. One that
+    `contains` cuts off whom a detecting one has accused.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Control:
     maps_to: tuple[fw.Reference, ...]
     switched_in: SwitchedIn = SwitchedIn.STACK
     detects: bool = False
+    contains: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a control that could never be switched or recognised."""
@@ -136,6 +138,7 @@ class Invariant:
     """
 
     detects: ClassVar[bool] = False
+    contains: ClassVar[bool] = False
     id: str
     layer: Layer
     summary: str

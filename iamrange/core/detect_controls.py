@@ -1,13 +1,20 @@
-"""The controls that keep nobody from anything, and find out."""
+"""The controls that find out, and those that cut off whom they have found out."""
 
 from __future__ import annotations
 
 from iamrange.core import frameworks as fw
+from iamrange.core.access_controls import GATEWAY
 from iamrange.core.control import Control, Layer, Refusal, SwitchedIn
 from iamrange.core.decision import Effect
 
 AUDIT = "audit.verify"
 """The decision point of whoever verifies the audit log."""
+
+WATCH = "behaviour.watch"
+"""The decision point of whoever watches what agents do."""
+
+RESPONSE = "behaviour.response"
+"""Where it is written down what was done about an accused agent."""
 
 AUDIT_CHAIN = Control(
     id="detect.audit-chain",
@@ -20,4 +27,59 @@ AUDIT_CHAIN = Control(
     switched_in=SwitchedIn.WORLD,
     detects=True,
 )
-CONTROLS: tuple[Control, ...] = (AUDIT_CHAIN,)
+BEHAVIOUR_BASELINE = Control(
+    id="detect.behaviour-baseline",
+    layer=Layer.DETECT,
+    summary="What each agent usually does is learned, and what it never did before is accused.",
+    without_it="Calls are logged, and nobody compares them with yesterday's.",
+    refusal=Refusal(point=WATCH, layer="baseline", effect=Effect.DENY),
+    touches=frozenset(),
+    maps_to=(fw.SI_4, fw.AC_2_12, fw.ASI10),
+    switched_in=SwitchedIn.WORLD,
+    detects=True,
+)
+HARD_LIMITS = Control(
+    id="detect.hard-limits",
+    layer=Layer.DETECT,
+    summary="Declared limits stand beside the learned ones, and no behaviour moves them.",
+    without_it="Ordinary is whatever was learned: who changes slowly enough is never noticed.",
+    refusal=Refusal(point=WATCH, layer="limits", effect=Effect.DENY),
+    touches=frozenset(),
+    maps_to=(fw.SI_4, fw.AC_2_12, fw.ASI10),
+    switched_in=SwitchedIn.WORLD,
+    detects=True,
+)
+AUTOMATIC_REVOCATION = Control(
+    id="detect.automatic-revocation",
+    layer=Layer.DETECT,
+    summary="An accused agent is quarantined in the directory at once, and its tokens are dead.",
+    without_it="An accusation waits for somebody to read it, and the agent works on.",
+    refusal=Refusal(point=GATEWAY, layer="agent", effect=Effect.DENY, reason="agent-quarantined"),
+    touches=frozenset(),
+    maps_to=(fw.ASI10, fw.AC_2_13, fw.AC_3_8),
+    switched_in=SwitchedIn.WORLD,
+    contains=True,
+)
+ISOLATION = Control(
+    id="detect.isolation",
+    layer=Layer.DETECT,
+    summary="An accused agent's sessions in the clouds are cut too, by each cloud's own means.",
+    without_it="Its tokens with us are dead, and what it holds of a cloud's works on.",
+    refusal=Refusal(
+        point="gcp.authenticate",
+        layer="access-token",
+        effect=Effect.DENY,
+        reason="account-disabled",
+    ),
+    touches=frozenset(),
+    maps_to=(fw.ASI10, fw.AC_2_13, fw.T1078_004),
+    switched_in=SwitchedIn.WORLD,
+    contains=True,
+)
+CONTROLS: tuple[Control, ...] = (
+    AUDIT_CHAIN,
+    BEHAVIOUR_BASELINE,
+    HARD_LIMITS,
+    AUTOMATIC_REVOCATION,
+    ISOLATION,
+)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -96,6 +97,23 @@ class Network(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What the watch over the agents has seen of the victim before the attack.
+
+    It is the victim's own work, once done and as it was recorded, repeated once a day for `days`
+    days until yesterday. With `grows_to` it is done more often at a time, day by day, until it is
+    so many times as much: whoever has the victim's keys can work that slowly.
+    """
+
+    days: int = 14
+    grows_to: int = 1
+
+    def times(self, day: int) -> int:
+        """Return how often the work was done on this day, counted from 1."""
+        return max(1, round(math.pow(self.grows_to, day / self.days)))
+
+
+@dataclass(frozen=True, slots=True)
 class Foothold:
     """What the attacker holds at the start, whose it was, and where it was lying.
 
@@ -128,6 +146,7 @@ class AssetKind(StrEnum):
     AGENT_RECORD = "agent-record"
     """What the service that an agent works with keeps of that agent's own."""
     SALARIES = "salaries"
+    COLLEAGUES = "colleagues"
     CUSTOMER_PROFILES = "customer-profiles"
     ADMINISTRATION = "administration"
     """The power to run something on a service."""
@@ -223,7 +242,9 @@ class Scenario:
     `aws.FACT`, `gcp.FACT`. `ages` moves the world's clock by that many seconds between theft and
     use. `response` is what the operators do about the victim between the two. `needs` are
     abilities that not every target has. With `wearies_after` there is a manager who reads requests
-    for approval with care until so many wait, and then signs whatever comes, to have peace.
+    for approval with care until so many wait, and then signs whatever comes, to have peace. With
+    `history` there is a watch over the agents, which has seen this; without, the range is too young
+    for one.
     """
 
     claim: str
@@ -241,6 +262,7 @@ class Scenario:
     response: Response | None = None
     needs: frozenset[Ability] = frozenset()
     wearies_after: int | None = None
+    history: History | None = None
 
     def __post_init__(self) -> None:
         """Refuse a scenario that could prove nothing."""

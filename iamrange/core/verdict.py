@@ -117,6 +117,10 @@ def judge(
             detail=f"{broken.point} could not decide: {broken.layer} {broken.reason}",
         )
     guards = {guard for refusal in refusals for guard in refusal.guards}
+    if any(known[guard].contains for guard in guards):
+        # who was cut off was accused before: that belongs to why
+        refusals += _said_afterwards(records, known)
+        guards = {guard for refusal in refusals for guard in refusal.guards}
     verdict = Verdict.BLOCKED if guards & set(under_test) else Verdict.BLOCKED_ELSEWHERE
     return Judgement(verdict=verdict, refusals=refusals)
 
@@ -127,15 +131,22 @@ def _found_out(
     under_test: set[str],
 ) -> Judgement:
     """Judge an attack that came home by what those who look afterwards say of it."""
+    said = _said_afterwards(records, known)
+    found = any(under_test & set(refusal.guards) for refusal in said)
+    return Judgement(verdict=Verdict.DETECTED if found else Verdict.SUCCEEDED, refusals=said)
+
+
+def _said_afterwards(
+    records: Sequence[DecisionRecord], known: Mapping[str, Control | Invariant]
+) -> tuple[RefusedBy, ...]:
+    """Return what those who look afterwards say of these records."""
     looking = {guard.refusal.point for guard in known.values() if guard.detects}
-    said = tuple(
+    return tuple(
         refusal
         for record in records
         if record.point in looking and record.outcome is Outcome.DENY
         for refusal in _refusals(record, known)
     )
-    found = any(under_test & set(refusal.guards) for refusal in said)
-    return Judgement(verdict=Verdict.DETECTED if found else Verdict.SUCCEEDED, refusals=said)
 
 
 def _refusing_records(

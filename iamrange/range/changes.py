@@ -25,7 +25,7 @@ _SHOWN: Final = 200
 READING: Final = frozenset({"policy_status", "token_keys", "trust_bundle"})
 """Orders that change nothing."""
 
-_NAMES: Final = ("agent_id", "kid")
+_NAMES: Final = ("agent_id", "agent", "kid")
 
 
 class DirectoryChanges:

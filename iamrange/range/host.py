@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from iamrange.clouds.fetch import FetchError
+from iamrange.core.decision import record_from_json
 from iamrange.identity.issuer import IssuerError
 from iamrange.identity.names import ISSUER
 from iamrange.identity.stores.errors import StoreDownError
@@ -87,6 +88,9 @@ class Host:
             "mesh_was_dialled": self._was_dialled,
             "collect": self._collect,
             "egress_refused": self._egress_refused,
+            "declared": self._declared,
+            "off": self._off,
+            "record": self._record,
             "dropped": self._dropped,
             "policy_status": self._policy_status,
             "gateway_status": self._gateway_status,
@@ -228,6 +232,24 @@ class Host:
 
     def _egress_refused(self, agent_id: str, target: str, reason: str) -> str:
         return self._listeners.record_egress(agent_id, target, reason)
+
+    def _declared(self, agent_id: str) -> Mapping[str, Any] | None:
+        """Return what an agent is registered for, and in which state it is."""
+        agent = self._content.agents.by_id(agent_id)
+        if agent is None:
+            return None
+        return {
+            "scopes": sorted(agent.scopes),
+            "classification": agent.classification.value,
+            "state": agent.state.value,
+        }
+
+    def _off(self) -> list[str]:
+        return sorted(self._content.identity.off)
+
+    def _record(self, record: Mapping[str, Any]) -> None:
+        """Keep a record of somebody outside the world, by the world's own clock."""
+        self._content.records(record_from_json({**record, "time": self._content.clock.now()}))
 
     def _dropped(self) -> list[str]:
         return self._listeners.drop.texts()

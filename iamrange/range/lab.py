@@ -19,13 +19,15 @@ from iamrange.core.verdict import Attempt, Judgement, Trial, Verdict, judge
 from iamrange.detect.audit_log import LogDownError
 from iamrange.engine.errors import EngineError
 from iamrange.range.audited import Audited
+from iamrange.range.behaviour_watch import BehaviourWatch, watched
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
 from iamrange.range.foothold import Footing, Snapshot
 from iamrange.range.hijack import obey
+from iamrange.range.history import history_of
 from iamrange.range.jail import JailBrokeError
 from iamrange.range.processes import ProcessError
-from iamrange.range.responses import RESPONSES
+from iamrange.range.responses import RESPONSES, recover
 from iamrange.range.rogues import LACKING, ROGUES
 from iamrange.range.stage import StageError
 from iamrange.range.vendor import collect_as_vendor
@@ -132,22 +134,20 @@ class Lab:
             RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
-        if scenario.foothold.takes is Material.VAULT_SESSION:
-            # what a vault has given out ends with it, and each world has a vault of its own
-            done, memory = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
-            footing = replace(footing, work=done, material={"vault_token": memory["vault_token"]})
-        audited = None
-        if scenario.foothold.takes is Material.LOG_FOLDER:
-            done, _ = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
-            footing = replace(footing, work=done)
-            audited = Audited(world, scenario.foothold.victim)
-            footing = replace(footing, material={"folder": str(audited.folder)})
-        _, mark = world.world.records_since(0)
+        footing, audited = _taken_here(world, scenario, footing)
         weary = scenario.wearies_after
-        with approving(world, 0 if weary is None else _WHATEVER_COMES, waiting=weary or 1):
+        with (
+            _under_watch(world, scenario) as watch,
+            approving(world, 0 if weary is None else _WHATEVER_COMES, waiting=weary or 1),
+        ):
+            _, mark = world.world.records_since(0)
             attempt = _attempt(world, entry, footing)
+            if watch is not None:
+                watch.settle()
         world.world.collect_handshakes()
         records, _ = world.world.records_since(mark)
+        if watch is not None:
+            recover(world, scenario.foothold.victim, watch)
         if audited is not None and attempt.broke is None and attempt.refused is None:
             won = audited.silent()
             attempt = replace(attempt, loot=(world.canaries[scenario.asset],) if won else ())
@@ -214,6 +214,23 @@ class Lab:
         return Snapshot(fork)
 
 
+def _taken_here(
+    world: Deployment, scenario: Scenario, footing: Footing
+) -> tuple[Footing, Audited | None]:
+    """Take what only the attacked world itself has: its vault's sessions, its own log."""
+    takes = scenario.foothold.takes
+    if takes not in {Material.VAULT_SESSION, Material.LOG_FOLDER}:
+        return footing, None
+    victim = scenario.foothold.victim
+    done, memory = do_work(world, victim, scenario.legitimate, "before")
+    footing = replace(footing, work=done)
+    if takes is Material.VAULT_SESSION:
+        # what a vault has given out ends with it, and each world has a vault of its own
+        return replace(footing, material={"vault_token": memory["vault_token"]}), None
+    audited = Audited(world, victim)
+    return replace(footing, material={"folder": str(audited.folder)}), audited
+
+
 _IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:")
 """Types that a world holds itself, and that a fork carries along, whatever the target."""
 
@@ -262,6 +279,22 @@ def _workload_of(scenario: Scenario, part: Part) -> Workload:
         return scenario.legitimate
     kind = scenario.legitimate.asset_kind
     return WORKLOADS[_ANYBODYS_WORK.get(kind, "READS_OWN_AWS_SECRET")]
+
+
+@contextlib.contextmanager
+def _under_watch(world: Deployment, scenario: Scenario) -> Iterator[BehaviourWatch | None]:
+    """Have the agents watched, by whoever has seen the scenario's history; None: nobody does.
+
+    Raises:
+        FootholdError: the victim could not work, so there is no history.
+    """
+    if scenario.history is None:
+        yield None
+        return
+    taught = history_of(world, scenario)
+    with watched(world, teach=taught) as watch:
+        yield watch
+        watch.check()
 
 
 def _attempt(world: Deployment, entry: Entry, footing: Footing) -> Attempt:

@@ -68,6 +68,11 @@ LAPSES: Mapping[Control, Lapse] = {
     access_controls.GATEWAY_ONLY_EGRESS: Lapse(),
     # the log's own: it is kept as plain lines
     detect_controls.AUDIT_CHAIN: Lapse(),
+    # the watch's own: it asks fewer rules, or does less about who is accused
+    detect_controls.BEHAVIOUR_BASELINE: Lapse(),
+    detect_controls.HARD_LIMITS: Lapse(),
+    detect_controls.AUTOMATIC_REVOCATION: Lapse(),
+    detect_controls.ISOLATION: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from iamrange.core.scenario import Part
+    from iamrange.range.behaviour_watch import BehaviourWatch
     from iamrange.range.deployment import Deployment
 
 INCIDENT_DELAY = 2.0
@@ -41,6 +42,19 @@ def rotate_key(world: Deployment, victim: Part, off: frozenset[str]) -> None:
     """Give the victim a new key, and end the old one."""
     world.reconfigure(off=off)
     world.homes[victim] = world.enrolment.one(victim, world.world.folder / "rotated")
+
+
+def recover(world: Deployment, victim: Part, watch: BehaviourWatch) -> None:
+    """Let an agent that was cut off work again, with a new key: somebody has looked into it.
+
+    AWS takes sessions of the second in which older ones were revoked for old: it is waited out.
+    """
+    agent = world.stage.agents[victim]["spiffe_id"]
+    if agent not in watch.accused:
+        return
+    watch.release(agent)
+    world.homes[victim] = world.enrolment.one(victim, world.world.folder / "reissued")
+    time.sleep(1.0)
 
 
 RESPONSES: Mapping[Response, Callable[[Deployment, Part, frozenset[str]], None]] = {

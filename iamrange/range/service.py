@@ -29,6 +29,7 @@ from iamrange.identity.agent import write_private
 from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.network.names import VAULT_HOST
+from iamrange.range.behaviour_watch import BehaviourWatch, watched
 from iamrange.range.central_log import CentralLog, collected
 from iamrange.range.changes import OrdersTaken
 from iamrange.range.deployment import Deployment, served
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from iamrange.range.processes import Child
 
 STATE_FILE = "running.json"
+WATCH_FILE = "behaviour.json"
 LOCK_FILE = "service.lock"
 _LEFT_RUNNING: list[subprocess.Popen[str]] = []
 """Kept, because a Popen that is collected warns of a process that runs on; these are meant to."""
@@ -108,6 +110,11 @@ class Running:
 def state_file() -> Path:
     """Return the file by which a running range is found."""
     return worlds_folder().parent / STATE_FILE
+
+
+def watch_file() -> Path:
+    """Return the file in which the watch over the agents keeps what it knows, range after range."""
+    return worlds_folder().parent / WATCH_FILE
 
 
 def running() -> Running:
@@ -320,14 +327,15 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
-            orders_taken(base.world, orders_socket(), taken),
             collected(base.world, worlds_folder().parent, taken) as log,
+            watched(base, state=watch_file()) as watch,
+            orders_taken(base.world, orders_socket(), taken, {"accept_behaviour": watch.accept}),
             _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True
             told.tell(ready=True)
             _let_go_of_the_starter()
-            _hold(ending.asked, base, log, providers)
+            _hold(ending.asked, base, (log, watch), providers)
     except _EndedError:
         return 3
     except Exception as error:  # noqa: BLE001 - whoever started us must be told, whatever it was
@@ -372,7 +380,12 @@ def _only_one() -> Iterator[None]:
         yield
 
 
-def _hold(ended: threading.Event, base: Deployment, log: CentralLog, providers: Child) -> None:
+def _hold(
+    ended: threading.Event,
+    base: Deployment,
+    looking: tuple[CentralLog | BehaviourWatch, ...],
+    providers: Child,
+) -> None:
     """Wait for the end.
 
     Raises:
@@ -380,7 +393,8 @@ def _hold(ended: threading.Event, base: Deployment, log: CentralLog, providers: 
     """
     while not ended.wait(WATCH_SECONDS):
         base.world.check()
-        log.check()
+        for one in looking:
+            one.check()
         if not providers.running:
             raise ProcessError("the providers' process ended")
 
@@ -421,6 +435,7 @@ def _state(base: Deployment, log: CentralLog, commands: Path) -> dict[str, Any]:
             "approvals": APPROVALS.resource,
             "people": {person: str(key) for person, key in base.people.items()},
         },
+        "behaviour": {"state": str(watch_file())},
         "audit": {"log": str(log.folder), "anchor": str(log.anchor)},
         # as `iamrange clouds` says it: an administrator for each account and project
         "aws": {

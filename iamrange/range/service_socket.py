@@ -19,7 +19,7 @@ from iamrange.range.processes import ProcessError
 from iamrange.range.world import CommandRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from iamrange.range.changes import OrdersTaken
@@ -51,6 +51,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     world: World
     taken: OrdersTaken
+    own: Mapping[str, Callable[..., Any]]
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -62,11 +63,13 @@ class _Handler(socketserver.StreamRequestHandler):
         try:
             order = json.loads(self.rfile.readline(_LINE_LIMIT))
             name = str(order.pop("order"))
-            if name not in ORDERS:
-                known = ", ".join(sorted(ORDERS))
+            own = self.server.own.get(name)
+            if own is None and name not in ORDERS:
+                known = ", ".join(sorted([*ORDERS, *self.server.own]))
                 raise CommandRefusedError(f"order {name!r}: known are {known}")  # noqa: TRY301 - answered below
             self.server.taken.check()
-            answer = {"ok": self.server.world.control(name, **order)}
+            done = self.server.world.control(name, **order) if own is None else own(**order)
+            answer = {"ok": done}
         except (CommandRefusedError, OrdersFullError, ProcessError) as error:
             answer = {"error": str(error)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,8 +88,16 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def orders_taken(world: World, path: Path, taken: OrdersTaken) -> Iterator[None]:
-    """Take orders for a world at this socket while the block runs, and note each."""
+def orders_taken(
+    world: World,
+    path: Path,
+    taken: OrdersTaken,
+    own: Mapping[str, Callable[..., Any]] | None = None,
+) -> Iterator[None]:
+    """Take orders for a world at this socket while the block runs, and note each.
+
+    `own` are orders that whoever serves carries out without the world.
+    """
     path.unlink(missing_ok=True)
     before = os.umask(0o177)  # the socket is private from its first moment
     try:
@@ -95,6 +106,7 @@ def orders_taken(world: World, path: Path, taken: OrdersTaken) -> Iterator[None]
         os.umask(before)
     server.world = world
     server.taken = taken
+    server.own = own or {}
     thread = threading.Thread(target=server.serve_forever, name="orders", daemon=True)
     thread.start()
     try:

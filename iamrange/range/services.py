@@ -68,6 +68,7 @@ def accepted_by(service: str) -> tuple[str, ...]:
 RECORD = "/records/latest"
 PLACES: Mapping[AssetKind, str] = {
     AssetKind.SALARIES: "https://hr.iamrange.example/salaries/all",
+    AssetKind.COLLEAGUES: "https://hr.iamrange.example/colleagues/all",
     AssetKind.CUSTOMER_PROFILES: "https://customers.iamrange.example/profiles/all",
     AssetKind.ADMINISTRATION: "https://deployments.iamrange.example/admin/status",
     AssetKind.OLD_READING: "https://telemetry.iamrange.example/records/reading-275",

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from iamrange.core.decision import DecisionRecord, record_from_json
+from iamrange.core.decision import DecisionRecord, record_from_json, record_to_json
 from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, MESH_FOLDER, RECORDS_FILE
 from iamrange.range.processes import ProcessError, Zygote, last_words
 from iamrange.range.sweep import Entry, ProcessMark
@@ -247,6 +247,19 @@ class World:
     def record_egress(self, agent_id: str, target: str, reason: str) -> str:
         """Have recorded that an agent's process was not let out; return the record's request id."""
         return str(self.control("egress_refused", agent_id=agent_id, target=target, reason=reason))
+
+    def declared(self, agent_id: str) -> Mapping[str, Any] | None:
+        """Return an agent's `scopes`, `classification` and `state`; None: it is not registered."""
+        found: Mapping[str, Any] | None = self.control("declared", agent_id=agent_id)
+        return found
+
+    def off(self) -> frozenset[str]:
+        """Return the controls of the world's own services that are off now."""
+        return frozenset(self.control("off"))
+
+    def record(self, record: DecisionRecord) -> None:
+        """Have a record kept among the world's own; its time is the world's, when it is kept."""
+        self.control("record", record=record_to_json(record))
 
     def dropped(self) -> tuple[str, ...]:
         """Return what lies at the attacker's drop, in the order in which it came."""

@@ -32,6 +32,9 @@ SAMPLE = (
 MORE_THAN_AN_ANSWER = {
     "access.path-normalised": "with no canonical path there is nothing to decide on: 503",
     "detect.audit-chain": "whoever verifies the log is no part of the world",
+    "detect.behaviour-baseline": "whoever watches is no part of the world",
+    "detect.hard-limits": "whoever watches is no part of the world",
+    "detect.automatic-revocation": "token service, gateway and policy each look at the state",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
@@ -104,5 +107,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
-    expected = Verdict.DETECTED if detects else Verdict.BLOCKED
-    assert held.judgement.verdict is expected, held.judgement
+    # whom a watch has found out is cut off, and may be before the attack is over
+    expected = {Verdict.DETECTED, Verdict.BLOCKED} if detects else {Verdict.BLOCKED}
+    assert held.judgement.verdict in expected, held.judgement

@@ -126,7 +126,11 @@ def test_what_each_role_may_do_unapproved_is_exactly_this() -> None:
             "write logs log-entries",
         },
         "hr-assistant": {"read hr hr-records", "read hr hr-directory"},
-        "payments-agent": {"read payments payment-records", "read payments payment-totals"},
+        "payments-agent": {
+            "read payments payment-records",
+            "read payments payment-totals",
+            "read hr hr-directory",
+        },
         "deploy-bot": {
             "read deployments deployment-records",
             "read deployments deployment-status",

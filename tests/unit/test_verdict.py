@@ -147,6 +147,29 @@ def test_detection_is_proved_by_a_world_where_nobody_finds_out() -> None:
     assert isinstance(prove(CHAIN, with_it, with_it), Failure)
 
 
+LIMITS = detect_controls.HARD_LIMITS.id
+REVOCATION = detect_controls.AUTOMATIC_REVOCATION.id
+ACCUSED = record(
+    layer("limits", Effect.DENY, "above-declared-rate"),
+    point=detect_controls.WATCH,
+    request_id="w",
+)
+
+
+def test_who_accused_an_agent_that_was_cut_off_is_part_of_why_it_was_refused() -> None:
+    cut_off = record(layer("agent", Effect.DENY, "agent-quarantined"), point="gateway.call")
+    for guard in (LIMITS, REVOCATION):
+        found = judged(REFUSED, ACCUSED, cut_off, under_test=guard)
+        assert found.verdict is Verdict.BLOCKED
+        assert set(found.guards) == {LIMITS, REVOCATION}
+
+
+def test_an_accusation_is_no_part_of_a_refusal_for_another_reason() -> None:
+    found = judged(REFUSED, ACCUSED, record(), under_test=LIMITS)
+    assert found.verdict is Verdict.BLOCKED_ELSEWHERE
+    assert LIMITS not in found.guards
+
+
 def test_the_request_that_the_client_names_is_judged_not_the_last_one() -> None:
     other = record(layer("scp", Effect.DENY, "statement-denies"), request_id="r2")
     assert judged(REFUSED, record(), other).verdict is Verdict.BLOCKED

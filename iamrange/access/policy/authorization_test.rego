@@ -85,6 +85,15 @@ test_hr_assistant_reads_hr if allowed_by(hr_assistant, {"hr-assistant-reads-hr"}
 
 test_payments_agent_reads_payments if allowed_by(payments_agent, {"payments-agent-reads-payments"})
 
+colleagues := but(payments_agent, {"resource": {"service": "hr", "project": "", "classification": "internal"}})
+
+test_payments_agent_looks_up_colleagues if allowed_by(colleagues, {"payments-agent-reads-colleagues"})
+
+test_payments_agent_reads_no_other_file_of_people if {
+	asked := but(colleagues, {"resource": {"classification": "confidential"}})
+	denied_for(asked, {"data-above-ceiling"})
+}
+
 test_deploy_bot_reads_deployments if allowed_by(deploy_bot, {"deploy-bot-reads-deployments"})
 
 test_deploy_bot_writes_deployments if allowed_by(but(deploy_bot, {"action": "write"}), {"deploy-bot-writes-deployments"})

@@ -55,6 +55,7 @@ grants := {
 	],
 	"payments-agent": [
 		{"rule": "payments-agent-reads-payments", "action": "read", "services": ["payments"], "up_to": "restricted"},
+		{"rule": "payments-agent-reads-colleagues", "action": "read", "services": ["hr"], "up_to": "internal"},
 		{
 			"rule": "payments-agent-transfers-with-approval",
 			"action": "transfer",
