@@ -29,6 +29,8 @@ from requests_oauth2client import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iamrange.core.scenario import Taken
+
 TIMEOUT = 20
 TOO_MANY = 429
 BAD_REQUEST = 400
@@ -75,6 +77,12 @@ class Own:
         settings = json.loads((home / "agent.json").read_bytes())
         return cls(settings["id"], settings["oauth"]["issuer"], home)
 
+    def client(self) -> OAuth2Client:
+        """Return a client that proves itself with the own key, and asks for bound tokens."""
+        return client_with_key(
+            self.client_id, self.issuer, self.key(), dpop_bound_access_tokens=True
+        )
+
     def key(self) -> dict[str, Any]:
         """Return the agent's own private key, as a JWK."""
         value: dict[str, Any] = json.loads((self.home / "key.jwk").read_bytes())
@@ -97,6 +105,27 @@ def client_with_key(
         auth=PrivateKeyJwt(client_id, dict(key), alg="ES256", aud=issuer),
         **settings,
     )
+
+
+def victims_key(foothold: Taken) -> dict[str, Any]:
+    """Return the victim's own private key, as a JWK, as somebody got hold of it."""
+    key: dict[str, Any] = json.loads(foothold.oauth["client_key"])
+    return key
+
+
+def victims_client(foothold: Taken) -> OAuth2Client:
+    """Return a client that proves itself as the victim, with its key, and asks for bound tokens."""
+    return client_with_key(
+        foothold.knows["victim.spiffe_id"],
+        foothold.knows["identity.issuer"],
+        victims_key(foothold),
+        dpop_bound_access_tokens=True,
+    )
+
+
+def taken_token(foothold: Taken) -> DPoPToken:
+    """Return the victim's token in the hands of whoever took it, and its key with it."""
+    return dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
 
 
 def client_with_certificate(client_id: str, issuer: str, files: tuple[str, str]) -> OAuth2Client:
@@ -289,13 +318,20 @@ def approve_oneself(service: str, approval_id: str, *, signer: str, key: Mapping
     answer.raise_for_status()
 
 
-def do(url: str, *, auth: Any, body: Mapping[str, Any] | None = None, **request: Any) -> str:  # noqa: ANN401 - requests' own
-    """Have something done at a service; return its receipt.
+def do(
+    url: str,
+    *,
+    auth: Any,  # noqa: ANN401 - requests' own
+    body: Mapping[str, Any] | None = None,
+    approval_id: str | None = None,
+) -> str:
+    """Have something done at a service, as approved if there is an approval; return its receipt.
 
     Raises:
         requests.HTTPError: the service refused.
     """
-    answer = requests.post(url, auth=auth, json=dict(body or {}), timeout=TIMEOUT, **request)
+    headers = {} if approval_id is None else {"approval-id": approval_id}
+    answer = requests.post(url, auth=auth, json=dict(body or {}), headers=headers, timeout=TIMEOUT)
     answer.raise_for_status()
     return str(answer.json()["value"])
 

@@ -12,21 +12,15 @@ if TYPE_CHECKING:
 
 
 def _read_records(facts: Mapping[str, str]) -> Work:
-    """Prove itself with the own key, have a token bound to a fresh one, read with both."""
-    return _read_with(facts)
+    """Prove itself with the own key, have a token bound to a fresh one, read with both.
 
-
-def _read_records_narrowly(facts: Mapping[str, str]) -> Work:
-    """Ask for the one scope that the work needs."""
-    return _read_with(facts, scope=facts["own.service_scope"])
-
-
-def _read_with(facts: Mapping[str, str], scope: str | None = None) -> Work:
-    own = oauth.Own.from_home()
-    client = oauth.client_with_key(
-        own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True
+    Who knows which scope the work needs asks for that one alone.
+    """
+    token = (
+        oauth.Own.from_home()
+        .client()
+        .client_credentials(scope=facts.get("own.service_scope"), resource=facts["own.service"])
     )
-    token = client.client_credentials(scope=scope, resource=facts["own.service"])
     url = facts["own.service"] + oauth.RECORD
     answer = oauth.read(url, auth=token)
     return Work(
@@ -55,16 +49,12 @@ def _read_records_over_mtls(facts: Mapping[str, str]) -> Work:
 
 def _deploy_with_approvals(facts: Mapping[str, str]) -> Work:
     """Deploy to production as a human has agreed, have the next one approved, and read."""
-    own = oauth.Own.from_home()
-    client = oauth.client_with_key(
-        own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True
-    )
+    client = oauth.Own.from_home().client()
     asking = client.client_credentials(resource=facts["services.approvals"])
     token = client.client_credentials(resource=facts["own.service"])
     url = facts["services.production-deployment"]
     approved = oauth.approval(facts["services.approvals"], asking, url, {"version": "2.4.0"})
-    headers = {"approval-id": approved}
-    oauth.do(url, auth=token, body={"version": "2.4.0"}, headers=headers)
+    oauth.do(url, auth=token, body={"version": "2.4.0"}, approval_id=approved)
     waiting = oauth.approval(facts["services.approvals"], asking, url, {"version": "2.4.1"})
     nonce = oauth.read_record(facts["own.service"] + oauth.RECORD, auth=token)
     return Work(
@@ -84,7 +74,7 @@ READS_SERVICE_RECORDS = Workload(
     knows=("own.service",),
 )
 READS_WITH_A_NARROW_TOKEN = Workload(
-    run=_read_records_narrowly,
+    run=_read_records,
     asset_kind=AssetKind.SERVICE_RECORDS,
     knows=("own.service", "own.service_scope"),
 )

@@ -139,12 +139,7 @@ class OwnTools:
     def _asked_for(self, resource: str) -> Any:  # noqa: ANN401 - a token in requests' place for one
         """Ask for a token: for all that the agent may do there, else for all that there is."""
         if self._client is None:
-            self._client = oauth.client_with_key(
-                self._own.client_id,
-                self._own.issuer,
-                self._own.key(),
-                dpop_bound_access_tokens=True,
-            )
+            self._client = self._own.client()
         try:
             return self._client.client_credentials(resource=resource)
         except InvalidScope:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import frameworks as fw
 from iamrange.core import identity_controls
 from iamrange.core.scenario import (
@@ -23,12 +21,7 @@ from scenarios import oauth, service_workloads
 def attack(foothold: Taken) -> Loot:
     """Ask for a token with the old key."""
     knows = foothold.knows
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"],
-        knows["identity.issuer"],
-        json.loads(foothold.oauth["client_key"]),
-        dpop_bound_access_tokens=True,
-    )
+    client = oauth.victims_client(foothold)
     token = client.client_credentials(
         scope=knows["victim.service_scope"], resource=knows["victim.service"]
     )

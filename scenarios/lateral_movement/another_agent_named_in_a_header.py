@@ -19,7 +19,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Call with an own token, and name the administrators' agent in the services' header."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     headers = {"X-Agent-Id": foothold.knows["target.spiffe_id"]}
     url = foothold.knows["target.record_url"]
     return Loot((oauth.read_record(url, auth=token, headers=headers),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import access_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import (
@@ -22,12 +20,7 @@ from scenarios import oauth, service_workloads
 def attack(foothold: Taken) -> Loot:
     """Get a token for the fleet's telemetry, for which the broker is registered, and read."""
     knows = foothold.knows
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"],
-        knows["identity.issuer"],
-        json.loads(foothold.oauth["client_key"]),
-        dpop_bound_access_tokens=True,
-    )
+    client = oauth.victims_client(foothold)
     token = client.client_credentials(resource=knows["target.service"])
     return Loot((oauth.read_record(knows["target.service"] + oauth.RECORD, auth=token),))
 

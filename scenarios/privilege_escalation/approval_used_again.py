@@ -19,12 +19,12 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Deploy once more what a human once agreed to: long since replaced, for good reasons."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     receipt = oauth.do(
         foothold.knows["services.production-deployment"],
         auth=token,
         body={"version": "2.4.0"},
-        headers={"approval-id": foothold.oauth["used_approval_id"]},
+        approval_id=foothold.oauth["used_approval_id"],
     )
     return Loot((receipt,))
 

@@ -19,7 +19,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Read confidential data of the same service and project, with the same scope."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     return Loot((oauth.read_record(foothold.knows["services.customer-profiles"], auth=token),))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import frameworks as fw
 from iamrange.core import identity_controls
 from iamrange.core.scenario import (
@@ -22,9 +20,7 @@ from scenarios import oauth, service_workloads
 def attack(foothold: Taken) -> Loot:
     """Exchange the own token for one that reads the target's service."""
     knows, taken = foothold.knows, foothold.oauth
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"], knows["identity.issuer"], json.loads(taken["client_key"])
-    )
+    client = oauth.victims_client(foothold)
     token = client.token_exchange(
         subject_token=taken["access_token"],
         subject_token_type=oauth.ACCESS_TOKEN_TYPE,

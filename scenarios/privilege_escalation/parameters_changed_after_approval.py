@@ -19,12 +19,12 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Deploy something else with the approval that waits for its deployment."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     receipt = oauth.do(
         foothold.knows["services.production-deployment"],
         auth=token,
         body={"version": "the attacker's"},
-        headers={"approval-id": foothold.oauth["approval_id"]},
+        approval_id=foothold.oauth["approval_id"],
     )
     return Loot((receipt,))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import frameworks as fw
 from iamrange.core import identity_controls
 from iamrange.core.scenario import (
@@ -22,12 +20,7 @@ from scenarios import oauth, service_workloads
 def attack(foothold: Taken) -> Loot:
     """Ask, with the victim's own key, for the scope that reads the target's service."""
     knows = foothold.knows
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"],
-        knows["identity.issuer"],
-        json.loads(foothold.oauth["client_key"]),
-        dpop_bound_access_tokens=True,
-    )
+    client = oauth.victims_client(foothold)
     token = client.client_credentials(
         scope=knows["target.service_scope"], resource=knows["target.service"]
     )

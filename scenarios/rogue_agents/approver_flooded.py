@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from iamrange.core import access_controls
 from iamrange.core import frameworks as fw
 from iamrange.core.scenario import (
@@ -24,21 +22,16 @@ REQUESTS = 12
 def attack(foothold: Taken) -> Loot:
     """Ask for ever new things, wait for the last, and do it."""
     knows = foothold.knows
-    client = oauth.client_with_key(
-        knows["victim.spiffe_id"],
-        knows["identity.issuer"],
-        json.loads(foothold.oauth["client_key"]),
-        dpop_bound_access_tokens=True,
-    )
+    client = oauth.victims_client(foothold)
     service, url = knows["services.approvals"], knows["services.production-deployment"]
     asking = client.client_credentials(resource=service)
     for number in range(1, REQUESTS):
         oauth.ask_approval(service, asking, url, {"version": f"hotfix {number}"})
     body = {"version": f"hotfix {REQUESTS}"}
     told = oauth.ask_approval(service, asking, url, body)
-    headers = {"approval-id": oauth.approved(service, asking, told)}
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
-    return Loot((oauth.do(url, auth=token, body=body, headers=headers),))
+    approval_id = oauth.approved(service, asking, told)
+    token = oauth.taken_token(foothold)
+    return Loot((oauth.do(url, auth=token, body=body, approval_id=approval_id),))
 
 
 SCENARIO = Scenario(

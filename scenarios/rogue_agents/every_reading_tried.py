@@ -24,7 +24,7 @@ NOT_FOUND = 404
 
 def attack(foothold: Taken) -> Loot:
     """Go through all names, as fast as it gets answers; the first refusal ends it."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     known = foothold.knows["services.telemetry"]
     session = requests.Session()
     for number in range(READINGS):

@@ -20,7 +20,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Go on with token and key as if nothing had happened."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     return Loot((oauth.read_record(foothold.knows["victim.service"] + oauth.RECORD, auth=token),))
 
 

@@ -19,7 +19,7 @@ from scenarios import oauth, service_workloads
 
 def attack(foothold: Taken) -> Loot:
     """Use token and key, taken from work with the logs, at the customers' service."""
-    token = oauth.dpop_token(foothold.oauth["access_token"], foothold.oauth["dpop_key"])
+    token = oauth.taken_token(foothold)
     return Loot((oauth.read_record(foothold.knows["target.service"] + oauth.RECORD, auth=token),))
 
 

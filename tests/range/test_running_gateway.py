@@ -25,8 +25,7 @@ PRODUCTION = f"{DEPLOYMENTS}/deployments/production"
 HEADERS = """
 import json, sys
 from scenarios import oauth
-own = oauth.Own.from_home()
-client = oauth.client_with_key(own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True)
+client = oauth.Own.from_home().client()
 token = client.client_credentials(resource=sys.argv[1], scope=sys.argv[4] or None)
 import requests
 asked = requests.Request(sys.argv[2], sys.argv[3], auth=token)
@@ -212,8 +211,7 @@ def test_an_agent_that_floods_is_told_to_wait(lab: Range) -> None:
 import sys
 import requests
 from scenarios import oauth
-own = oauth.Own.from_home()
-client = oauth.client_with_key(own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True)
+client = oauth.Own.from_home().client()
 token = client.client_credentials(resource=sys.argv[1])
 for _ in range(400):
     answer = requests.get(sys.argv[1] + "/records/latest", auth=token, timeout=20)
