@@ -21,7 +21,7 @@ from iamrange.engine.errors import EngineError
 from iamrange.range.audited import Audited
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
-from iamrange.range.foothold import Footing, Snapshot
+from iamrange.range.foothold import OF_ONE_VAULT, Footing, Snapshot
 from iamrange.range.hijack import obey
 from iamrange.range.jail import JailBrokeError
 from iamrange.range.processes import ProcessError
@@ -132,10 +132,8 @@ class Lab:
             RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
-        if scenario.foothold.takes is Material.VAULT_SESSION:
-            # what a vault has given out ends with it, and each world has a vault of its own
-            done, memory = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
-            footing = replace(footing, work=done, material={"vault_token": memory["vault_token"]})
+        if scenario.foothold.takes in OF_ONE_VAULT:
+            footing = Snapshot(world).footing(scenario)
         audited = None
         if scenario.foothold.takes is Material.LOG_FOLDER:
             done, _ = do_work(world, scenario.foothold.victim, scenario.legitimate, "before")
@@ -214,7 +212,7 @@ class Lab:
         return Snapshot(fork)
 
 
-_IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:")
+_IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:", "vault:")
 """Types that a world holds itself, and that a fork carries along, whatever the target."""
 
 
@@ -243,6 +241,7 @@ _ANYBODYS_WORK: Mapping[AssetKind, str] = {
     AssetKind.GCP_SECRET: "READS_OWN_GCP_SECRET",
     AssetKind.SERVICE_RECORDS: "READS_SERVICE_RECORDS",
     AssetKind.VAULT_SECRET: "READS_OWN_VAULT_SECRET",
+    AssetKind.VAULT_BOOTSTRAP: "READS_OWN_VAULT_SECRET",
 }
 """What an agent does, by what the victim works on, where the victim's powers are its own alone."""
 
