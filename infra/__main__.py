@@ -213,6 +213,7 @@ pulumi.export(
                 {
                     "vault_role": vault_roles[agent.part],
                     "vault_path": names.vault_path(agent.name),
+                    "vault_bootstrap": names.vault_bootstrap(agent.name),
                 }
                 if stack.vault is not None
                 else {}

@@ -141,6 +141,11 @@ def vault_path(agent: str) -> str:
     return f"{agent}/credentials"
 
 
+def vault_bootstrap(agent: str) -> str:
+    """Return the path of what the agent hands to workers that it starts."""
+    return f"{agent}/bootstrap"
+
+
 def vault_role(agent: str) -> str:
     """Return the name of the agent's role and policy in the vault."""
     return f"agent-{agent}"

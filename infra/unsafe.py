@@ -143,12 +143,18 @@ class UnsafeOmissions:
         return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
 
     def vault_policy(self, policy: vault_documents.VaultPolicy) -> vault_documents.VaultPolicy:
-        """Let the agent read what all agents have in the vault."""
-        if not self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
-            return policy
-        can = tuple(sorted({one for paths in policy.paths.values() for one in paths}))
-        mark = self.description("", secrets_controls.VAULT_POLICY_PER_AGENT).strip()
-        return vault_documents.VaultPolicy({vault_documents.every_agents_data(): can}, mark)
+        """Let the agent read what all have in the vault, or have in clear what it hands on."""
+        if self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
+            policy = vault_documents.read_everybodys()
+        if self.lacks(secrets_controls.SINGLE_USE_WRAPPING):
+            plain = {path: replace(rule, wrapped=False) for path, rule in policy.paths.items()}
+            policy = replace(policy, paths=plain)
+        mark = self.description(
+            "",
+            secrets_controls.VAULT_POLICY_PER_AGENT,
+            secrets_controls.SINGLE_USE_WRAPPING,
+        )
+        return replace(policy, mark=mark.strip())
 
     def vault_binding(self, binding: vault_documents.LoginBinding) -> vault_documents.LoginBinding:
         """Open the role to every agent, or for as long as the vault's own default."""

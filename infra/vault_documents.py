@@ -15,23 +15,39 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+WRAPPED_SECONDS = 120
+"""How long what was wrapped waits to be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """What may be done at a path; `wrapped` answers only with a token that opens it once."""
+
+    capabilities: tuple[str, ...]
+    wrapped: bool = False
+
+    def to_hcl(self, path: str) -> str:
+        """Return the rule's text. HCL's strings are JSON's."""
+        lines = [f"capabilities = {json.dumps(list(self.capabilities))}"]
+        if self.wrapped:
+            lines += ['min_wrapping_ttl = "1s"', f'max_wrapping_ttl = "{WRAPPED_SECONDS}s"']
+        body = "".join(f"  {line}\n" for line in lines)
+        return f"path {json.dumps(path)} {{\n{body}}}\n"
+
+
 @dataclass(frozen=True, slots=True)
 class VaultPolicy:
-    """A policy: path pattern -> capabilities. What no path names is refused.
+    """A policy: path pattern -> rule. What no path names is refused.
 
     `mark` is a comment, for whoever reads it.
     """
 
-    paths: Mapping[str, tuple[str, ...]]
-
+    paths: Mapping[str, PathRule]
     mark: str = ""
 
     def to_hcl(self) -> str:
-        """Return the policy's text, the same for the same policy. HCL's strings are JSON's."""
-        rules = (
-            f"path {json.dumps(path)} {{\n  capabilities = {json.dumps(list(can))}\n}}\n"
-            for path, can in self.paths.items()
-        )
+        """Return the policy's text, the same for the same policy."""
+        rules = (rule.to_hcl(path) for path, rule in self.paths.items())
         return (f"# {self.mark}\n" if self.mark else "") + "".join(rules)
 
 
@@ -46,13 +62,19 @@ class LoginBinding:
 
 
 def read_own(agent: str) -> VaultPolicy:
-    """Let the agent read its own secret."""
-    return VaultPolicy({f"{names.VAULT_STORE}/data/{names.vault_path(agent)}": ("read",)})
+    """Let the agent read its own secret, and hand on what its workers start with."""
+    data = f"{names.VAULT_STORE}/data"
+    return VaultPolicy(
+        {
+            f"{data}/{names.vault_path(agent)}": PathRule(("read",)),
+            f"{data}/{names.vault_bootstrap(agent)}": PathRule(("read",), wrapped=True),
+        }
+    )
 
 
-def every_agents_data() -> str:
-    """Return the pattern that covers what all agents have in the store."""
-    return f"{names.VAULT_STORE}/data/*"
+def read_everybodys() -> VaultPolicy:
+    """Return the same for whoever stands in an agent's place in the path: `+` is any name."""
+    return read_own("+")
 
 
 def one_agent(

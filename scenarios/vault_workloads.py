@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hvac
+import hvac.exceptions
 
 from iamrange.core.scenario import AssetKind, Work, Workload
 
@@ -47,6 +48,32 @@ def _read_own_secret(facts: Mapping[str, str]) -> Work:
     return Work(nonce, {"vault_token": str(client.token)})
 
 
+def unwrap(wrapped: str) -> str:
+    """Open what was wrapped, as whoever holds the token can, once."""
+    answer = hvac.Client(token=wrapped).sys.unwrap()
+    return str(answer["data"]["data"]["value"])
+
+
+def _start_a_worker(facts: Mapping[str, str]) -> Work:
+    """Hand on what a worker starts with, as it may be had, and be the worker that opens it."""
+    home = Path(os.environ["IAMRANGE_AGENT_HOME"])
+    client = log_in(facts, facts["own.vault_role"], (home / "vault-token").read_text())
+    path = facts["own.vault_bootstrap"]
+    try:
+        handed_on = read_secret(client, facts, path)
+    except hvac.exceptions.Forbidden:
+        # in clear it is not to be had
+        url = f"/v1/{facts['vault.store']}/data/{path}"
+        handed_on = str(client.adapter.get(url, wrap_ttl="60s")["wrap_info"]["token"])
+        return Work(unwrap(handed_on), {"handed_on": handed_on})
+    return Work(handed_on, {"handed_on": handed_on})
+
+
+STARTS_A_WORKER = Workload(
+    run=_start_a_worker,
+    asset_kind=AssetKind.VAULT_BOOTSTRAP,
+    knows=("own.vault_role", "own.vault_bootstrap", *FACTS),
+)
 READS_OWN_VAULT_SECRET = Workload(
     run=_read_own_secret,
     asset_kind=AssetKind.VAULT_SECRET,

@@ -42,6 +42,8 @@ class Material(StrEnum):
     """A token of the issuer's, made for the vault."""
     VAULT_SESSION = "vault-session"
     """What a login at the vault gave."""
+    VAULT_HANDOVER = "vault-handover"
+    """What the victim has handed to a worker, which has opened it: it lies in two environments."""
     AWS_SESSION = "aws-session"
     GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
     VENDOR_SESSION = "vendor-session"
@@ -133,6 +135,8 @@ class AssetKind(StrEnum):
     AWS_SECRET = "aws-secret"  # noqa: S105  # a kind of asset
     GCP_SECRET = "gcp-secret"  # noqa: S105  # same
     VAULT_SECRET = "vault-secret"  # noqa: S105  # same
+    VAULT_BOOTSTRAP = "vault-bootstrap"
+    """What an agent hands to workers that it starts."""
     AWS_RECORDS = "aws-records"
     AWS_DATA_KEY = "aws-data-key"
     AWS_VENDOR_REPORT = "aws-vendor-report"
@@ -193,6 +197,7 @@ class Taken:
     aws_session: AwsSession | None = None
     gcp_access_token: str | None = field(default=None, repr=False)
     vault_token: str | None = field(default=None, repr=False)
+    """A login's token, or whatever was handed on."""
     folder: str | None = None
     """A folder that the attacker has got into."""
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)

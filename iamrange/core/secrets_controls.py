@@ -43,5 +43,16 @@ SHORT_LEASES = Control(
     touches=frozenset({_ROLE}),
     maps_to=(fw.NHI7, fw.ASI03, fw.IA_5),
 )
-CONTROLS = (VAULT_BOUND_CLAIMS, VAULT_POLICY_PER_AGENT, SHORT_LEASES)
+SINGLE_USE_WRAPPING = Control(
+    id="secrets.single-use-wrapping",
+    layer=Layer.SECRETS,
+    summary="What is handed on is wrapped: a token that opens it once, and never the secret.",
+    without_it="The policy asks for no wrapping: what is handed on is the secret itself.",
+    refusal=Refusal(
+        point="vault.unwrap", layer="wrapping-token", effect=Effect.DENY, reason="used-or-unknown"
+    ),
+    touches=frozenset({_POLICY}),
+    maps_to=(fw.NHI2, fw.ASI03, fw.IA_5),
+)
+CONTROLS = (VAULT_BOUND_CLAIMS, VAULT_POLICY_PER_AGENT, SHORT_LEASES, SINGLE_USE_WRAPPING)
 """All of them, in the order in which they are listed."""

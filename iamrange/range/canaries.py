@@ -89,7 +89,7 @@ def plant(spec: Mapping[str, Any]) -> int:
             )["CiphertextBlob"]
             item = {"id": {"S": place}, "wrapped": {"B": wrapped}}
             tables.put_item(TableName=spec["data_keys"]["table"], Item=item)
-        elif kind == AssetKind.VAULT_SECRET:
+        elif kind in (AssetKind.VAULT_SECRET, AssetKind.VAULT_BOOTSTRAP):
             answer = requests.post(
                 f"{spec['vault_endpoint']}/v1/{spec['vault_store']}/data/{place}",
                 json={"data": {"value": value}},

@@ -51,6 +51,10 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
 """What each kind of foothold at our own token service consists of, by the names in `Taken`."""
 
 
+OF_ONE_VAULT = frozenset({Material.VAULT_SESSION, Material.VAULT_HANDOVER})
+"""What a vault has given out: it ends with that vault, and each world has a vault of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Footing:
     """What a victim left behind, and when."""
@@ -129,6 +133,7 @@ def _material(
         Material.GCP_TOKEN: {"token": tokens.get(GOOGLE_TOKEN)},
         Material.VAULT_ASSERTION: {"token": tokens.get(VAULT_TOKEN)},
         Material.VAULT_SESSION: {"vault_token": memory.get("vault_token")},
+        Material.VAULT_HANDOVER: {"vault_token": memory.get("handed_on")},
         Material.AWS_SESSION: {"aws_session": memory if "session_token" in memory else None},
         Material.GCP_ACCESS_TOKEN: {"gcp_access_token": memory.get("access_token")},
     }

@@ -22,7 +22,7 @@ from iamrange.range.audited import Audited
 from iamrange.range.behaviour_watch import BehaviourWatch, watched
 from iamrange.range.catalogue import GUARDS, Entry
 from iamrange.range.deployment import CancelledError, Deployment, DeploymentError
-from iamrange.range.foothold import Footing, Snapshot
+from iamrange.range.foothold import OF_ONE_VAULT, Footing, Snapshot
 from iamrange.range.hijack import obey
 from iamrange.range.history import history_of
 from iamrange.range.jail import JailBrokeError
@@ -218,20 +218,17 @@ def _taken_here(
     world: Deployment, scenario: Scenario, footing: Footing
 ) -> tuple[Footing, Audited | None]:
     """Take what only the attacked world itself has: its vault's sessions, its own log."""
-    takes = scenario.foothold.takes
-    if takes not in {Material.VAULT_SESSION, Material.LOG_FOLDER}:
+    if scenario.foothold.takes in OF_ONE_VAULT:
+        return Snapshot(world).footing(scenario), None
+    if scenario.foothold.takes is not Material.LOG_FOLDER:
         return footing, None
     victim = scenario.foothold.victim
-    done, memory = do_work(world, victim, scenario.legitimate, "before")
-    footing = replace(footing, work=done)
-    if takes is Material.VAULT_SESSION:
-        # what a vault has given out ends with it, and each world has a vault of its own
-        return replace(footing, material={"vault_token": memory["vault_token"]}), None
+    done, _ = do_work(world, victim, scenario.legitimate, "before")
     audited = Audited(world, victim)
-    return replace(footing, material={"folder": str(audited.folder)}), audited
+    return replace(footing, work=done, material={"folder": str(audited.folder)}), audited
 
 
-_IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:")
+_IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:", "vault:")
 """Types that a world holds itself, and that a fork carries along, whatever the target."""
 
 
@@ -260,6 +257,7 @@ _ANYBODYS_WORK: Mapping[AssetKind, str] = {
     AssetKind.GCP_SECRET: "READS_OWN_GCP_SECRET",
     AssetKind.SERVICE_RECORDS: "READS_SERVICE_RECORDS",
     AssetKind.VAULT_SECRET: "READS_OWN_VAULT_SECRET",
+    AssetKind.VAULT_BOOTSTRAP: "READS_OWN_VAULT_SECRET",
 }
 """What an agent does, by what the victim works on, where the victim's powers are its own alone."""
 

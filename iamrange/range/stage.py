@@ -21,6 +21,7 @@ OF_AGENTS: Mapping[AssetKind, str] = {
     AssetKind.AWS_SECRET: "own.aws_secret_arn",
     AssetKind.GCP_SECRET: "own.gcp_secret",
     AssetKind.VAULT_SECRET: "own.vault_path",
+    AssetKind.VAULT_BOOTSTRAP: "own.vault_bootstrap",
     AssetKind.AWS_RECORDS: "own.aws_table",
     AssetKind.AWS_DATA_KEY: "own.name",
     AssetKind.SERVICE_RECORDS: "own.service",

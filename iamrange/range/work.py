@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from iamrange.range.deployment import Deployment
 
 ACTOR_SECONDS = 60.0
+_IN_THE_VAULT = frozenset({AssetKind.VAULT_SECRET, AssetKind.VAULT_BOOTSTRAP})
 _numbers = itertools.count(1)
 
 
@@ -60,7 +61,7 @@ def do_work(
         # the agent federates by itself: with the token that its node projects, for an hour
         project_tokens(world, world.homes[part])
         environment["AWS_PROFILE"] = OWN_FEDERATION
-    elif workload.asset_kind is AssetKind.VAULT_SECRET:
+    elif workload.asset_kind in _IN_THE_VAULT:
         # an agent of a vault reads the token that its node projects, as one on Kubernetes does
         project_tokens(world, world.homes[part])
     expected = world.canaries[Asset(workload.asset_kind, part)]

@@ -311,8 +311,11 @@ def test_cut_service_account_ids_stay_apart() -> None:
 def test_vault_policy_reads_one_path_and_quotes_what_it_names() -> None:
     assert vault_documents.read_own("data-analyst").to_hcl() == (
         'path "agents/data/data-analyst/credentials" {\n  capabilities = ["read"]\n}\n'
+        'path "agents/data/data-analyst/bootstrap" {\n  capabilities = ["read"]\n'
+        '  min_wrapping_ttl = "1s"\n  max_wrapping_ttl = "120s"\n}\n'
     )
-    hostile = vault_documents.VaultPolicy({'a" { capabilities = ["sudo"] }': ("read",)})
+    rule = vault_documents.PathRule(("read",))
+    hostile = vault_documents.VaultPolicy({'a" { capabilities = ["sudo"] }': rule})
     assert hostile.to_hcl().startswith('path "a\\" { capabilities = [\\"sudo\\"] }" {')
 
 
@@ -342,4 +345,7 @@ def test_vault_lapses_are_the_ones_asked_for_and_are_marked() -> None:
     wide = UnsafeOmissions(frozenset({"secrets.vault-policy-per-agent"}))
     text = wide.vault_policy(policy).to_hcl()
     assert text.startswith("# iamrange:unsafe=secrets.vault-policy-per-agent\n")
-    assert 'path "agents/data/*"' in text
+    assert 'path "agents/data/+/credentials"' in text
+    assert "min_wrapping_ttl" in text
+    plain = UnsafeOmissions(frozenset({"secrets.single-use-wrapping"}))
+    assert "wrapping_ttl" not in plain.vault_policy(policy).to_hcl()

@@ -316,6 +316,13 @@ def vault_policies_name_single_paths(plan: Plan) -> Iterator[str]:
             yield name
 
 
+def what_is_handed_on_is_wrapped(plan: Plan) -> Iterator[str]:
+    for name, policy in plan.of(VAULT_POLICY).items():
+        rules = [rule for rule in policy.inputs["policy"].split("path ") if "/bootstrap" in rule]
+        if not rules or any("min_wrapping_ttl" not in rule for rule in rules):
+            yield name
+
+
 def vault_leases_are_short(plan: Plan) -> Iterator[str]:
     """Nought is the vault's own default, of 32 days."""
     for name, role in plan.of(VAULT_ROLE).items():
@@ -351,6 +358,7 @@ RULE_OF: Mapping[str, Rule] = {
     "secrets.vault-bound-claims": vault_roles_are_one_agents,
     "secrets.vault-policy-per-agent": vault_policies_name_single_paths,
     "secrets.short-leases": vault_leases_are_short,
+    "secrets.single-use-wrapping": what_is_handed_on_is_wrapped,
 }
 ALWAYS: tuple[Rule, ...] = (
     vault_roles_have_an_audience_and_no_default_policy,

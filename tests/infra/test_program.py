@@ -42,6 +42,7 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "gcp_secret": "projects/iamrange-agents/secrets/agent-deploy-bot-credentials",
         "vault_role": "agent-deploy-bot",
         "vault_path": "deploy-bot/credentials",
+        "vault_bootstrap": "deploy-bot/bootstrap",
     }
     assert outputs["vault"] == {
         "address": "https://vault.iamrange.example",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -189,6 +190,6 @@ def test_vault_ends_with_the_process_that_started_it(in_lab: InLab) -> None:
 def test_openbao_is_found_only_where_it_can_be_tied_to_its_world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openbao_binary.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(VaultMissingError, match="expected Linux, got darwin"):
         openbao_binary.find_openbao()
