@@ -80,8 +80,8 @@ HARD = frozenset(
 NOTICES = frozenset({Rule.OPERATION_NEVER_MADE, Rule.HOUR_NEVER_WORKED})
 """Rules too weak to cut anybody off: they are written down, and the call is learned."""
 
-HELD = frozenset({Rule.UNDECLARED_SERVICE, Rule.ABOVE_DECLARED_LEVEL})
-"""Rules that another control keeps too: where it refused the call, it is only written down."""
+HELD = frozenset({Rule.UNDECLARED_SERVICE, Rule.ABOVE_DECLARED_LEVEL, Rule.NOT_AT_HOME})
+"""Rules that another control may keep too: where it refused the call, it is only written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,12 @@ NEWCOMERS = (
     ),
     ("data above its ceiling", after(level=3), Rule.ABOVE_DECLARED_LEVEL, True),
     ("another place than home", after(place="a cafe"), Rule.NOT_AT_HOME, True),
+    (
+        "another place than home, which refused it",
+        after(place="a cafe", allowed=False),
+        Rule.NOT_AT_HOME,
+        False,
+    ),
     ("the middle of the night", after(hour=3.0), None, False),
 )
 
@@ -78,6 +84,31 @@ def test_every_rule_is_broken_by_some_test() -> None:
     told = {case[2] for case in (*ONE_CALL, *NEWCOMERS)} - {None}
     assert set(Rule) - told == {Rule.RATE_UP, Rule.ABOVE_DECLARED_RATE, Rule.DRIFTED}  # below
     assert not HARD & NOTICES
+
+
+ACCEPTED = (
+    (Rule.SERVICE_NEVER_USED, after(service="hr")),
+    (Rule.PLACE_NEVER_SEEN, after(place="a cafe")),
+    (Rule.LEVEL_NEVER_TOUCHED, after(level=1)),
+)
+
+
+@pytest.mark.parametrize(("rule", "call"), ACCEPTED)
+def test_what_a_human_accepts_is_ordinary_from_then_on(rule: Rule, call: Call) -> None:
+    baseline = taught()
+    for said in [one for one in seen(baseline, call) if one.contains]:
+        assert said.rule is rule
+        assert baseline.accept(said)
+    again = seen(baseline, replace(call, id="again"))
+    assert not any(one.contains for one in again)
+
+
+def test_what_is_declared_is_not_a_humans_to_accept_here() -> None:
+    baseline = taught()
+    call = after(service="payments")
+    said = [one for one in seen(baseline, call) if one.rule is Rule.UNDECLARED_SERVICE]
+    assert [baseline.accept(one) for one in said] == [False]
+    assert Rule.UNDECLARED_SERVICE in {one.rule for one in seen(baseline, replace(call, id="2"))}
 
 
 def burst(count: int, start: Call) -> list[Call]:

@@ -188,6 +188,16 @@ def test_an_agent_that_a_human_releases_gets_its_sessions_back_and_is_judged_ane
     lab.until(lambda: len(lab.world.said(WATCH)) == 2)
 
 
+def test_an_agent_that_was_wronged_is_released_by_one_word(lab: Range) -> None:
+    lab.world.record(FORBIDDEN)
+    lab.until(lambda: len(lab.world.said(RESPONSE)) == len(CUT))
+    told = lab.watch.accept(AGENT)
+    assert told == {"accepted": [], "not accepted": ["undeclared-service"]}
+    assert (lab.watch.accused, lab.world.state) == ((), "active")
+    with pytest.raises(CommandRefusedError, match="expected one that stands accused"):
+        lab.watch.accept(AGENT)
+
+
 def test_without_automatic_revocation_an_accusation_is_only_written_down(lab: Range) -> None:
     lab.watch.stop()
     lab.world.switched_off = frozenset({AUTOMATIC_REVOCATION.id, "detect.isolation"})
