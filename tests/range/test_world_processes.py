@@ -318,13 +318,13 @@ def test_world_in_a_folder_too_deep_for_a_socket_still_starts(
 def test_scan_of_a_worlds_ports_without_credentials_gets_nothing() -> None:
     with World.start(CONFIG) as world:
         secrets = [key["secret_access_key"] for key in world.aws_keys.values()]
-        secrets += [*world.gcp_tokens.values()]
+        secrets += [*world.gcp_tokens.values(), world.vault_token]
         listening = [
             connection.laddr
             for connection in psutil.Process(world.pid).net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         ]
-        assert len(listening) == 5
+        assert len(listening) == 6
         assert all(address.ip.startswith("127.") for address in listening)
         seen = b""
         for address in listening:
@@ -354,6 +354,7 @@ PROBES = (
     b"GET / HTTP/1.1\r\nHost: x" + CLOSING,
     b"GET /?Action=ListUsers&Version=2010-05-08 HTTP/1.1\r\nHost: iam.amazonaws.com" + CLOSING,
     b"GET /v1/projects/iamrange-agents/secrets HTTP/1.1\r\nHost: x" + CLOSING,
+    b"GET /v1/sys/mounts HTTP/1.1\r\nHost: vault.iamrange.example" + CLOSING,
     b"GET /moto-api/data.json HTTP/1.1\r\nHost: x" + CLOSING,
     b"POST /moto-api/reset HTTP/1.1\r\nHost: x\r\nContent-Length: 0" + CLOSING,
     b'{"command": "describe"}\n\r\n\r\n',
