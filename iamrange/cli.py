@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_sprawl, cli_tokens
+from iamrange import (
+    cli_actors,
+    cli_agents,
+    cli_approvals,
+    cli_audit,
+    cli_policy,
+    cli_sprawl,
+    cli_tokens,
+)
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
 scan_app = typer.Typer(no_args_is_help=True, help="Look for what should not be there.")
 scan_app.command()(cli_sprawl.sprawl)
+scan_app.command()(cli_actors.actors)
 app.add_typer(scan_app, name="scan")
 
 DEFAULT_OUT = Path("reports/latest")

@@ -204,7 +204,7 @@ def _cloud_readers(
             for region in regions
         ]
         readers += [SecretsManagerReader(access=place, uses=uses) for place in places]
-        readers.append(AccessKeyReader(access=places[0]))
+        readers.append(AccessKeyReader(access=places[0], uses=uses))
     for project, facts in (clouds.get("gcp") or {}).get("projects", {}).items():
         access = GoogleAccess(
             project=project, token=facts["access_token"], endpoint=clouds["gcp"].get("endpoint")

@@ -159,9 +159,13 @@ class SecretsManagerReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKeyReader:
-    """The access keys of one account's users."""
+    """The access keys of one account's users.
+
+    A use that AWS does not tell, and the log does, counts where the user has no other key.
+    """
 
     access: AwsAccess
+    uses: Uses | None = None
 
     @property
     def source(self) -> str:
@@ -199,7 +203,9 @@ class AccessKeyReader:
         except ClientError as error:
             unread[Fact.OWNER] = _why(error)
         for key in keys:
-            yield self._credential(client, name, key, tags, unread, marker)
+            logged = self.uses.of_principal.get(user["Arn"]) if self.uses else None
+            only = logged if len(keys) == 1 else None
+            yield self._credential(client, name, key, tags, unread, only, marker)
 
     def _credential(  # noqa: PLR0913, PLR0917 - what one call after another has told
         self,
@@ -208,6 +214,7 @@ class AccessKeyReader:
         key: Mapping[str, Any],
         tags: Mapping[str, str],
         unread: Mapping[Fact, str],
+        logged: float | None,
         marker: Marker,
     ) -> Credential:
         unread, used = dict(unread), None
@@ -216,6 +223,9 @@ class AccessKeyReader:
             used = _moment(answer["AccessKeyLastUsed"].get("LastUsedDate"))
         except ClientError as error:
             unread[Fact.LAST_USED] = _why(error)
+        used = max((m for m in (used, logged) if m is not None), default=None)
+        if used is not None:
+            unread.pop(Fact.LAST_USED, None)
         expires, unreadable = end_of(tags.get(_EXPIRES_TAG))
         if unreadable:
             unread[Fact.EXPIRES] = unreadable

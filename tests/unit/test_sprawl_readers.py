@@ -166,7 +166,7 @@ def test_aws_that_goes_away_after_a_page_leaves_that_page_and_a_gap(error: Excep
 
 def keys(**changes: object) -> FakeAws:
     good = {
-        "list_users": [{"Users": [{"UserName": "left-over"}, {"UserName": "no-keys"}]}],
+        "list_users": [{"Users": [{"UserName": "left-over", "Arn": "arn:left-over"}]}],
         "list_access_keys": [
             {
                 "AccessKeyMetadata": [
@@ -198,6 +198,19 @@ def test_access_key_whose_tags_or_use_are_refused_says_so() -> None:
         Fact.OWNER: "ListUserTags: AccessDenied",
         Fact.LAST_USED: "GetAccessKeyLastUsed: AccessDenied",
     }
+
+
+def test_use_that_only_the_log_tells_is_an_only_keys_and_nobodys_of_two() -> None:
+    uses = Uses(began=0.0, of_principal={"arn:left-over": DAY.timestamp() + 9})
+    silent: dict[str, object] = {"get_access_key_last_used": {"AccessKeyLastUsed": {}}}
+    (page,) = cast("Any", keys().answers["list_access_keys"])
+    one_key = [{"AccessKeyMetadata": page["AccessKeyMetadata"][:1]}]
+    (only,) = AccessKeyReader(
+        access=keys(**silent, list_access_keys=one_key).access, uses=uses
+    ).read(MARKER)
+    assert only.last_used == DAY.timestamp() + 9
+    two = AccessKeyReader(access=keys(**silent).access, uses=uses).read(MARKER)
+    assert {one.last_used for one in two} == {None}
 
 
 class FakeGoogle(GoogleAccess):
