@@ -25,6 +25,7 @@ from iamrange import (
     cli_approvals,
     cli_audit,
     cli_policy,
+    cli_rotate,
     cli_sprawl,
     cli_tokens,
 )
@@ -52,6 +53,7 @@ scan_app = typer.Typer(no_args_is_help=True, help="Look for what should not be t
 scan_app.command()(cli_sprawl.sprawl)
 scan_app.command()(cli_actors.actors)
 app.add_typer(scan_app, name="scan")
+app.add_typer(cli_rotate.app, name="rotate")
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3

@@ -101,7 +101,7 @@ class SecretsManagerReader:
             unread[Fact.ROTATED] = _why(error)
         marks: frozenset[str] = frozenset()
         try:
-            value = client.get_secret_value(SecretId=arn)
+            value = client.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")
             marks = marker.of(value.get("SecretString") or value.get("SecretBinary") or "")
         except ClientError as error:
             # a secret that has no current version yet holds nothing
