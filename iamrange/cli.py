@@ -20,12 +20,15 @@ import typer
 from rich.text import Text
 
 from iamrange import (
+    cli_actors,
     cli_agents,
     cli_approvals,
     cli_audit,
     cli_behaviour,
     cli_gateway,
     cli_policy,
+    cli_rotate,
+    cli_sprawl,
     cli_tokens,
 )
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
@@ -50,6 +53,11 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_gateway.app, name="gateway")
 app.add_typer(cli_behaviour.app, name="behaviour")
+scan_app = typer.Typer(no_args_is_help=True, help="Look for what should not be there.")
+scan_app.command()(cli_sprawl.sprawl)
+scan_app.command()(cli_actors.actors)
+app.add_typer(scan_app, name="scan")
+app.add_typer(cli_rotate.app, name="rotate")
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3

@@ -80,6 +80,8 @@ class Response(StrEnum):
     """The victim is retired: it does no more work."""
     KEY_ROTATION = "key-rotation"
     """The victim gets a new key, and the old one is withdrawn."""
+    SECRET_ROTATION = "secret-rotation"  # noqa: S105  # a response's name
+    """The victim's client secret is replaced, in the vault and where it is accepted."""
 
 
 class Ability(StrEnum):

@@ -1,1 +1,1 @@
-"""Vaults: the range's own OpenBao, and one way to read secrets from whichever vault holds them."""
+"""Credentials: the vaults that hold them, where else they lie, and how they are replaced."""

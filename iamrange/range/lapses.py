@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core import access_controls, detect_controls, identity_controls
+from iamrange.core import access_controls, detect_controls, identity_controls, rotation_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +52,8 @@ LAPSES: Mapping[Control, Lapse] = {
     identity_controls.CLOUD_TOKENS_APART: Lapse(tokens={"unsafe_cloud_resources": True}),
     # the directory's: the old key stays
     identity_controls.KEY_ROTATION: Lapse(),
+    # the operators' own: the old secret stays in the directory
+    rotation_controls.ROTATION: Lapse(),
     access_controls.SCOPE_ENFORCED: Lapse(gateway={"unsafe_ignores_scope": True}),
     access_controls.REGO_POLICY: Lapse(gateway={"unsafe_asks_no_policy": True}),
     access_controls.CLASSIFICATION: Lapse(gateway={"unsafe_unlabelled_data": True}),

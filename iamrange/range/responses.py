@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from iamrange.core.scenario import Response
+from iamrange.range.rotated import rotate_client_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,8 +58,15 @@ def recover(world: Deployment, victim: Part, watch: BehaviourWatch) -> None:
     time.sleep(1.0)
 
 
+def rotate_secret(world: Deployment, victim: Part, off: frozenset[str]) -> None:
+    """Replace the victim's client secret."""
+    world.reconfigure(off=off)
+    rotate_client_secret(world, victim)
+
+
 RESPONSES: Mapping[Response, Callable[[Deployment, Part, frozenset[str]], None]] = {
     Response.INCIDENT: declare_incident,
     Response.OFFBOARDING: offboard,
     Response.KEY_ROTATION: rotate_key,
+    Response.SECRET_ROTATION: rotate_secret,
 }

@@ -39,6 +39,7 @@ BEHIND = {
     "identity.audience-restricted": "access.rego-policy",
     "identity.scope-limits": "access.rego-policy",
     "identity.exchange-narrows": "identity.scope-limits",
+    "secrets.rotation": "identity.private-key-jwt",
 }
 """Controls in depth, and what still holds the attack once one is off."""
 

@@ -31,6 +31,7 @@ from moto.iam.policy_validation import (
 )
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeBucket
+from moto.secretsmanager.models import SecretsManagerBackend
 
 from iamrange.clouds.aws.canonical import canonical
 from iamrange.clouds.aws.protocol import service_model
@@ -205,11 +206,39 @@ def _mend() -> None:
     for validator in (IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator):
         grammar: Any = validator
         grammar.validate = _acceptable
+    # moto moves AWSCURRENT, and gives the version before out to whoever names none.
+    backend: Any = SecretsManagerBackend
+    if backend.update_secret_version_stage is not _label_moved:
+        _LABELLED.append(backend.update_secret_version_stage)
+        backend.update_secret_version_stage = _label_moved
     models: Any = moto.iam.models
     # Secrets come from the system, so that the forks of one world do not share their sequence;
     # users' ids look as AWS's do (`AIDA...`), because `aws:userid` conditions name them.
     models.random_alphanumeric = _random_text
     models.random_resource_id = _random_id
+
+
+_LABELLED: list[Any] = []
+"""How moto moves a staging label of a secret."""
+
+
+def _label_moved(
+    backend: Any,  # noqa: ANN401 - the emulator publishes no types
+    secret_id: str,
+    version_stage: str,
+    remove_from_version_id: str,
+    move_to_version_id: str,
+) -> Any:  # noqa: ANN401 - same
+    """Move a label, and with AWSCURRENT what is read by whoever names no version.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+    """
+    moved = _LABELLED[0](
+        backend, secret_id, version_stage, remove_from_version_id, move_to_version_id
+    )
+    if version_stage == "AWSCURRENT" and move_to_version_id:
+        backend.secrets[secret_id].set_default_version_id(move_to_version_id)
+    return moved
 
 
 def _random_text(length: int) -> str:
