@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from iamrange.cli_console import Exit, Json, broke, err, misuse, out, print_json
-from iamrange.cli_sprawl import events_of_the_range, opened_directory
+from iamrange.cli_range import events_of_the_range, opened_directory, own_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -82,7 +82,9 @@ def actors(
         print_json(_to_json(found, cuts, done))
     else:
         _show(found, cuts, done, dry=quarantine and not apply)
-    good = not (found.unmanaged or found.unseen or any(one.error for one in done))
+    # a claim that was refused opens nothing: it is told, and fails nothing
+    acted = any(one.proven for one in found.unmanaged)
+    good = not (acted or found.unseen or any(one.error for one in done))
     raise typer.Exit(Exit.GOOD if good else Exit.FAILED)
 
 
@@ -116,7 +118,6 @@ def _entries(directory: Directory, agents: Sequence[Agent]) -> Iterator[Entry]:
 
 
 def _hands(state: Mapping[str, Any], directory: Directory) -> dict[Means, Hand]:
-    from iamrange.cli_sprawl import own_accounts
     from iamrange.detect.unmanaged_cut import AwsHand, FromFunction, GoogleHand, Means
 
     keys = {account: state["aws"]["accounts"][account] for account in own_accounts(state)}

@@ -21,7 +21,7 @@ import typer
 from rich.text import Text
 
 from iamrange.cli_console import Exit, Json, broke, err, misuse, out, print_json, refuse
-from iamrange.cli_sprawl import opened_directory, own_accounts, own_regions
+from iamrange.cli_range import opened_directory, own_accounts, own_regions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,15 +21,15 @@ from rich.table import Table
 from rich.text import Text
 
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
+from iamrange.cli_range import events_of_the_range, opened_directory, own_accounts, own_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from iamrange.credentials.inventory import Inventory, Reader
     from iamrange.credentials.inventory_owners import Owners
     from iamrange.credentials.inventory_uses import Uses
     from iamrange.credentials.sprawl import Report, Waiver
-    from iamrange.identity.directory.directory import Directory
 
 _DATE = "%Y-%m-%d"
 _RANGES_OWN = "the range's own administrator: random, and gone with the range"
@@ -68,7 +68,8 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
     """
     from iamrange.credentials.inventory import gather
     from iamrange.credentials.inventory_certificates import CertificateReader
-    from iamrange.credentials.sprawl import SettingError, Settings, judge
+    from iamrange.credentials.sprawl import judge
+    from iamrange.credentials.sprawl_rules import SettingError, Settings
 
     try:
         limits = Settings.of(dict(_pair(text) for text in settings or ()))
@@ -128,44 +129,6 @@ def _of_the_range(
         for rule in ("long-lived-key", "no-owner")
     ]
     return readers, Owners.of(registered(every_entry(directory)), people), own
-
-
-def opened_directory(state: Mapping[str, Any]) -> Directory:
-    """Open the running range's directory."""
-    from iamrange.identity.directory.directory import Directory
-
-    return Directory.open(state["directory"]["database"], Path(state["directory"]["home"]))
-
-
-def own_accounts(state: Mapping[str, Any]) -> list[str]:
-    """Return the stack's own AWS accounts: a vendor's is not ours to look at."""
-    ours = set(_config(state)["iamrange:accounts"].values())
-    return sorted(account for account in state["aws"]["accounts"] if account in ours)
-
-
-def own_regions(state: Mapping[str, Any]) -> list[str]:
-    """Return the stack's region."""
-    return [str(_config(state).get("aws:region", "us-east-1"))]
-
-
-def _config(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    from iamrange.engine.workspace import Workspace
-
-    return Workspace(Path(state["state_dir"]), state["project"], state["stack"]).config()
-
-
-def events_of_the_range(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the running range's events, its log verified first.
-
-    Raises:
-        LogUntrustedError: the log is not what was written.
-        OSError, ValueError: it cannot be read.
-    """
-    from iamrange.detect.audit_events import verified_events
-    from iamrange.detect.audit_head import read_anchor
-
-    anchor = read_anchor(Path(state["audit"]["anchor"]).read_bytes())
-    return verified_events(Path(state["audit"]["log"]), anchor)
 
 
 def _uses(state: Mapping[str, Any]) -> Uses | None:
@@ -237,7 +200,8 @@ def _clouds_in(path: Path) -> Mapping[str, Any]:
 
 
 def _waivers(path: Path | None) -> list[Waiver]:
-    from iamrange.credentials.sprawl import RULES, Waiver
+    from iamrange.credentials.sprawl import Waiver
+    from iamrange.credentials.sprawl_rules import RULES
 
     if path is None:
         return []

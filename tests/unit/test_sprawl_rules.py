@@ -21,14 +21,8 @@ from iamrange.credentials.inventory import (
     gather,
 )
 from iamrange.credentials.inventory_owners import Owners, Registered, Standing
-from iamrange.credentials.sprawl import (
-    DAY,
-    RULES,
-    SettingError,
-    Settings,
-    Waiver,
-    judge,
-)
+from iamrange.credentials.sprawl import Waiver, judge
+from iamrange.credentials.sprawl_rules import DAY, RULES, SettingError, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
