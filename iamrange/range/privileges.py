@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.controls import UnknownNameError
+from iamrange.credentials import privileges_gcp_findings
 from iamrange.credentials.privileges import AgentAudit
 from iamrange.credentials.privileges_check import proposals_for
 from iamrange.credentials.privileges_findings import CLOUD, assumptions_of, findings_of
+from iamrange.credentials.privileges_gcp import agent_of
+from iamrange.credentials.privileges_gcp_findings import findings_on_gcp, uses_on_gcp
+from iamrange.credentials.privileges_gcp_propose import propose_on_gcp
 from iamrange.credentials.privileges_peers import peers_say
 from iamrange.credentials.privileges_read_aws import read_estate
+from iamrange.credentials.privileges_read_gcp import GcpProject, read_gcp
 from iamrange.credentials.privileges_used import source_of, uses_on_aws, window_of
 from iamrange.engine.workspace import Workspace
 from iamrange.range.catalogue import catalogue
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from iamrange.core.scenario import Part, Workload
     from iamrange.credentials.privileges import Window
     from iamrange.credentials.privileges_estate import Estate, Identity
+    from iamrange.credentials.privileges_gcp import GcpEstate
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
     from iamrange.range.service import Running
@@ -46,11 +52,12 @@ CLOUDS = ("aws-", "gcp-")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An agent that is audited: its part, its name and its role."""
+    """An agent that is audited: its part, its name, its role and its service account's address."""
 
     part: str
     name: str
     role_arn: str
+    email: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,7 @@ class Observed:
 
     subjects: tuple[Subject, ...]
     estate: Estate
+    project: GcpEstate
     records: tuple[DecisionRecord, ...]
     window: Window
 
@@ -84,7 +92,7 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
         ReadError: a cloud could not be read.
     """
     progress.step("read what is granted")
-    estate = read_deployed(base)
+    estate, project = read_deployed(base), read_project(base)
     pieces = tuple(work_of_all())
     progress.step(f"legitimate work of all scenarios: {len(pieces)} pieces")
     with base.fork() as world:
@@ -99,6 +107,7 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
     return Observed(
         subjects=tuple(_subject(part.value, base.stage.agents[part]) for part in base.homes),
         estate=replace(estate, source_ip=source_of(records)),
+        project=project,
         records=tuple(records),
         window=window_of(records, source=source, since=since, until=time.time()),
     )
@@ -127,6 +136,15 @@ def observe_running(found: Running, progress: Progress) -> Observed:
     return Observed(
         subjects=subjects,
         estate=replace(estate, source_ip=source_of(mine)),
+        project=read_gcp(
+            GcpProject(
+                state["gcp"]["endpoint"],
+                landing.project,
+                landing.project_number,
+                state["gcp"]["projects"][landing.project]["access_token"],
+            ),
+            organization=landing.organization,
+        ),
         records=tuple(records),
         window=window_of(
             records, source="the running range's records", since=None, until=time.time()
@@ -148,8 +166,28 @@ def read_deployed(base: Deployment) -> Estate:
     )
 
 
+def project_of(base: Deployment) -> GcpProject:
+    """Return the APIs of a deployment's Google Cloud project, for its administrator."""
+    landing = base.landing
+    return GcpProject(
+        base.world.gcp_endpoint,
+        landing.project,
+        landing.project_number,
+        base.world.gcp_tokens[landing.project],
+    )
+
+
+def read_project(base: Deployment) -> GcpEstate:
+    """Read the Google Cloud project of a deployment.
+
+    Raises:
+        ReadError: it could not be read.
+    """
+    return read_gcp(project_of(base), organization=base.landing.organization)
+
+
 def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...]:
-    """Audit every agent, or the one of that name.
+    """Audit every agent in both clouds, or the one of that name.
 
     Raises:
         UnknownNameError: there is no such agent.
@@ -159,8 +197,40 @@ def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...
     names = tuple(subject.name for subject in observed.subjects)
     if agent is not None and agent not in names:
         raise UnknownNameError("agent", agent, names)
-    uses = uses_on_aws(observed.records, observed.estate)
     chosen = [s for s in observed.subjects if agent in (None, s.name)]
+    on_gcp = {subject.name: _on_gcp(observed, subject) for subject in chosen}
+    return tuple(
+        one for audited in _on_aws(observed, chosen) for one in (audited, on_gcp[audited.agent])
+    )
+
+
+def _on_gcp(observed: Observed, subject: Subject) -> AgentAudit:
+    project = observed.project
+    agent = agent_of(project, subject.name, subject.email)
+    uses = uses_on_gcp(observed.records, agent)
+    return AgentAudit(
+        agent=subject.name,
+        cloud=privileges_gcp_findings.CLOUD,
+        principal=agent.members[0],
+        granted={
+            "members": list(agent.members),
+            "bindings": [
+                {"resource": held.name, "role": binding.role}
+                for held in project.everything()
+                for binding in held.bindings
+                if agent.named_by(binding)
+            ],
+            "deny_policies": [policy.name for policy in project.deny_policies],
+        },
+        uses=uses,
+        findings=tuple(findings_on_gcp(project, agent, uses, observed.window)),
+        assumptions=(),
+        proposals=propose_on_gcp(project, agent, uses),
+    )
+
+
+def _on_aws(observed: Observed, chosen: Sequence[Subject]) -> tuple[AgentAudit, ...]:
+    uses = uses_on_aws(observed.records, observed.estate)
     roles = [observed.estate.identities[subject.role_arn] for subject in chosen]
     texts = {document.text: document for role in roles for document in role.policies}
     by_text: dict[str, list[Any]] = {}
@@ -185,7 +255,12 @@ def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...
 
 
 def _subject(part: str, facts: Mapping[str, str]) -> Subject:
-    return Subject(part=part, name=facts["name"], role_arn=facts["aws_role_arn"])
+    return Subject(
+        part=part,
+        name=facts["name"],
+        role_arn=facts["aws_role_arn"],
+        email=facts["gcp_service_account"],
+    )
 
 
 def _of_agents(

@@ -1,21 +1,18 @@
 """Proof of smaller policies: in a fresh world they take the place of what was granted.
 
 - The agents' legitimate work of the scenarios is done again and must pass; a refused call is named.
-- The scenarios' attacks on these agents at AWS are run again and must all be refused.
-- Attacks that work with a control over role policies off are run in such a world with the proposals
-  put in place: how many are refused now is what the proposals are worth.
+- The scenarios' attacks on these agents in the clouds are run again and must all be refused.
+- Attacks that work with a control over agents' own grants off are run in such a world with the
+  proposals put in place: how many are refused now is what the proposals are worth.
 """
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.exceptions import ClientError
-
+from iamrange.clouds.gcp import authorize
 from iamrange.core.control import Control
 from iamrange.core.decision import Outcome
 from iamrange.core.verdict import Verdict
@@ -24,7 +21,7 @@ from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import catalogue
 from iamrange.range.lab import Lab
 from iamrange.range.privileges import read_deployed, work_of_all
-from iamrange.range.processes import ProcessError
+from iamrange.range.privileges_put import put, translated
 from iamrange.range.runner import lacking
 from iamrange.range.work import do_work
 from iamrange.range.workloads import name_of
@@ -35,17 +32,21 @@ if TYPE_CHECKING:
     from iamrange.core.decision import DecisionRecord
     from iamrange.core.scenario import Part
     from iamrange.core.verdict import Trial
-    from iamrange.credentials.privileges import AgentAudit, Proposal
+    from iamrange.credentials.privileges import AgentAudit
     from iamrange.credentials.privileges_estate import Estate
     from iamrange.range.catalogue import Entry
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
 
-ROLE_POLICY = frozenset({"aws:iam/rolePolicy:RolePolicy"})
-"""What a control touches that is about the extent of an agent's own policy and nothing else."""
-
-_INLINE = "inline:"
-_GONE = "NoSuchEntity"
+GRANTS = frozenset(
+    {
+        "aws:iam/rolePolicy:RolePolicy",
+        "gcp:projects/iAMMember:IAMMember",
+        "gcp:secretmanager/secretIamMember:SecretIamMember",
+        "gcp:serviceaccount/iAMMember:IAMMember",
+    }
+)
+"""What a control touches that is about the extent of agents' own grants and about nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +160,7 @@ def prove(
         entries = [entry for entry in catalogue().values() if _on(entry, parts)]
         target = "embedded" if base.tools.emulator is None else "localstack"
         able = [entry for entry in entries if not lacking(entry, target)]
-        progress.step(f"attacks on these agents at AWS: {len(able)}")
+        progress.step(f"attacks on these agents in the clouds: {len(able)}")
         with (
             Lab(base) as granted,
             Lab(world, change=lambda fork: put(fork, proposals)) as proposed,
@@ -176,78 +177,10 @@ def prove(
 
             attacks = tuple(pool.map(attack, able))
             widening = [entry for entry in able if _widening(entry)]
-            progress.step(f"the same with controls over role policies off: {len(widening)}")
+            progress.step(f"the same with controls over agents' grants off: {len(widening)}")
             opened = tuple(one for found in pool.map(reopened, widening) for one in found)
     skipped = tuple(entry.id for entry in entries if entry not in able)
     return Proof(work=work, attacks=attacks, opened=opened, skipped=skipped)
-
-
-def put(world: Deployment, proposals: Sequence[Proposal]) -> None:
-    """Put proposals in the place of the policies that they are for, through IAM's own API.
-
-    An attached policy may be others' too: it is detached, and the proposal is put in line.
-
-    Raises:
-        ProcessError: IAM refused a document.
-    """
-    key = world.world.aws_keys[world.landing.workloads]
-    session = boto3.Session(
-        aws_access_key_id=key["access_key_id"],
-        aws_secret_access_key=key["secret_access_key"],
-        region_name=world.landing.region,
-    )
-    iam = session.client("iam", endpoint_url=world.world.aws_endpoint)
-    for proposal in proposals:
-        role = proposal.principal.rsplit("/", 1)[-1]
-        inline = proposal.policy.startswith(_INLINE)
-        name = proposal.policy.removeprefix(_INLINE)
-        try:
-            if not inline:
-                iam.detach_role_policy(RoleName=role, PolicyArn=proposal.policy)
-                name = f"proposed-{proposal.policy.rsplit('/', 1)[-1]}"
-            if proposal.document is not None:
-                text = json.dumps(proposal.document)
-                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
-            elif inline:
-                iam.delete_role_policy(RoleName=role, PolicyName=name)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "?")
-            if code != _GONE:
-                raise ProcessError(
-                    f"proposal for '{proposal.policy}' of {role}: {error.operation_name}: {code}"
-                ) from error
-
-
-def translated(
-    proposals: Sequence[Proposal], observed: Estate, fresh: Estate
-) -> tuple[Proposal, ...]:
-    """Return proposals with the ids that a cloud made up replaced by those of the fresh world.
-
-    Raises:
-        ProcessError: a resource has no counterpart of its name there.
-    """
-    known_as = {resource.known_as: resource.arn for resource in fresh.resources.values()}
-    moved = {
-        resource.arn: known_as.get(resource.known_as)
-        for resource in observed.resources.values()
-        if resource.arn not in fresh.resources
-    }
-    return tuple(_moved(proposal, moved) for proposal in proposals)
-
-
-def _moved(proposal: Proposal, moved: Mapping[str, str | None]) -> Proposal:
-    if proposal.document is None:
-        return proposal
-    text = json.dumps(proposal.document)
-    for was, now in moved.items():
-        if was in text:
-            if now is None:
-                raise ProcessError(
-                    f"proposal for '{proposal.policy}' names {was}: expected its counterpart in a "
-                    "fresh world, found none"
-                )
-            text = text.replace(was, now)
-    return replace(proposal, document=json.loads(text))
 
 
 def _work(
@@ -273,22 +206,22 @@ def _work(
 
 def _refused(records: Sequence[DecisionRecord]) -> Iterator[str]:
     for record in records:
-        if record.point == POINT and record.outcome is Outcome.DENY:
+        if record.point in (POINT, authorize.POINT) and record.outcome is Outcome.DENY:
             yield f"{record.action} on {record.resource}: {record.reason}"
 
 
 def _on(entry: Entry, parts: frozenset[Part]) -> bool:
-    """Tell whether a scenario attacks one of these agents, and AWS decides."""
-    at_aws = any(guard.startswith("aws.") for guard in entry.guards)
-    return at_aws and entry.scenario.foothold.victim in parts
+    """Tell whether a scenario attacks one of these agents, and a cloud decides."""
+    in_a_cloud = any(guard.startswith(("aws.", "gcp.")) for guard in entry.guards)
+    return in_a_cloud and entry.scenario.foothold.victim in parts
 
 
 def _widening(entry: Entry) -> tuple[Control, ...]:
-    """Return the guards of a scenario without which an agent's own policy is wider."""
+    """Return the guards of a scenario without which agents' own grants are wider."""
     if entry.scenario.response is not None:
         return ()
     guards = (guard for guard in entry.scenario.blocked_by if isinstance(guard, Control))
-    return tuple(guard for guard in guards if guard.touches == ROLE_POLICY)
+    return tuple(guard for guard in guards if guard.touches and guard.touches <= GRANTS)
 
 
 def _attacked(

@@ -10,8 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from iamrange.core.controls import UnknownNameError
 from iamrange.credentials.privileges_peers import peer_versions
 from iamrange.range.deployment import Deployment
+from iamrange.range.landing import stack_config
 from iamrange.range.privileges import Observed, audit, observe_at_work, observe_running
 from iamrange.range.privileges_proof import Proof, prove
 from iamrange.range.runner import RunOptions, workshop
@@ -68,6 +70,8 @@ def scan(
         base: Deployment | None = None
 
         def fresh() -> Deployment:
+            if agent is not None:
+                _check_declared(agent, options)
             tools = stack.enter_context(workshop(options, progress))
             progress.step(f"pulumi up of the stack '{tools.stack}'")
             return stack.enter_context(Deployment.create(tools, progress.resource))
@@ -84,6 +88,22 @@ def scan(
         if proving and any(one.proposals for one in audits):
             proof = _proved(base or fresh(), observed, audits, options, progress)
         return Scan(window=observed.window, audits=audits, peers=peer_versions(), proof=proof)
+
+
+def _check_declared(agent: str, options: RunOptions) -> None:
+    """Refuse an unknown agent before a range is made for it.
+
+    Raises:
+        UnknownNameError: the stack's config declares no agent of that name.
+        LandingError: there is no such config.
+    """
+    declared = stack_config(options.project, options.stack).get("iamrange:agents")
+    listed = declared if isinstance(declared, list) else []
+    names = tuple(
+        str(one.get("name") or one.get("part")) for one in listed if isinstance(one, dict)
+    )
+    if agent not in names:
+        raise UnknownNameError("agent", agent, names)
 
 
 def _proved(

@@ -13,7 +13,8 @@ from iamrange.core.scenario import Part
 from iamrange.credentials.privileges import Kind
 from iamrange.range.deployment import Deployment
 from iamrange.range.privileges import audit, observe_at_work
-from iamrange.range.privileges_proof import prove, put
+from iamrange.range.privileges_proof import prove
+from iamrange.range.privileges_put import put
 from iamrange.range.progress import NoProgress
 
 if TYPE_CHECKING:
