@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from iamrange.clouds.gcp.authorize import Binding, Condition
+from iamrange.clouds.gcp.principals import member_names
 from iamrange.core.decision import Outcome
 from iamrange.credentials.privileges import Proposal
 from iamrange.credentials.privileges_gcp import ask_gcp
@@ -100,10 +101,13 @@ def _conditions(estate: GcpEstate, agent: GcpAgent, use: Use) -> tuple[Condition
     held = next((one for one in estate.everything() if one.name == use.policy), None)
     if held is None:
         return ()
+    (caller,) = (one for one in agent.callers if one.member == use.principal)
     named = [
         binding.condition
         for binding in held.bindings
-        if binding.role == use.statement and agent.named_by(binding)
+        if binding.role == use.statement
+        # this identity's own: another one of the agent may be named without the condition
+        and any(member_names(member, caller) for member in binding.members)
     ]
     return tuple(dict.fromkeys(named))
 
