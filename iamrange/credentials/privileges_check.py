@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from iamrange.credentials.privileges import Proposal, Use
     from iamrange.credentials.privileges_estate import Estate, Identity
 
-_MOST_ACTIONS = 200
-"""A proposal names what was used; one that means more than this kept a wildcard by mistake."""
-
 
 def proposals_for(estate: Estate, who: Identity, uses: Sequence[Use]) -> tuple[Proposal, ...]:
     """Propose, for each identity policy of a role, what takes its place, and check the whole.
@@ -92,11 +89,7 @@ def _faults(estate: Estate, who: Identity, smaller: Identity, uses: Sequence[Use
 
 
 def _actions(who: Identity) -> Iterator[str]:
-    """Yield what a role's policies name.
-
-    Raises:
-        ValueError: it means more actions than any use can have asked for.
-    """
+    """Yield the actions that a role's policies grant."""
     named = {
         action
         for document in who.policies
@@ -105,6 +98,4 @@ def _actions(who: Identity) -> Iterator[str]:
         for text in statement.actions
         for action in expanded(text)
     }
-    if len(named) > _MOST_ACTIONS:
-        raise ValueError(f"proposal for {who.arn}: expected named actions, got {len(named)}")
     yield from sorted(named)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from iamrange.credentials.privileges_estate import Document, Estate, Identity, Levels, Resource
 
@@ -72,6 +72,8 @@ def read_estate(
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "?")
         raise ReadError(f"AWS at {endpoint}: {error.operation_name} answered {code}") from error
+    except BotoCoreError as error:
+        raise ReadError(f"AWS at {endpoint}: {type(error).__name__}") from error
     return Estate(
         identities=identities,
         resources=resources,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from iamrange.credentials.privileges_gcp_propose import POLICY as BINDINGS
 from iamrange.credentials.privileges_gcp_propose import binding_json, with_bindings_of
@@ -94,6 +94,8 @@ def _put_policies(world: Deployment, proposals: Sequence[Proposal]) -> None:
                 raise ProcessError(
                     f"proposal for '{proposal.policy}' of {role}: {error.operation_name}: {code}"
                 ) from error
+        except BotoCoreError as error:
+            raise ProcessError(f"AWS did not answer: {type(error).__name__}") from error
 
 
 def translated(
