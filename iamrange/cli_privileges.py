@@ -74,7 +74,7 @@ def _write(found: Scan, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for audit in found.audits:
         for proposal in audit.proposals:
-            if proposal.document is None:
+            if proposal.document is None or proposal.faults:
                 continue
             name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{audit.agent}.{audit.cloud}.{proposal.policy}")
             text = json.dumps(proposal.document, indent=2) + "\n"
@@ -153,6 +153,8 @@ def _show_proof(proof: Proof) -> None:
         if not one.refused:
             without = f" without {', '.join(one.off)}" if one.off else ""
             out.print(Text(f"  {one.scenario}{without}: {one.proposed} {one.detail}", "red"))
+    for faulty in proof.faulty:
+        out.print(Text(f"  not put in place: {faulty}", "red"))
     for skipped in proof.skipped:
         out.print(Text(f"  not run on this machine: {skipped}", "dim"))
 

@@ -18,7 +18,7 @@ from iamrange.clouds.aws.arn import ARN_FIELDS
 from iamrange.clouds.aws.documents import PolicyKind, parse_document
 from iamrange.clouds.aws.malformed import MalformedPolicy
 from iamrange.credentials.privileges import Generalised, Proposal
-from iamrange.credentials.privileges_statements import Granting, is_wild, read_policy, spelling
+from iamrange.credentials.privileges_statements import Granting, is_wild, read_policy, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,8 +95,7 @@ def _narrowed(
         written, reason = _written(granting, use.resource)
         if reason:
             reasons[Generalised(resource=use.resource, written=written[1][0], reason=reason)] = None
-        action = spelling().get(use.action.lower(), use.action)
-        resources.setdefault(action, {})[written] = None
+        resources.setdefault(spelled(use.action), {})[written] = None
     together: dict[Element, list[str]] = {}
     for action, elements in resources.items():
         exact = tuple(sorted(t for kind, texts in elements if kind == "Resource" for t in texts))

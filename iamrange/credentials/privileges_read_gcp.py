@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import requests
 
-from iamrange.clouds.gcp.authorize import Binding, Condition, DenyPolicy, DenyRule
+from iamrange.clouds.gcp.authorize import Binding, Condition, DenyPolicy, DenyRule, Level
 from iamrange.credentials.privileges_gcp import GcpEstate, Held
 from iamrange.credentials.privileges_read_aws import ReadError
 
@@ -103,7 +103,8 @@ def read_gcp(api: GcpProject, *, organization: str | None) -> GcpEstate:
         project=own,
         number=api.number,
         held=held,
-        deny_policies=tuple(_denials(api)),
+        above=_above(api, organization),
+        deny_policies=tuple(_denials(api, f"projects/{api.number}")),
         roles={
             role["name"]: frozenset(role.get("includedPermissions", ()))
             for role in api.listed(f"v1/{name}/roles?view=FULL", "roles")
@@ -133,8 +134,16 @@ def _condition(value: dict[str, Any] | None) -> Condition | None:
     return Condition(value["expression"], value.get("title", ""), value.get("description", ""))
 
 
-def _denials(api: GcpProject) -> Iterator[DenyPolicy]:
-    point = quote(f"cloudresourcemanager.googleapis.com/projects/{api.number}", safe="")
+def _above(api: GcpProject, organization: str | None) -> tuple[Level, ...]:
+    if organization is None:
+        return ()
+    name = f"organizations/{organization}"
+    bindings = _bindings(api.policy(name, "organization"))
+    return (Level(name, bindings, tuple(_denials(api, name))),)
+
+
+def _denials(api: GcpProject, owner: str) -> Iterator[DenyPolicy]:
+    point = quote(f"cloudresourcemanager.googleapis.com/{owner}", safe="")
     for summary in api.listed(f"v2/policies/{point}/denypolicies", "policies"):
         policy = api.call("GET", f"v2/{summary['name']}")
         rules = (one.get("denyRule", {}) for one in policy.get("rules", ()))

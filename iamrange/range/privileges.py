@@ -103,7 +103,7 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
             if not done.ok:
                 raise ProcessError(f"{part} could not do {name_of(workload)}: {done.detail}")
         records, _ = world.world.records_since(mark)
-    source = f"the legitimate work of all scenarios, {len(pieces)} pieces"
+    source = f"the legitimate work of all scenarios in the clouds, {len(pieces)} pieces"
     return Observed(
         subjects=tuple(_subject(part.value, base.stage.agents[part]) for part in base.homes),
         estate=replace(estate, source_ip=source_of(records)),

@@ -100,12 +100,17 @@ class Attacked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was seen in the fresh world. `skipped` are scenarios that this machine cannot run."""
+    """What was seen in the fresh world.
+
+    `skipped` are scenarios that this machine cannot run, `faulty` proposals that were not put in
+    place since our decider holds something against them.
+    """
 
     work: tuple[WorkDone, ...]
     attacks: tuple[Attacked, ...]
     opened: tuple[Attacked, ...]
     skipped: tuple[str, ...] = field(default=())
+    faulty: tuple[str, ...] = field(default=())
 
     @property
     def broke(self) -> tuple[str, ...]:
@@ -119,7 +124,7 @@ class Proof:
     @property
     def holds(self) -> bool:
         """Whether all work passed and all attacks were refused; nothing tried proves nothing."""
-        worked = bool(self.work) and all(one.ok for one in self.work)
+        worked = bool(self.work) and not self.faulty and all(one.ok for one in self.work)
         return worked and all(one.refused for one in self.attacks)
 
     def to_json(self) -> dict[str, Any]:
@@ -130,6 +135,7 @@ class Proof:
             "attacks": [one.to_json() for one in self.attacks],
             "with_controls_off": [one.to_json() for one in self.opened],
             "skipped": list(self.skipped),
+            "faulty": list(self.faulty),
         }
 
 
@@ -150,9 +156,9 @@ def prove(
     names = {part: facts["name"] for part, facts in base.stage.agents.items()}
     audited = {audit.agent for audit in audits if audit.proposals}
     parts = frozenset(part for part, name in names.items() if name in audited)
-    proposals = translated(
-        [p for audit in audits for p in audit.proposals], observed, read_deployed(base)
-    )
+    made = [proposal for audit in audits for proposal in audit.proposals]
+    sound = [proposal for proposal in made if not proposal.faults]
+    proposals = translated(sound, observed, read_deployed(base))
     with base.fork() as world:
         progress.step(f"put {len(proposals)} proposed policies in place")
         put(world, proposals)
@@ -180,7 +186,8 @@ def prove(
             progress.step(f"the same with controls over agents' grants off: {len(widening)}")
             opened = tuple(one for found in pool.map(reopened, widening) for one in found)
     skipped = tuple(entry.id for entry in entries if entry not in able)
-    return Proof(work=work, attacks=attacks, opened=opened, skipped=skipped)
+    faulty = tuple(f"{one.principal} {one.policy}" for one in made if one.faults)
+    return Proof(work=work, attacks=attacks, opened=opened, skipped=skipped, faulty=faulty)
 
 
 def _work(

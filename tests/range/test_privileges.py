@@ -12,7 +12,7 @@ import pytest
 from iamrange.core.scenario import Part
 from iamrange.credentials.privileges import Kind
 from iamrange.range.deployment import Deployment
-from iamrange.range.privileges import audit, observe_at_work
+from iamrange.range.privileges import audit, observe_at_work, project_of
 from iamrange.range.privileges_proof import prove
 from iamrange.range.privileges_put import put
 from iamrange.range.progress import NoProgress
@@ -71,7 +71,7 @@ def test_a_wildcard_added_by_hand_is_found_and_the_proposal_takes_it_away(
         iam_of(world).put_role_policy(
             RoleName=role, PolicyName="by-hand", PolicyDocument=json.dumps(BY_HAND)
         )
-        (found,) = audit(observe_at_work(world, NoProgress()), name)
+        found, _ = audit(observe_at_work(world, NoProgress()), name)
         planted = {one.kind: one for one in found.findings if one.policy == "inline:by-hand"}
         assert planted[Kind.WILDCARD_ACTION].what == ("secretsmanager:*",)
         assert planted[Kind.WILDCARD_RESOURCE].what == ("*",)
@@ -82,16 +82,38 @@ def test_a_wildcard_added_by_hand_is_found_and_the_proposal_takes_it_away(
         kept = {one.statement for one in found.uses if one.policy == "inline:by-hand"}
         assert (proposal.document is None) is (not kept)
         put(world, found.proposals)
-        (after,) = audit(observe_at_work(world, NoProgress()), name)
+        after, _ = audit(observe_at_work(world, NoProgress()), name)
         assert "secretsmanager:*" not in json.dumps([one.what for one in after.findings])
         assert [one for one in after.findings if one.kind is Kind.WILDCARD_ACTION] == []
+
+
+def test_a_binding_on_the_whole_project_is_found_and_the_proposal_takes_it_away(
+    base: Deployment,
+) -> None:
+    facts = base.stage.agents[Part.LOG_WRITER]
+    member = f"serviceAccount:{facts['gcp_service_account']}"
+    with base.fork() as world:
+        api = project_of(world)
+        name = f"projects/{api.project}"
+        policy = api.policy(name, "project")
+        binding = {"role": "roles/secretmanager.admin", "members": [member]}
+        policy["bindings"] = [*policy.get("bindings", ()), binding]
+        api.call("POST", f"v1/{name}:setIamPolicy", {"policy": {**policy, "version": 3}})
+        _, found = audit(observe_at_work(world, NoProgress()), facts["name"])
+        planted = [one for one in found.findings if one.statement == "roles/secretmanager.admin"]
+        assert {one.kind for one in planted} >= {Kind.UNUSED_ACTION, Kind.WILDCARD_RESOURCE}
+        assert "secrets.setIamPolicy" in {one.path for one in found.findings}
+        put(world, found.proposals)
+        _, after = audit(observe_at_work(world, NoProgress()), facts["name"])
+        assert after.findings == ()
+        assert {use.action for use in after.uses} == {use.action for use in found.uses}
 
 
 def test_a_proposal_that_lacks_a_call_fails_the_work_and_the_call_is_named(
     base: Deployment, observed: Observed
 ) -> None:
     name = base.stage.agents[Part.LOG_WRITER]["name"]
-    (found,) = audit(observed, name)
+    found, _ = audit(observed, name)
     (proposal,) = found.proposals
     assert proposal.document is not None
     crippled = {
@@ -124,14 +146,23 @@ def test_the_command_proposes_writes_and_proves(
     assert said.status == 1, said.err
     told = json.loads(said.out)
     assert told == json.loads((folder / "scan.json").read_text())
-    (agent,) = told["agents"]
-    assert agent["agent"] == name
+    agent, on_google = told["agents"]
+    assert [(one["agent"], one["cloud"]) for one in told["agents"]] == [
+        (name, "aws"),
+        (name, "gcp"),
+    ]
+    assert {use["action"] for use in on_google["used"]} >= {"secretmanager.versions.access"}
+    assert [one["faults"] for one in on_google["proposals"]] == [[]]
     assert {use["action"] for use in agent["used"]} >= {"secretsmanager:GetSecretValue"}
     assert all(finding["way_out"] for finding in agent["findings"])
     (proposal,) = agent["proposals"]
     assert proposal["faults"] == []
-    (document,) = [path for path in folder.iterdir() if path.name != "scan.json"]
-    assert json.loads(document.read_text()) == proposal["document"]
+    documents = [path for path in folder.iterdir() if path.name != "scan.json"]
+    written = {path.name.split(".")[1]: json.loads(path.read_text()) for path in documents}
+    assert written == {
+        "aws": proposal["document"],
+        "gcp": on_google["proposals"][0]["document"],
+    }
     proof = told["proof"]
     assert proof["holds"]
     assert all(work["ok"] for work in proof["work"])
@@ -142,6 +173,23 @@ def test_the_command_proposes_writes_and_proves(
     assert {one["granted"] for one in opened} == {"succeeded"}
     assert {one["proposed"] for one in opened} <= {"blocked", "blocked-elsewhere"}
     assert "in a fresh world" not in said.out
+
+
+def test_a_running_range_is_read_as_it_stands(iamrange: CommandLine, base: Deployment) -> None:
+    name = base.stage.agents[Part.LOG_WRITER]["name"]
+    assert iamrange("up").status == 0
+    try:
+        said = iamrange("scan", "privileges", "--agent", name, "--json")
+    finally:
+        assert iamrange("down").status == 0
+    assert said.status == 1, said.err
+    told = json.loads(said.out)
+    assert told["window"]["source"] == "the running range's records"
+    assert told["window"]["decisions"] > 0
+    for agent in told["agents"]:  # nobody has worked there: nothing is used, and nothing proposed
+        assert agent["used"] == []
+        assert agent["proposals"] == []
+        assert agent["findings"]
 
 
 @pytest.mark.parametrize(
