@@ -96,13 +96,15 @@ def test_a_binding_on_the_whole_project_is_found_and_the_proposal_takes_it_away(
         api = project_of(world)
         name = f"projects/{api.project}"
         policy = api.policy(name, "project")
-        binding = {"role": "roles/secretmanager.admin", "members": [member]}
+        binding = {"role": "roles/iam.serviceAccountTokenCreator", "members": [member]}
         policy["bindings"] = [*policy.get("bindings", ()), binding]
         api.call("POST", f"v1/{name}:setIamPolicy", {"policy": {**policy, "version": 3}})
         _, found = audit(observe_at_work(world, NoProgress()), facts["name"])
-        planted = [one for one in found.findings if one.statement == "roles/secretmanager.admin"]
+        planted = [
+            one for one in found.findings if one.statement == "roles/iam.serviceAccountTokenCreator"
+        ]
         assert {one.kind for one in planted} >= {Kind.UNUSED_ACTION, Kind.WILDCARD_RESOURCE}
-        assert "secrets.setIamPolicy" in {one.path for one in found.findings}
+        assert "getAccessToken" in {one.path for one in found.findings}
         put(world, found.proposals)
         _, after = audit(observe_at_work(world, NoProgress()), facts["name"])
         assert after.findings == ()
