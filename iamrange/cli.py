@@ -27,6 +27,7 @@ from iamrange import (
     cli_behaviour,
     cli_gateway,
     cli_policy,
+    cli_privileges,
     cli_rotate,
     cli_sprawl,
     cli_tokens,
@@ -56,6 +57,7 @@ app.add_typer(cli_behaviour.app, name="behaviour")
 scan_app = typer.Typer(no_args_is_help=True, help="Look for what should not be there.")
 scan_app.command()(cli_sprawl.sprawl)
 scan_app.command()(cli_actors.actors)
+scan_app.command()(cli_privileges.privileges)
 app.add_typer(scan_app, name="scan")
 app.add_typer(cli_rotate.app, name="rotate")
 

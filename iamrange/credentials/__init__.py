@@ -1,1 +1,3 @@
-"""Credentials: the vaults that hold them, where else they lie, and how they are replaced."""
+"""Credentials: the vaults that hold them, where else they lie, how they are replaced, and how much
+of what they open is needed.
+"""

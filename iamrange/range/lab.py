@@ -37,7 +37,7 @@ from iamrange.range.world import CommandRefusedError
 from iamrange.range.written import loot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from iamrange.core.scenario import Scenario, Workload
 
@@ -61,14 +61,22 @@ _WHATEVER_COMES = 1000
 class Lab:
     """Makes worlds, attacks in them, and judges."""
 
-    def __init__(self, base: Deployment, *, keep_snapshots: bool = False) -> None:
+    def __init__(
+        self,
+        base: Deployment,
+        *,
+        keep_snapshots: bool = False,
+        change: Callable[[Deployment], None] | None = None,
+    ) -> None:
         """Attack forks of this base.
 
         With `keep_snapshots` a world with controls off serves every scenario of a matrix; else it
-        goes once its one attack is over.
+        goes once its one attack is over. `change` is done to each world whose controls were
+        switched, once they are: for a base to which it was done, and that a switch may undo.
         """
         self._base = Snapshot(base)
         self._keep = keep_snapshots
+        self._change = change
         self._snapshots: dict[frozenset[str], Snapshot] = {}
         self._making: defaultdict[frozenset[str], threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
@@ -162,7 +170,7 @@ class Lab:
         legitimate = [footing.work]
         if judgement.verdict is not Verdict.SUCCEEDED:
             for part, when in _workers(scenario):
-                work, _ = do_work(world, part, _workload_of(scenario, part), when)
+                work, _ = do_work(world, part, workload_of(scenario, part), when)
                 legitimate.append(work)
             if scenario.foothold.takes is Material.VENDOR_SESSION:
                 work, _ = collect_as_vendor(world, "after")
@@ -208,6 +216,8 @@ class Lab:
         fork = base.fork()
         try:
             fork.reconfigure(off=off)
+            if self._change is not None:
+                self._change(fork)
         except BaseException:
             fork.stop()
             raise
@@ -271,7 +281,7 @@ def _workers(scenario: Scenario) -> tuple[tuple[Part, str], ...]:
     return (during,) if retired else (during, (victim, "after"))
 
 
-def _workload_of(scenario: Scenario, part: Part) -> Workload:
+def workload_of(scenario: Scenario, part: Part) -> Workload:
     """Return what a part does while the victim's own powers are not everybody's."""
     if part == scenario.foothold.victim:
         return scenario.legitimate

@@ -37,6 +37,20 @@ _STOP_TIMEOUT = 5.0
 _LINE_LIMIT = 1 << 24
 
 
+def read_records(path: Path, offset: int = 0) -> tuple[list[DecisionRecord], int]:
+    """Return the whole records of a world's file after the offset, and the offset after them.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    records = [record_from_json(json.loads(line)) for line in whole.splitlines()]
+    return records, offset + len(whole)
+
+
 class WorldBrokenError(ProcessError):
     """A process of a world ended or stopped answering; the message names it."""
 
@@ -304,12 +318,7 @@ class World:
 
         A record is written before its request is answered.
         """
-        with (self.folder / RECORDS_FILE).open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        records = [record_from_json(json.loads(line)) for line in whole.splitlines()]
-        return records, offset + len(whole)
+        return read_records(self.folder / RECORDS_FILE, offset)
 
     def stop(self) -> None:
         """End the world and remove what it had. May be called again."""
