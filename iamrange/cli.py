@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_tokens
+from iamrange import cli_agents, cli_approvals, cli_audit, cli_policy, cli_scan, cli_tokens
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_approvals.app, name="approvals")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_scan.app, name="scan")
 
 DEFAULT_OUT = Path("reports/latest")
 PATIENCE = 3
