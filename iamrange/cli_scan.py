@@ -5,10 +5,12 @@
 """
 
 # The rooms are imported inside the commands: `--help` must not wait for them.
+
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +20,8 @@ import typer
 from iamrange.cli_console import Exit, Json, broke, err, misuse, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from iamrange.credentials.scan_baseline import Compared
     from iamrange.credentials.scan_finding import Hasher, Scan
 
@@ -33,7 +37,7 @@ def main() -> None:
 
 
 @app.command()
-def secrets(  # noqa: PLR0913 - one argument an option
+def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
     paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; none: here.")] = None,
     baseline: Annotated[Path | None, typer.Option(help="What is known already.")] = None,
     write_baseline: Annotated[
@@ -137,12 +141,36 @@ def _live(scan: Scan) -> dict[str, dict[str, str]]:
     from iamrange.range.service import BrokenRangeError, NotRunningError, running
 
     try:
-        target = Target.of(running().state)
-        return {value: dict(answer) for value, answer in tried(scan, target).items()}
+        state = running().state
+        return tried(scan, Target.of(state, _key_owner(state["directory"])))
     except NotRunningError as error:
         misuse(f"--verify: {error}")
     except (BrokenRangeError, NotLocalError) as error:
         broke(f"--verify: {error}")
+
+
+def _key_owner(where: Mapping[str, str]) -> Callable[[str], str | None]:
+    """Return who has a key in the running range's directory, by its thumbprint, read once."""
+
+    @functools.cache
+    def owners() -> dict[str, str]:
+        from iamrange.identity.directory.directory import Directory
+
+        directory = Directory.open(where["database"], Path(where["home"]))
+        found: dict[str, str] = {}
+        after: int | None = 0
+        try:
+            while after is not None:
+                page = directory.list(after=after, limit=1000)
+                for agent in page.agents:
+                    now = directory.clock.now()
+                    found |= {key.kid: agent.id for key in agent.accepted_keys(now)}
+                after = page.next
+        finally:
+            directory.close()
+        return found
+
+    return lambda thumbprint: owners().get(thumbprint)
 
 
 def _write(path: Path, text: str) -> None:

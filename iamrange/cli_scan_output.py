@@ -54,7 +54,7 @@ def _summary(scan: Scan, compared: Compared) -> str:
     left = ", ".join(f"{scan.suppressed[s]} {s.value}" for s in Suppressed if scan.suppressed[s])
     parts = [
         f"{len(compared.new)} new, {len(compared.known)} known, {len(compared.stale)} stale",
-        f"{scan.files} files, {scan.blobs} blobs of {scan.commits} commits, "
+        f"{scan.files} files, {scan.blobs} blobs of {scan.commits} commits",
         f"{scan.size / (1 << 20):.1f} MiB read",
         f"suppressed: {left}" if left else "",
         f"passed by: {skipped}" if skipped else "",

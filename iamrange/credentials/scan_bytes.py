@@ -23,6 +23,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ASCII, _WIDE = 127, 4
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\n\r\x0c\x1b"
 
 
@@ -47,13 +48,13 @@ def text_of(content: bytes) -> str | Archive | Binary:
         if head.startswith(mark):
             return content.decode(encoding, "replace")
     if b"\x00" in head:
-        encoding = _without_a_mark(head)
-        return content.decode(encoding, "replace") if encoding else Binary()
+        guessed = _without_a_mark(head)
+        return content.decode(guessed, "replace") if guessed else Binary()
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    odd = len(head.translate(None, _PRINTABLE)) - sum(byte > 127 for byte in head)  # noqa: PLR2004 - ASCII's end
+    odd = len(head.translate(None, _PRINTABLE)) - sum(byte > _ASCII for byte in head)
     if odd * 10 > len(head):
         return Binary()
     return content.decode("latin-1")
@@ -63,12 +64,12 @@ def _without_a_mark(head: bytes) -> str | None:
     """Tell UTF-16 and UTF-32 by where the zeros of plain letters stand."""
     half = max(len(head) // 2, 1)
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if len(head) >= 4 and even + odd > 1.4 * half:  # noqa: PLR2004 - three of four are zeros
+    if len(head) >= _WIDE and even + odd > 1.4 * half:
         if head[0] and not any(head[1:4]):
             return "utf-32-le"
         return "utf-32-be" if not any(head[:3]) and head[3] else None
-    if odd > 0.7 * half and even < 0.05 * half:  # noqa: PLR2004 - shares
+    if odd > 0.7 * half and even < 0.05 * half:
         return "utf-16-le"
-    if even > 0.7 * half and odd < 0.05 * half:  # noqa: PLR2004 - shares
+    if even > 0.7 * half and odd < 0.05 * half:
         return "utf-16-be"
     return None

@@ -26,7 +26,7 @@ _GIT = ".git"
 
 def walk(root: str, exclude: Sequence[str], scan: Scan) -> Iterator[tuple[str, int]]:
     """Yield path and size of each regular file under a path; note in `scan` what is passed by."""
-    if not os.path.isdir(root):  # noqa: PTH112 - bytes that are no text stay as they are
+    if not os.path.isdir(root):  # noqa: PTH112 - bytes kept
         yield root, 0
         return
     folders = [root]
@@ -40,12 +40,9 @@ def walk(root: str, exclude: Sequence[str], scan: Scan) -> Iterator[tuple[str, i
         for entry in entries:
             path = os.path.normpath(entry.path)
             try:
-                if any(fnmatch(path, glob) or fnmatch(entry.name, glob) for glob in exclude):
-                    scan.skipped[Skipped.EXCLUDED] += 1
-                elif entry.is_symlink():
-                    scan.skipped[Skipped.SYMLINK] += 1
-                elif entry.name == _GIT:
-                    scan.skipped[Skipped.GIT_FOLDER] += 1
+                passed = _passed_by(entry, path, exclude)
+                if passed is not None:
+                    scan.skipped[passed] += 1
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
@@ -54,6 +51,14 @@ def walk(root: str, exclude: Sequence[str], scan: Scan) -> Iterator[tuple[str, i
                     scan.not_read.append(NotRead(path=path, reason=Unread.NOT_A_FILE))
             except OSError as error:
                 scan.not_read.append(_unread(path, error))
+
+
+def _passed_by(entry: os.DirEntry[str], path: str, exclude: Sequence[str]) -> Skipped | None:
+    if any(fnmatch(path, glob) or fnmatch(entry.name, glob) for glob in exclude):
+        return Skipped.EXCLUDED
+    if entry.is_symlink():
+        return Skipped.SYMLINK
+    return Skipped.GIT_FOLDER if entry.name == _GIT else None
 
 
 def scan_file(path: str, most: int, hasher: Hasher, *, keep: bool) -> Scan:
@@ -74,7 +79,7 @@ def scan_file(path: str, most: int, hasher: Hasher, *, keep: bool) -> Scan:
     return scan
 
 
-def too_large(path: str, most: int, **_: str) -> NotRead:
+def too_large(path: str, most: int) -> NotRead:
     """Say that something is longer than is read."""
     detail = f"more than {most} bytes; --max-size raises the limit"
     return NotRead(path=path, reason=Unread.TOO_LARGE, detail=detail)

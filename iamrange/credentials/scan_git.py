@@ -274,7 +274,7 @@ def _every_object(repository: str, root: str, read: History) -> None:
     for line in told.splitlines():
         kind, _, oid = line.partition(" ")
         if kind == "blob":
-            read.blobs.setdefault(oid, Origin(path=os.path.join(root, f"(object {oid})")))  # noqa: PTH118
+            read.blobs.setdefault(oid, Origin(path=os.path.join(root, f"(object {oid})")))  # noqa: PTH118 - bytes kept
 
 
 def _tokens(stream: IO[bytes]) -> Iterator[str]:

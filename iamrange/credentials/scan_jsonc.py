@@ -1,4 +1,4 @@
-"""JSON as editors write it: comments and trailing commas taken out, every character's place kept."""
+"""JSON as editors write it: comments and trailing commas taken out, lines kept."""
 
 from __future__ import annotations
 

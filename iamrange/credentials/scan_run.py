@@ -169,11 +169,11 @@ def _work(batch: _Batch, options: Options) -> Scan:
                 scan.take(scan_bytes(content, origin, hasher, keep=options.keep))
         case _Blobs(repository, blobs, keep):
             read = scan_git.contents(repository, blobs, options.most, keep)
-            for blob, content in read:
-                if isinstance(content, NotRead):
-                    scan.not_read.append(content)
+            for blob, answer in read:
+                if isinstance(answer, NotRead):
+                    scan.not_read.append(answer)
                 else:
-                    scan.take(scan_bytes(content, blob.origin, hasher, keep=options.keep))
+                    scan.take(scan_bytes(answer, blob.origin, hasher, keep=options.keep))
                     scan.blobs += 1
     return scan
 

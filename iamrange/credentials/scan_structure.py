@@ -111,7 +111,7 @@ def _walk(document: object) -> Iterator[Value]:
                 yield Value(member, "", json.dumps(value, default=str))
             waiting += (
                 (f"{member}.{key}" if member else str(key), str(key), inner)
-                for key, inner in reversed(value.items())
+                for key, inner in reversed(list(value.items()))
             )
         elif isinstance(value, list):
             if name in _MULTILINE and all(isinstance(one, str) for one in value):
@@ -140,7 +140,7 @@ def _yaml(text: str) -> Iterator[Value]:
             if frame.takes_key():
                 frame.key = event.value
                 continue
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark is not None else 0
             yield Value(frame.member(top=len(frames) == 1), frame.name(), event.value, line)
             frame.next(event.value)
         elif isinstance(event, yaml.CollectionStartEvent):

@@ -26,6 +26,7 @@ from iamrange.credentials.secret_rules_types import (
 from iamrange.identity.names import AUTH_ISSUER, ISSUER
 
 _NEAR: Final = 4000
+_RANDOM_BASE64: Final = 4.0
 _KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',]{64,16384})"""
 _PEM: Final = (
     r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
@@ -56,7 +57,7 @@ def pem_body(text: str) -> str:
 
 def _a_key(match: re.Match[str]) -> bool:
     body = pem_body(match["secret"])
-    return len(body) >= _LEAST_KEY and entropy(body) >= 4.0  # noqa: PLR2004 - random base64 has 5.5
+    return len(body) >= _LEAST_KEY and entropy(body) >= _RANDOM_BASE64
 
 
 def _service_account(match: re.Match[str]) -> bool:
@@ -94,7 +95,7 @@ def _random(match: re.Match[str]) -> bool:
 
 
 def _aws_secret(match: re.Match[str]) -> bool:
-    return mixed_case(match["secret"]) and entropy(match["secret"]) >= 4.0  # noqa: PLR2004 - of 40
+    return mixed_case(match["secret"]) and entropy(match["secret"]) >= _RANDOM_BASE64
 
 
 OURS: Final = (
@@ -159,7 +160,7 @@ OURS: Final = (
     ),
     SecretRule(
         id="aws-access-key-id",
-        summary="The id of an AWS access key: of use with its secret only, and it names the account.",
+        summary="The id of an AWS access key: of use with its secret, and it names the account.",
         keywords=("akia", "asia"),
         find=by_pattern(
             r"(?<![A-Za-z0-9])" + _TEMPORARY[0],

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _BEFORE, _AFTER = 120, 600
 _LEAST_ENTROPY = 2.8
+_EXPRESSION = re.compile(r"[{}()<>$]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,9 @@ def _finder(detector: RegexBasedDetector, group: int) -> Callable[[str, int, Fla
         line = text[began : ended if ended >= 0 else at + _AFTER]
         for pattern in detector.denylist:
             match = pattern.search(line)
-            if match is not None and random_looking(match[group], _LEAST_ENTROPY):
+            if match is None or _EXPRESSION.search(match[group]):
+                continue
+            if random_looking(match[group], _LEAST_ENTROPY):
                 start, end = match.span(group)
                 return Hit(began + start, began + end)
         return None

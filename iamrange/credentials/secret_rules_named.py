@@ -1,4 +1,4 @@
-"""Rules that know a secret by where it stands: in a URL, in a header, under a telling name. Pure."""
+"""Rules that know a secret by where it stands: in a URL, a header, under a telling name. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from iamrange.credentials.secret_rules_types import (
     SecretRule,
     by_pattern,
     entropy,
+    made_of_words,
     random_looking,
 )
 
@@ -34,8 +35,11 @@ _DATABASES: Final = (
     "jdbc:",
 )
 _USER: Final = r"""[^\s:/@"'`<>{}]{0,64}"""
-_PASSWORD: Final = r"""(?P<secret>[^\s/@"'`<>\\]{3,256})@[A-Za-z0-9\[_%$.-]"""
-_LEAST: Final = 8
+_PASSWORD: Final = r"""(?P<secret>[^\s/@"'`<>\\]{3,256})@[A-Za-z0-9\[_%$.-]"""  # noqa: S105 - a pattern
+_LEAST_ENTROPY: Final = 2.0
+_FORMAT: Final = re.compile(r"[%$:{]\S*|\S*\}")
+"""A password that something will put in."""
+
 _HEADER: Final = r"(?i:authorization)" + BETWEEN + r"(?i:basic|bearer|token)\s{1,4}"
 _CLIENT_SECRET: Final = r"(?i:client_?-?secret)" + BETWEEN
 _VALUE: Final = r"""(?P<secret>[^\s"'`,;<>(){}\[\]\\]{8,512})"""
@@ -64,8 +68,9 @@ _NAMED: Final = re.compile(
     r"(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private_?key"
     r"|auth_?key|credentials?|encryption_key|signing_key)"
     r"(?P<more>[\w.-]{0,24})(?P<q1>[\\\"']{0,4}\]?)\s{0,8}"
-    r"(?:(?::\s?[A-Za-z]{1,12}\s?)?=>?|:=?|,)\s{0,8}[rbuf]?(?P<q2>[\\\"'`]{0,4})" + _VALUE
+    r"(?:(?::\s?[A-Za-z]{1,12}\s?)?=>?|:=?)\s{0,8}[rbuf]?(?P<q2>[\\\"'`]{0,4})" + _VALUE
 )
+_A_PASSWORD: Final = re.compile(r"(?i)pass|pwd")
 _NO_SECRET_NAME: Final = re.compile(
     r"(?i)(?:hash|digest|sum|name|id|ids|file|path|dir|folder|url|uri|endpoint|host|type|kind|env"
     r"|field|label|length|len|size|count|max|min|limit|ttl|expiry|expires|expiration|arn|ref"
@@ -74,19 +79,13 @@ _NO_SECRET_NAME: Final = re.compile(
 )
 _NO_SECRET_VALUE: Final = re.compile(
     r"(?i)(?:https?://|/|\./|~/|\$|arn:|spiffe://|urn:|sha\d{3}[:-]|[a-z_]+(?:\.[a-z_]+)+$"
-    r"|[a-z]+(?:[-_.][a-z]+)*$|[\d.:T+-]+Z?$|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$)"
+    r"|[a-z]+(?:[-_.][a-z]+)*$|[a-z0-9-]+:[a-z*]+$|[\d.:T+-]+Z?$|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$)"
 )
 
 
 def _random_password(match: re.Match[str]) -> bool:
     secret = match["secret"]
-    return (
-        entropy(secret) >= 2.0
-        and not re.fullmatch(r"[%$][\w{}().]+|:?\w*\}?", secret)
-        or (  # noqa: PLR2004
-            random_looking(secret, 2.0)
-        )
-    )
+    return entropy(secret) >= _LEAST_ENTROPY and not _FORMAT.fullmatch(secret)
 
 
 def _named(text: str, at: int, flavour: Flavour) -> Hit | None:
@@ -103,6 +102,8 @@ def _named(text: str, at: int, flavour: Flavour) -> Hit | None:
     if not quoted and after and after not in " \t\r\n#,;":
         return None  # an expression, not a value
     if _NO_SECRET_VALUE.match(secret) or not random_looking(secret, 3.0):
+        return None
+    if not _A_PASSWORD.match(text, at) and made_of_words(secret):
         return None
     return Hit(*match.span("secret"))
 

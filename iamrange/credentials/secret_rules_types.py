@@ -40,6 +40,9 @@ class Flavour(StrEnum):
     CONFIGURATION = "configuration"
 
 
+_RUN: Final = re.compile(r"[a-z]{5,}")
+
+
 class TooManyTriesError(Exception):
     """A text has so many places that look like a rule's that the rest was not tried."""
 
@@ -139,3 +142,10 @@ def mixed_case(secret: str) -> bool:
         and any(c.isupper() for c in secret)
         and any(c.islower() for c in secret)
     )
+
+
+def made_of_words(text: str) -> bool:
+    """Tell whether a text is a name rather than random: few digits, and letters in long runs."""
+    digits = sum(c.isdigit() for c in text)
+    words = sum(len(run) for run in _RUN.findall(text))
+    return digits * 10 <= len(text) and words * 10 > len(text) * 4

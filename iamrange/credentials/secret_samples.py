@@ -1,4 +1,4 @@
-"""Invented credentials, one of each rule's kind: what a search must find, so that finding nothing means something.
+"""Invented credentials, one of each rule's kind: where they are planted, a search must find them.
 
 - They are made at random and open nothing. Tests, the bench and decoys plant them.
 """
