@@ -2,7 +2,7 @@
 
 - Only plumbing that prints objects is run, with hooks, file-system monitors, text converters,
   external diffs, signature programs, pagers, transports and lazy fetches off, and without the
-  environment's or the user's git settings. `tests/unit/test_scan_git_hostile.py` holds it to that.
+  environment's or the user's git settings. `tests/conformance/test_scan_git.py` holds it to that.
 - Grafts and replacements are not followed: what is read is what the objects say.
 - What git cannot read is said, and the rest is read.
 """

@@ -235,6 +235,17 @@ OURS: Final = (
         hint=4,
     ),
     SecretRule(
+        id="npm-token",
+        summary="An npm access token.",
+        keywords=("npm_", ":_authtoken="),
+        find=by_pattern(
+            r"(?<![A-Za-z0-9_])(?P<secret>npm_[A-Za-z0-9]{36})(?![A-Za-z0-9_])",
+            r":_authToken=\s{0,4}(?P<secret>[A-Fa-f0-9-]{36})(?![A-Fa-f0-9-])",
+            accepts=_random,
+        ),
+        source="https://docs.npmjs.com/about-access-tokens",
+    ),
+    SecretRule(
         id="hugging-face-token",
         summary="A Hugging Face user access token.",
         keywords=("hf_",),

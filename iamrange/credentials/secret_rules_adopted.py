@@ -3,7 +3,8 @@
 - Each is given the line around a keyword of its format, cut to what is near. Its patterns are run
   by us: detect-secrets's own loop yields a pattern's groups, for GitHub's tokens `ghp` alone.
 - Left out: those that our own rules read more exactly (AWS, JWT, private keys, URLs), those that
-  find any random text (the entropy and keyword detectors), and addresses, which are no secrets.
+  find any random text (the entropy and keyword detectors), npm's, which takes the rest of a line
+  with it, and addresses, which are no secrets.
 - None is asked to verify: theirs would ask the vendor over the internet.
 """
 
@@ -19,7 +20,6 @@ from detect_secrets.plugins.discord import DiscordBotTokenDetector
 from detect_secrets.plugins.github_token import GitHubTokenDetector
 from detect_secrets.plugins.gitlab_token import GitLabTokenDetector
 from detect_secrets.plugins.mailchimp import MailchimpDetector
-from detect_secrets.plugins.npm import NpmDetector
 from detect_secrets.plugins.openai import OpenAIDetector
 from detect_secrets.plugins.pypi_token import PypiTokenDetector
 from detect_secrets.plugins.sendgrid import SendGridDetector
@@ -47,7 +47,6 @@ class _Adopted:
     id: str
     keywords: tuple[str, ...]
     hint: int = 0
-    group: int = 0
 
 
 _TABLE: Final = (
@@ -83,7 +82,6 @@ _TABLE: Final = (
     ),
     _Adopted(detector=OpenAIDetector, id="openai-api-key", keywords=("t3blbkfj",)),
     _Adopted(detector=PypiTokenDetector, id="pypi-token", hint=4, keywords=("pypi-ag",)),
-    _Adopted(detector=NpmDetector, id="npm-token", group=1, keywords=(":_authtoken=",)),
     _Adopted(detector=StripeDetector, id="stripe-key", hint=4, keywords=("sk_live_", "rk_live_")),
     _Adopted(detector=SendGridDetector, id="sendgrid-key", keywords=("sg.",)),
     _Adopted(detector=SquareOAuthDetector, id="square-oauth-secret", hint=4, keywords=("sq0csp-",)),
@@ -96,17 +94,17 @@ _TABLE: Final = (
 )
 
 
-def _finder(detector: RegexBasedDetector, group: int) -> Callable[[str, int, Flavour], Hit | None]:
+def _finder(detector: RegexBasedDetector) -> Callable[[str, int, Flavour], Hit | None]:
     def find(text: str, at: int, _flavour: Flavour) -> Hit | None:
         began = max(text.rfind("\n", max(0, at - _BEFORE), at) + 1, at - _BEFORE, 0)
         ended = text.find("\n", at, at + _AFTER)
         line = text[began : ended if ended >= 0 else at + _AFTER]
         for pattern in detector.denylist:
             match = pattern.search(line)
-            if match is None or _EXPRESSION.search(match[group]):
+            if match is None or _EXPRESSION.search(match[0]):
                 continue
-            if random_looking(match[group], _LEAST_ENTROPY):
-                start, end = match.span(group)
+            if random_looking(match[0], _LEAST_ENTROPY):
+                start, end = match.span()
                 return Hit(began + start, began + end)
         return None
 
@@ -118,9 +116,10 @@ ADOPTED: Final = tuple(
         id=row.id,
         summary=f"{row.detector.secret_type}.",
         keywords=row.keywords,
-        find=_finder(row.detector(), row.group),
+        find=_finder(row.detector()),
         source=f"detect-secrets {row.detector.__name__}",
         hint=row.hint,
+        reach=_BEFORE + _AFTER,
     )
     for row in _TABLE
 )

@@ -157,6 +157,7 @@ NAMED: Final = (
         keywords=_NAMES,
         find=_named,
         source="CWE-798",
+        reach=200,
         level=Level.WARNING,
     ),
 )

@@ -22,7 +22,7 @@ BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}[rbuf]?[\\"'`]{0,4}""
 
 
 _LEAST_BUDGET: Final = 10_000_000
-_BUDGET: Final = 64
+_BUDGET: Final = 16
 """How many characters all tries of one rule may look at, a character of the text."""
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import string
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.identity.names import ACCESS_TOKEN_TYPE, AUTH_ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from random import Random
 
 _LETTERS: Final = string.ascii_letters + string.digits
 _URL: Final = _LETTERS + "-_"
@@ -110,3 +110,8 @@ SAMPLES: Final[Mapping[str, Callable[[Random], str]]] = {
     "named-secret": lambda r: f'db_password = "{_some(r, 20)}"',
 }
 """By a rule's id: text that has one such credential in it."""
+
+
+def invented(rule: str, seed: int) -> str:
+    """Return the text of one invented credential, the same for the same seed."""
+    return SAMPLES[rule](Random(seed))  # noqa: S311 - it opens nothing, and is to be made again
