@@ -25,6 +25,7 @@ class Layer(StrEnum):
     GCP = "gcp"
     IDENTITY = "identity"
     ACCESS = "access"
+    SECRETS = "secrets"
     DETECT = "detect"
 
 

@@ -15,6 +15,7 @@ from iamrange.core import (
     gcp_controls,
     identity_controls,
     invariants,
+    secrets_controls,
 )
 from iamrange.core.control import Control, Invariant, Layer, Refusal, SwitchedIn
 
@@ -40,6 +41,7 @@ CONTROLS: Mapping[str, Control] = {
         *gcp_controls.CONTROLS,
         *identity_controls.CONTROLS,
         *access_controls.CONTROLS,
+        *secrets_controls.CONTROLS,
         *detect_controls.CONTROLS,
     )
 }

@@ -24,6 +24,7 @@ from iamrange.range.deployment import CancelledError, Deployment, DeploymentErro
 from iamrange.range.foothold import Footing, Snapshot
 from iamrange.range.hijack import obey
 from iamrange.range.jail import JailBrokeError
+from iamrange.range.lying_around import WHERE, LyingAround
 from iamrange.range.processes import ProcessError
 from iamrange.range.responses import RESPONSES
 from iamrange.range.rogues import LACKING, ROGUES
@@ -138,6 +139,10 @@ class Lab:
             footing = replace(footing, work=done)
             audited = Audited(world, scenario.foothold.victim)
             footing = replace(footing, material={"folder": str(audited.folder)})
+        lying = None
+        if scenario.foothold.takes in WHERE:
+            lying = LyingAround(world, scenario.foothold)
+            footing = replace(footing, material={"folder": str(lying.folder)})
         _, mark = world.world.records_since(0)
         weary = scenario.wearies_after
         with approving(world, 0 if weary is None else _WHATEVER_COMES, waiting=weary or 1):
@@ -148,12 +153,15 @@ class Lab:
             won = audited.silent()
             attempt = replace(attempt, loot=(world.canaries[scenario.asset],) if won else ())
             records += [found for found in (audited.found(),) if found is not None]
+        if lying is not None:
+            records += [found for found in (lying.searched(),) if found is not None]
         judgement = judge(
             attempt,
             canary=world.canaries[scenario.asset],
             records=records,
             known=GUARDS,
             under_test=entry.guards,
+            decoy=lying.decoy if lying is not None else None,
         )
         legitimate = [footing.work]
         if judgement.verdict is not Verdict.SUCCEEDED:

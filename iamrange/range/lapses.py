@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core import access_controls, detect_controls, identity_controls
+from iamrange.core import access_controls, detect_controls, identity_controls, secrets_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,6 +68,8 @@ LAPSES: Mapping[Control, Lapse] = {
     access_controls.GATEWAY_ONLY_EGRESS: Lapse(),
     # the log's own: it is kept as plain lines
     detect_controls.AUDIT_CHAIN: Lapse(),
+    # the victim's own: its key is written into what the attacker copies
+    secrets_controls.NO_HARD_CODED_CREDENTIALS: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

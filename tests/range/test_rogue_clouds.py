@@ -11,6 +11,7 @@ from iamrange.core.verdict import Verdict
 from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment
 from iamrange.range.lab import Lab
+from iamrange.range.lying_around import WHERE
 from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, lacking, workshop
 
@@ -32,6 +33,7 @@ SAMPLE = (
 MORE_THAN_AN_ANSWER = {
     "access.path-normalised": "with no canonical path there is nothing to decide on: 503",
     "detect.audit-chain": "whoever verifies the log is no part of the world",
+    "secrets.no-hard-coded-credentials": "what was not written down is not there to find",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
@@ -105,4 +107,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
     held = lab.attack(entry, frozenset(), other)
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
     expected = Verdict.DETECTED if detects else Verdict.BLOCKED
+    if entry.scenario.foothold.takes in WHERE:
+        expected = Verdict.NOTHING_TO_STEAL
     assert held.judgement.verdict is expected, held.judgement
