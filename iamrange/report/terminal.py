@@ -153,8 +153,8 @@ def _matrix(result: RunResult) -> Table:
         marks = [_mark(cells[scenario, control].trial) for control in controls]
         table.add_row(Text(scenario), *marks)
     legend = "  ".join(f"{number} {name}" for number, name in enumerate(controls, 1))
-    marks = "S succeeds, . blocked, d detected, n nothing to steal, e elsewhere, ! range broke"
-    table.caption = f"{marks}\n{legend}"
+    words = "S succeeds, . blocked, d detected, n nothing to steal, e elsewhere, ! range broke"
+    table.caption = f"{words}\n{legend}"
     table.caption_justify = "left"
     return table
 
