@@ -29,6 +29,7 @@ from iamrange import (
     cli_policy,
     cli_privileges,
     cli_rotate,
+    cli_scan,
     cli_sprawl,
     cli_tokens,
 )
@@ -54,11 +55,10 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_gateway.app, name="gateway")
 app.add_typer(cli_behaviour.app, name="behaviour")
-scan_app = typer.Typer(no_args_is_help=True, help="Look for what should not be there.")
-scan_app.command()(cli_sprawl.sprawl)
-scan_app.command()(cli_actors.actors)
-scan_app.command()(cli_privileges.privileges)
-app.add_typer(scan_app, name="scan")
+cli_scan.app.command()(cli_sprawl.sprawl)
+cli_scan.app.command()(cli_actors.actors)
+cli_scan.app.command()(cli_privileges.privileges)
+app.add_typer(cli_scan.app, name="scan")
 app.add_typer(cli_rotate.app, name="rotate")
 
 DEFAULT_OUT = Path("reports/latest")

@@ -15,7 +15,6 @@ from iamrange.core import (
     gcp_controls,
     identity_controls,
     invariants,
-    rotation_controls,
     secrets_controls,
 )
 from iamrange.core.control import Control, Invariant, Layer, Refusal, SwitchedIn
@@ -43,7 +42,6 @@ CONTROLS: Mapping[str, Control] = {
         *identity_controls.CONTROLS,
         *access_controls.CONTROLS,
         *secrets_controls.CONTROLS,
-        *rotation_controls.CONTROLS,
         *detect_controls.CONTROLS,
     )
 }

@@ -1,10 +1,13 @@
-"""The controls that work in the vault."""
+"""The controls that work in the vault, and those that keep credentials from lying around."""
 
 from __future__ import annotations
 
 from iamrange.core import frameworks as fw
-from iamrange.core.control import Control, Layer, Refusal
+from iamrange.core.control import Control, Layer, Refusal, SwitchedIn, own_control
 from iamrange.core.decision import Effect
+
+SEARCHED = "repository.search"
+"""The decision point of whoever searches what an attacker has searched, and finds a decoy alone."""
 
 _ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 _POLICY = "vault:index/policy:Policy"
@@ -54,5 +57,33 @@ SINGLE_USE_WRAPPING = Control(
     touches=frozenset({_POLICY}),
     maps_to=(fw.NHI2, fw.ASI03, fw.IA_5),
 )
-CONTROLS = (VAULT_BOUND_CLAIMS, VAULT_POLICY_PER_AGENT, SHORT_LEASES, SINGLE_USE_WRAPPING)
+NO_HARD_CODED_CREDENTIALS = Control(
+    id="secrets.no-hard-coded-credentials",
+    layer=Layer.SECRETS,
+    summary="An agent's key lies in its home alone: its repository and configuration hold none.",
+    without_it="The key was written down where it is copied: in a file that agents share, or in a "
+    "commit, where it stays when the next commit deletes it.",
+    refusal=Refusal(point=SEARCHED, layer="search", effect=Effect.DENY),
+    touches=frozenset(),
+    maps_to=(fw.NHI2, fw.T1552_001, fw.IA_5_7),
+    switched_in=SwitchedIn.WORLD,
+)
+ROTATION = own_control(
+    Layer.SECRETS,
+    "rotation",
+    summary="A secret that leaked is replaced, and its old value is refused before that is done.",
+    without_it="The vault has a new value; nobody ends the old one where it is accepted.",
+    point="as.token",
+    layer="client",
+    reason="wrong-secret",
+    maps_to=(fw.NHI7, fw.NHI2, fw.IA_5),
+)
+CONTROLS = (
+    VAULT_BOUND_CLAIMS,
+    VAULT_POLICY_PER_AGENT,
+    SHORT_LEASES,
+    SINGLE_USE_WRAPPING,
+    NO_HARD_CODED_CREDENTIALS,
+    ROTATION,
+)
 """All of them, in the order in which they are listed."""

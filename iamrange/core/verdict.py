@@ -78,22 +78,26 @@ class Judgement:
         return tuple(dict.fromkeys(g for refusal in self.refusals for g in refusal.guards))
 
 
-def judge(
+def judge(  # noqa: PLR0913 - keyword-only parts of one judgement
     attempt: Attempt,
     *,
     canary: str,
     records: Sequence[DecisionRecord],
     known: Mapping[str, Control | Invariant],
     under_test: Iterable[str],
+    decoy: str | None = None,
 ) -> Judgement:
     """Judge one attack from its loot, the canary and the records of its own requests.
 
     `known` are all controls and invariants, `under_test` the ids that are expected to refuse.
+    `decoy` was planted where the attack searches: to come home with it alone is to have searched.
     """
     if attempt.broke is not None:
         return Judgement(verdict=Verdict.ERROR, detail=attempt.broke)
     if canary in attempt.loot:
         return _found_out(records, known, set(under_test))
+    if decoy is not None and attempt.loot == (decoy,):
+        return _found_nothing(records, known, set(under_test))
     if attempt.loot:
         return Judgement(
             verdict=Verdict.ERROR, detail="the loot is not what this run has planted there"
@@ -147,6 +151,26 @@ def _said_afterwards(
         if record.point in looking and record.outcome is Outcome.DENY
         for refusal in _refusals(record, known)
     )
+
+
+def _found_nothing(
+    records: Sequence[DecisionRecord],
+    known: Mapping[str, Control | Invariant],
+    under_test: set[str],
+) -> Judgement:
+    """Judge a search that found the decoy alone by whoever made the same search afterwards."""
+    refusals = tuple(
+        refusal
+        for record in records
+        for refusal in _refusals(record, known)
+        if under_test & set(refusal.guards)
+    )
+    if not refusals:
+        return Judgement(
+            verdict=Verdict.ERROR,
+            detail="the attack found the decoy alone, and no other search says the same",
+        )
+    return Judgement(verdict=Verdict.NOTHING_TO_STEAL, refusals=refusals)
 
 
 def _refusing_records(

@@ -1,3 +1,1 @@
-"""Credentials: the vaults that hold them, where else they lie, how they are replaced, and how much
-of what they open is needed.
-"""
+"""Credentials: which vaults hold them, where else they lie, how they are replaced, what they open."""

@@ -34,6 +34,8 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.NETWORK: (),
     Material.DOCUMENT: (),
     Material.LOG_FOLDER: (),
+    Material.REPOSITORY: (),
+    Material.CONFIGURATION: (),
     Material.CLIENT_KEY: ("client_key",),
     Material.CLIENT_SECRET: ("client_secret",),
     Material.ACCESS_TOKEN: ("access_token",),

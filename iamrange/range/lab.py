@@ -26,6 +26,7 @@ from iamrange.range.foothold import OF_ONE_VAULT, Footing, Snapshot
 from iamrange.range.hijack import obey
 from iamrange.range.history import history_of
 from iamrange.range.jail import JailBrokeError
+from iamrange.range.lying_around import WHERE, LyingAround
 from iamrange.range.processes import ProcessError
 from iamrange.range.responses import RESPONSES, recover
 from iamrange.range.rogues import LACKING, ROGUES
@@ -142,7 +143,7 @@ class Lab:
             RESPONSES[scenario.response](world, scenario.foothold.victim, off)
         if scenario.ages:
             world.world.set_clock(scenario.ages)
-        footing, audited = _taken_here(world, scenario, footing)
+        footing, audited, lying = _taken_here(world, scenario, footing)
         weary = scenario.wearies_after
         with (
             _under_watch(world, scenario) as watch,
@@ -160,12 +161,15 @@ class Lab:
             won = audited.silent()
             attempt = replace(attempt, loot=(world.canaries[scenario.asset],) if won else ())
             records += [found for found in (audited.found(),) if found is not None]
+        if lying is not None:
+            records += [found for found in (lying.searched(),) if found is not None]
         judgement = judge(
             attempt,
             canary=world.canaries[scenario.asset],
             records=records,
             known=GUARDS,
             under_test=entry.guards,
+            decoy=lying.decoy if lying is not None else None,
         )
         legitimate = [footing.work]
         if judgement.verdict is not Verdict.SUCCEEDED:
@@ -226,16 +230,19 @@ class Lab:
 
 def _taken_here(
     world: Deployment, scenario: Scenario, footing: Footing
-) -> tuple[Footing, Audited | None]:
-    """Take what only the attacked world itself has: its vault's sessions, its own log."""
-    if scenario.foothold.takes in OF_ONE_VAULT:
-        return Snapshot(world).footing(scenario), None
-    if scenario.foothold.takes is not Material.LOG_FOLDER:
-        return footing, None
-    victim = scenario.foothold.victim
+) -> tuple[Footing, Audited | None, LyingAround | None]:
+    """Take what only the attacked world itself has: its vault's sessions, its log, its folders."""
+    takes, victim = scenario.foothold.takes, scenario.foothold.victim
+    if takes in OF_ONE_VAULT:
+        return Snapshot(world).footing(scenario), None, None
+    if takes in WHERE:
+        lying = LyingAround(world, scenario.foothold)
+        return replace(footing, material={"folder": str(lying.folder)}), None, lying
+    if takes is not Material.LOG_FOLDER:
+        return footing, None, None
     done, _ = do_work(world, victim, scenario.legitimate, "before")
     audited = Audited(world, victim)
-    return replace(footing, work=done, material={"folder": str(audited.folder)}), audited
+    return replace(footing, work=done, material={"folder": str(audited.folder)}), audited, None
 
 
 _IN_THE_WORLD = ("aws:iam/", "aws:organizations/", "gcp:", "vault:")

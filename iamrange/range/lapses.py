@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core import access_controls, detect_controls, identity_controls, rotation_controls
+from iamrange.core import access_controls, detect_controls, identity_controls, secrets_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +53,7 @@ LAPSES: Mapping[Control, Lapse] = {
     # the directory's: the old key stays
     identity_controls.KEY_ROTATION: Lapse(),
     # the operators' own: the old secret stays in the directory
-    rotation_controls.ROTATION: Lapse(),
+    secrets_controls.ROTATION: Lapse(),
     access_controls.SCOPE_ENFORCED: Lapse(gateway={"unsafe_ignores_scope": True}),
     access_controls.REGO_POLICY: Lapse(gateway={"unsafe_asks_no_policy": True}),
     access_controls.CLASSIFICATION: Lapse(gateway={"unsafe_unlabelled_data": True}),
@@ -75,6 +75,8 @@ LAPSES: Mapping[Control, Lapse] = {
     detect_controls.HARD_LIMITS: Lapse(),
     detect_controls.AUTOMATIC_REVOCATION: Lapse(),
     detect_controls.ISOLATION: Lapse(),
+    # the victim's own: its key is written into what the attacker copies
+    secrets_controls.NO_HARD_CODED_CREDENTIALS: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

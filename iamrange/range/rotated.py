@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from iamrange.core import rotation_controls
+from iamrange.core import secrets_controls
 from iamrange.core.clock import SystemClock
 from iamrange.credentials.inventory_aws import AwsAccess
 from iamrange.credentials.rotation import State
@@ -57,7 +57,7 @@ def rotate_client_secret(world: Deployment, victim: Part) -> None:
 def _rotate(world: Deployment, victim: Part) -> None:
     agent = world.stage.agents[victim]
     vault = _vault(world, victim, f"rotation/{agent['name']}/client-secret")
-    if rotation_controls.ROTATION.id in world.off:
+    if secrets_controls.ROTATION.id in world.off:
         vault.promote(vault.current(), vault.stage(_token(), secrets.token_urlsafe(24)))
         return
     folder = world.world.folder

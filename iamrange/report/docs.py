@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant
+from iamrange.core.secrets_controls import SEARCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,6 +109,8 @@ def _guard_line(guard: Control | Invariant) -> str:
         else f"The rogue cloud that lacks it: `{guard.rogue}`."
     )
     word = "Finds it out" if guard.detects else "Refuses"
+    if guard.refusal.point == SEARCHED:
+        word = "Leaves nothing to find, as is seen"
     return f"- `{guard.id}`: {guard.summary} {word} at {where}. {off}"
 
 

@@ -25,6 +25,7 @@ STYLES = {
     Verdict.SUCCEEDED: "bold red",
     Verdict.BLOCKED: "green",
     Verdict.DETECTED: "green",
+    Verdict.NOTHING_TO_STEAL: "green",
     Verdict.BLOCKED_ELSEWHERE: "yellow",
     Verdict.ERROR: "bold magenta",
 }
@@ -152,7 +153,8 @@ def _matrix(result: RunResult) -> Table:
         marks = [_mark(cells[scenario, control].trial) for control in controls]
         table.add_row(Text(scenario), *marks)
     legend = "  ".join(f"{number} {name}" for number, name in enumerate(controls, 1))
-    table.caption = f"S succeeds, . blocked, d detected, e elsewhere, ! range broke\n{legend}"
+    words = "S succeeds, . blocked, d detected, n nothing to steal, e elsewhere, ! range broke"
+    table.caption = f"{words}\n{legend}"
     table.caption_justify = "left"
     return table
 
@@ -163,6 +165,7 @@ def _mark(trial: Trial) -> Text:
         Verdict.SUCCEEDED: "S",
         Verdict.BLOCKED: ".",
         Verdict.DETECTED: "d",
+        Verdict.NOTHING_TO_STEAL: "n",
         Verdict.BLOCKED_ELSEWHERE: "e",
     }
     return Text(marks.get(verdict, "!"), style=STYLES.get(verdict, ""))

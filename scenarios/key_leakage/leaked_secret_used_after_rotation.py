@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iamrange.core import frameworks as fw
-from iamrange.core import rotation_controls
+from iamrange.core import secrets_controls
 from iamrange.core.scenario import (
     Asset,
     AssetKind,
@@ -18,7 +18,7 @@ from scenarios.key_leakage.client_secret_used import attack
 
 SCENARIO = Scenario(
     claim="a leaked secret is worth nothing once it was rotated",
-    blocked_by=(rotation_controls.ROTATION,),
+    blocked_by=(secrets_controls.ROTATION,),
     foothold=Foothold(Part.FLEET_SENSOR, Material.CLIENT_SECRET, taken_from="a repository"),
     asset=Asset(AssetKind.SERVICE_RECORDS, Part.FLEET_SENSOR),
     knows=(

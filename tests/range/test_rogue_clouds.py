@@ -11,6 +11,7 @@ from iamrange.core.verdict import Verdict
 from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment
 from iamrange.range.lab import Lab
+from iamrange.range.lying_around import WHERE
 from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, lacking, workshop
 
@@ -35,6 +36,7 @@ MORE_THAN_AN_ANSWER = {
     "detect.behaviour-baseline": "whoever watches is no part of the world",
     "detect.hard-limits": "whoever watches is no part of the world",
     "detect.automatic-revocation": "token service, gateway and policy each look at the state",
+    "secrets.no-hard-coded-credentials": "what was not written down is not there to find",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
@@ -109,4 +111,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
     # whom a watch has found out is cut off, and may be before the attack is over
     expected = {Verdict.DETECTED, Verdict.BLOCKED} if detects else {Verdict.BLOCKED}
+    if entry.scenario.foothold.takes in WHERE:
+        expected = {Verdict.NOTHING_TO_STEAL}
     assert held.judgement.verdict in expected, held.judgement

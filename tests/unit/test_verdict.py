@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from iamrange.core import aws_controls, detect_controls
+from iamrange.core import aws_controls, detect_controls, secrets_controls
 from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant, Refusal
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
 from iamrange.core.verdict import (
@@ -55,8 +55,20 @@ def record(
     )
 
 
-def judged(attempt: Attempt, *records: DecisionRecord, under_test: str = GUARD) -> Judgement:
-    return judge(attempt, canary=CANARY, records=records, known=KNOWN, under_test=[under_test])
+def judged(
+    attempt: Attempt,
+    *records: DecisionRecord,
+    under_test: str = GUARD,
+    decoy: str | None = None,
+) -> Judgement:
+    return judge(
+        attempt,
+        canary=CANARY,
+        records=records,
+        known=KNOWN,
+        under_test=[under_test],
+        decoy=decoy,
+    )
 
 
 REFUSED = Attempt(refused="AccessDenied", request_id="r1")
@@ -125,6 +137,41 @@ def test_what_came_home_and_was_found_out_is_detected() -> None:
     assert judged(home, under_test=CHAIN).verdict is Verdict.SUCCEEDED
     assert judged(home, BROKEN_CHAIN, under_test=GUARD).verdict is Verdict.SUCCEEDED
     assert judged(home, record(), under_test=GUARD).verdict is Verdict.SUCCEEDED
+
+
+EMPTY = secrets_controls.NO_HARD_CODED_CREDENTIALS.id
+SEARCHED = record(
+    layer("search", Effect.DENY, "nothing-but-the-decoy"),
+    point=secrets_controls.SEARCHED,
+    action="repository:Search",
+)
+
+
+def test_a_search_that_finds_the_decoy_alone_had_nothing_to_steal() -> None:
+    decoy = Attempt(loot=("decoy",))
+    found = judged(decoy, record(), SEARCHED, under_test=EMPTY, decoy="decoy")
+    assert found.verdict is Verdict.NOTHING_TO_STEAL
+    assert found.guards == (EMPTY,)
+
+
+@pytest.mark.parametrize(
+    ("loot", "records", "decoy", "expected"),
+    [
+        pytest.param(("decoy",), (), "decoy", Verdict.ERROR, id="nobody else has searched"),
+        pytest.param(("decoy",), (SEARCHED,), None, Verdict.ERROR, id="there was no decoy"),
+        pytest.param((), (SEARCHED,), "decoy", Verdict.ERROR, id="the search found nothing"),
+        pytest.param(("decoy", "x"), (SEARCHED,), "decoy", Verdict.ERROR, id="and something else"),
+        pytest.param((CANARY,), (SEARCHED,), "decoy", Verdict.SUCCEEDED, id="a key was there"),
+    ],
+)
+def test_nothing_to_steal_takes_a_decoy_that_both_searches_find(
+    loot: tuple[str, ...],
+    records: tuple[DecisionRecord, ...],
+    decoy: str | None,
+    expected: Verdict,
+) -> None:
+    found = judged(Attempt(loot=loot), *records, under_test=EMPTY, decoy=decoy)
+    assert found.verdict is expected
 
 
 def test_detection_is_proved_by_a_world_where_nobody_finds_out() -> None:
