@@ -1,1 +1,1 @@
-"""Credentials: which vaults hold them, where else they lie, how they are replaced, what they open."""
+"""Credentials: which vaults hold them, where else they lie, how they change, what they open."""
