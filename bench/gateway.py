@@ -258,7 +258,7 @@ def growth(bench: Bench) -> dict[str, Any]:
 
 def asked_anew(rules: int) -> float:
     """Return the microseconds of a question that the policy's engine has not answered before."""
-    engine = PolicyEngine.from_texts(policy_texts(rules))
+    engine = PolicyEngine(policy_texts(rules))
     agent = Agent(
         name="bench",
         owner="bench",

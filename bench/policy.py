@@ -41,7 +41,7 @@ AGENTS = 100
 def rows(size: int) -> dict[str, str]:
     """Return the policy with a table of so many rules."""
     texts = _policy()
-    roles = PolicyEngine.from_texts(texts).value("data.ai.roles")
+    roles = PolicyEngine(texts).value("data.ai.roles")
     if not isinstance(roles, dict):
         raise TypeError("the table of roles is no object")
     grants = {"data-analyst": roles["grants"]["data-analyst"]}
@@ -122,7 +122,7 @@ def median(ask: Callable[[str], bool], answers: int) -> float:
 
 def measure(texts: Mapping[str, str], binary: Path | None, answers: int) -> dict[str, float]:
     """Return nanoseconds an answer, by who answers."""
-    engine = PolicyEngine.from_texts(texts)
+    engine = PolicyEngine(texts)
     if not engine.remembers:
         raise RuntimeError("expected a policy whose answers may be remembered")
     result = {

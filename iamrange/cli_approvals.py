@@ -25,6 +25,8 @@ from rich.text import Text
 from iamrange.cli_console import WIDTH, Json, err, misuse, print_json, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iamrange.access.approvals.model import ApprovalRefusal, ApprovalRequest
     from iamrange.cli_approval_desks import Desk
     from iamrange.jose.sign import SigningKey
@@ -109,44 +111,36 @@ def show(  # noqa: PLR0913 - one argument an option
     _print(request, out)
 
 
-@app.command()
-def approve(  # noqa: PLR0913, PLR0917 - one argument an option
-    approval_id: Id,
-    key: Key = None,
-    approver: As = None,
-    url: Url = None,
-    database: Database = None,
-    directory: People = None,
-    home: Home = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Sign that one request may be carried out, once.
+def _deciding(verdict: str) -> Callable[..., None]:
+    """Return the command by which a person signs this verdict."""
 
-    Example: iamrange approvals approve 41d5f7... --key maria.jwk --as maria
-    """
-    with _desk(url, database, directory, home) as desk:
-        _decide(desk, approval_id, "approve", key, approver, as_json=as_json)
+    def decide(  # noqa: PLR0913, PLR0917 - one argument an option
+        approval_id: Id,
+        key: Key = None,
+        approver: As = None,
+        url: Url = None,
+        database: Database = None,
+        directory: People = None,
+        home: Home = None,
+        *,
+        as_json: Json = False,
+    ) -> None:
+        with _desk(url, database, directory, home) as desk:
+            _decide(desk, approval_id, verdict, key, approver, as_json=as_json)
+
+    return decide
 
 
-@app.command()
-def deny(  # noqa: PLR0913, PLR0917 - one argument an option
-    approval_id: Id,
-    key: Key = None,
-    approver: As = None,
-    url: Url = None,
-    database: Database = None,
-    directory: People = None,
-    home: Home = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Sign that one request may not be carried out; an approval not yet used is withdrawn.
+_APPROVE = """Sign that one request may be carried out, once.
 
-    Example: iamrange approvals deny 41d5f7... --key maria.jwk --as maria
-    """
-    with _desk(url, database, directory, home) as desk:
-        _decide(desk, approval_id, "deny", key, approver, as_json=as_json)
+Example: iamrange approvals approve 41d5f7... --key maria.jwk --as maria
+"""
+_DENY = """Sign that one request may not be carried out; an approval not yet used is withdrawn.
+
+Example: iamrange approvals deny 41d5f7... --key maria.jwk --as maria
+"""
+app.command("approve", help=_APPROVE)(_deciding("approve"))
+app.command("deny", help=_DENY)(_deciding("deny"))
 
 
 @app.command()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from iamrange.access.gateway_settings import GatewaySettings
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iamrange.access.approvals.model import ApprovalFacts, ApprovalRefusal
     from iamrange.access.canonical import CanonicalRefusal, Target
     from iamrange.access.gateway_limits import Count
+    from iamrange.access.policy_engine import PolicyAnswer
     from iamrange.access.routes import Matched, RouteRefusal
     from iamrange.identity.access_token import AccessToken
     from iamrange.identity.directory.model import Agent
@@ -84,25 +85,6 @@ class Principal:
 
     id: str
     agent: Agent | None
-
-
-class PolicyAnswer(Protocol):
-    """What the policy engine answers."""
-
-    @property
-    def allow(self) -> bool:
-        """Tell whether the policy allows."""
-        ...
-
-    @property
-    def deny(self) -> tuple[str, ...]:
-        """Return the reasons why not."""
-        ...
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """Return the rules that allowed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from iamrange.identity.directory.model import AgentState, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iamrange.access.evidence import Evidence, PolicyAnswer
+    from iamrange.access.evidence import Evidence
     from iamrange.access.gateway_limits import Count
+    from iamrange.access.policy_engine import PolicyAnswer
 
 PACKAGE: Final = "ai.authorization"
 APPROVAL_REQUIRED: Final = "approval-required"

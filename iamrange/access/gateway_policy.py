@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from iamrange.access.approvals.model import ApprovalFacts
-    from iamrange.access.evidence import PolicyAnswer
-    from iamrange.access.policy_engine import PolicyEngine
+    from iamrange.access.policy_engine import PolicyAnswer, PolicyEngine
     from iamrange.access.routes import Matched, Route
     from iamrange.identity.directory.model import Agent
 
@@ -67,7 +66,7 @@ class PolicyAsker:
             return Away("policy")
         context = CallContext(time=now, peer=peer, actors=actors, tenant=self._tenant)
         if approval is not None or self._ignores_state or not engine.remembers:
-            answers: tuple[PolicyAnswer, ...] = tuple(
+            answers = tuple(
                 engine.evaluate(policy_input(self._judged(agent), matched, approval, context))
                 for agent in agents
             )

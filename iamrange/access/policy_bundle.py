@@ -145,7 +145,7 @@ def _has_tests(texts: Mapping[str, str]) -> bool:
 
 
 def _taken(texts: Mapping[str, str], *, had_tests: bool) -> PolicyEngine:
-    engine = PolicyEngine.from_texts(
+    engine = PolicyEngine(
         {name: text for name, text in texts.items() if not name.endswith(TEST_SUFFIX)}
     )
     if had_tests or _has_tests(texts):

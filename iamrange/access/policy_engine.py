@@ -57,7 +57,7 @@ class PolicyAnswer:
 
 
 class PolicyEngine:
-    """One policy, compiled. Make it by `from_folder` or `from_texts`."""
+    """One policy, compiled."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         """Compile the files of a policy: name -> Rego text.
@@ -73,15 +73,6 @@ class PolicyEngine:
         self._reads = reads(self.texts.values())
         self._remembered = lru_cache(_REMEMBERED)(self.ask)
         self._check()
-
-    @classmethod
-    def from_texts(cls, texts: Mapping[str, str]) -> PolicyEngine:
-        """Compile the files of a policy: name -> Rego text.
-
-        Raises:
-            PolicyError: it is none, or does not deny by default.
-        """
-        return cls(texts)
 
     @classmethod
     def from_folder(cls, folder: Path) -> PolicyEngine:

@@ -10,40 +10,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iamrange.access.approvals.model import ApprovalFacts
     from iamrange.access.routes import Matched
     from iamrange.identity.directory.model import Agent
-
-
-class SignedApproval(Protocol):
-    """What a human's verified decision says; `ApprovalFacts` of the approvals are this."""
-
-    @property
-    def id(self) -> str:
-        """The approval's id."""
-        ...
-
-    @property
-    def approver(self) -> str:
-        """The SPIFFE id of the person who signed."""
-        ...
-
-    @property
-    def manager_signed(self) -> bool:
-        """Whether a manager's signature over this very call was verified."""
-        ...
-
-    @property
-    def agent(self) -> str:
-        """The SPIFFE id of the agent that asked."""
-        ...
-
-    @property
-    def expires(self) -> float:
-        """Until when it counts."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +29,14 @@ class CallContext:
 
 
 def policy_input(
-    agent: Agent, matched: Matched, approval: SignedApproval | None, context: CallContext
+    agent: Agent, matched: Matched, approval: ApprovalFacts | None, context: CallContext
 ) -> str:
     """Return the input for the policy, as JSON text."""
     return json.dumps(policy_values(agent, matched, approval, context), separators=(",", ":"))
 
 
 def policy_values(
-    agent: Agent, matched: Matched, approval: SignedApproval | None, context: CallContext
+    agent: Agent, matched: Matched, approval: ApprovalFacts | None, context: CallContext
 ) -> dict[str, Any]:
     """Return the input for the policy, as values."""
     route = matched.route

@@ -324,6 +324,7 @@ class Counting:
     def __init__(self, engine: PolicyEngine) -> None:
         self.engine = engine
         self.remembers = engine.remembers
+        self.digest = engine.digest
         self.asked: list[str] = []
 
     def evaluate(self, text: str) -> Any:  # noqa: ANN401 - the engine's own
@@ -346,14 +347,14 @@ def test_the_policy_is_asked_again_for_another_entry_route_or_policy() -> None:
     known = gateway.directory.known
     known[ANALYST] = replace(known[ANALYST], roles=frozenset({"log-writer"}))
     assert gateway.decide(gateway.call()).reason == "role-may-not"
-    gateway.engine = PolicyEngine.from_texts({"p.rego": DENIES})
+    gateway.engine = PolicyEngine({"p.rego": DENIES})
     known[ANALYST] = replace(known[ANALYST], roles=frozenset({"data-analyst"}))
     assert gateway.decide(gateway.call()).reason == "closed"
 
 
 def test_a_policy_that_looks_at_the_time_is_asked_each_time() -> None:
     gateway = Gateway()
-    timed = PolicyEngine.from_texts({"p.rego": TIMED})
+    timed = PolicyEngine({"p.rego": TIMED})
     assert not timed.remembers
     gateway.engine = timed
     assert gateway.decide(gateway.call()).allow

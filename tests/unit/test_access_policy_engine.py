@@ -41,7 +41,7 @@ DENIES = "package ai.authorization\n\ndefault allow := false\n"
 
 
 def policy(text: str) -> PolicyEngine:
-    return PolicyEngine.from_texts({"a.rego": DENIES + text})
+    return PolicyEngine({"a.rego": DENIES + text})
 
 
 def but(base: Mapping[str, Any], **members: object) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def test_an_answer_that_is_no_clear_yes_is_no(text: str, reasons: tuple[str, ...
 
 
 def test_undefined_is_denied() -> None:
-    engine = PolicyEngine.from_texts(
+    engine = PolicyEngine(
         {
             "a.rego": 'package ai.authorization\n\nallow := false if input.action != "read"\n'
             "\nallow := false if not input.action\n"
@@ -196,7 +196,7 @@ def test_undefined_is_denied() -> None:
 )
 def test_what_is_no_policy_is_refused_and_named(texts: dict[str, str], complaint: str) -> None:
     with pytest.raises(PolicyError) as raised:
-        PolicyEngine.from_texts(texts)
+        PolicyEngine(texts)
     assert complaint in str(raised.value)
     assert "Stack backtrace" not in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -237,9 +237,9 @@ def test_more_policies_than_a_thread_keeps_still_answer() -> None:
 
 
 def test_the_digest_is_of_names_and_texts() -> None:
-    first = PolicyEngine.from_texts({"a.rego": DENIES, "b.rego": "package b\n"})
-    same = PolicyEngine.from_texts({"b.rego": "package b\n", "a.rego": DENIES})
-    other = PolicyEngine.from_texts({"a.rego": DENIES, "c.rego": "package b\n"})
+    first = PolicyEngine({"a.rego": DENIES, "b.rego": "package b\n"})
+    same = PolicyEngine({"b.rego": "package b\n", "a.rego": DENIES})
+    other = PolicyEngine({"a.rego": DENIES, "c.rego": "package b\n"})
     assert first.digest == same.digest
     assert first.digest != other.digest
     assert repr(first) == f"PolicyEngine(a.rego, b.rego; {first.digest[:12]})"
@@ -397,9 +397,7 @@ def test_a_policy_cut_off_anywhere_allows_nothing_new() -> None:
     taken = 0
     for end in range(0, len(text) - 1, 37):
         try:
-            engine = PolicyEngine.from_texts(
-                {"authorization.rego": text[:end], "roles.rego": roles}
-            )
+            engine = PolicyEngine({"authorization.rego": text[:end], "roles.rego": roles})
         except PolicyError:
             continue
         taken += 1
@@ -412,9 +410,7 @@ def test_a_table_of_roles_that_is_cut_off_is_no_policy_or_allows_nothing() -> No
     text, roles = (read_folder(POLICY)[name] for name in ("authorization.rego", "roles.rego"))
     for end in range(0, len(roles) - 2, 37):
         try:
-            engine = PolicyEngine.from_texts(
-                {"authorization.rego": text, "roles.rego": roles[:end]}
-            )
+            engine = PolicyEngine({"authorization.rego": text, "roles.rego": roles[:end]})
         except PolicyError:
             continue
         assert not engine.evaluate(json.dumps(READS)).allow

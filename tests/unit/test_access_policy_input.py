@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # no stubs are installed
@@ -15,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import iamrange.access
+from iamrange.access.approvals.model import ApprovalFacts
 from iamrange.access.policy_engine import PolicyEngine, read_folder
-from iamrange.access.policy_input import CallContext, SignedApproval, policy_input, policy_values
+from iamrange.access.policy_input import CallContext, policy_input, policy_values
 from iamrange.access.routes import ROUTES, SERVICES, Matched, Route, match
 from iamrange.access.vocabulary import Action
 from iamrange.identity.directory.model import Agent, AgentState, Classification
@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = json.loads((POLICY / "input.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 ENGINE = PolicyEngine.from_folder(POLICY)
 CONTEXT = CallContext(time=1_800_000_000.0, peer="127.0.0.9", actors=("a",), tenant="iamrange")
-APPROVAL: Any = SimpleNamespace(
+APPROVAL = ApprovalFacts(
     id="ap-1",
     approver="spiffe://iamrange.example/person/mia",
     agent="spiffe://iamrange.example/agent/somebody",
@@ -97,7 +97,7 @@ def test_renaming_an_agent_changes_no_answer(role: str) -> None:
         assert len(answers) == 1
 
 
-def allowed_routes(approval: SignedApproval | None) -> dict[str, set[str]]:
+def allowed_routes(approval: ApprovalFacts | None) -> dict[str, set[str]]:
     return {
         role: {
             f"{route.action} {route.service} {route.type}"
@@ -192,7 +192,7 @@ def test_what_an_approval_adds_is_exactly_this() -> None:
     STATES,
 )
 def test_every_input_is_of_the_schema_and_uses_nothing_else(
-    role: str, route: Route, approval: SignedApproval | None, parameter: str, state: AgentState
+    role: str, route: Route, approval: ApprovalFacts | None, parameter: str, state: AgentState
 ) -> None:
     asked = dataclasses.replace(agent(role), state=state)
     values = json.loads(policy_input(asked, Matched(route, {"id": parameter}), approval, CONTEXT))
@@ -240,7 +240,8 @@ def test_the_schema_refuses_what_the_policy_calls_malformed(
 
 @pytest.mark.parametrize("claimed", [1, "true", "yes", object(), None, [True]])
 def test_only_true_is_signed(claimed: object) -> None:
-    facts: Any = SimpleNamespace(**{**vars(APPROVAL), "manager_signed": claimed})
+    believed: Any = claimed
+    facts = dataclasses.replace(APPROVAL, manager_signed=believed)
     values = policy_values(agent("data-analyst"), latest("customers"), facts, CONTEXT)
     assert values["approval"]["manager_signed"] is False
 

@@ -15,11 +15,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,7 +26,16 @@ from iamrange.access.approvals import page
 from iamrange.access.approvals.api_bodies import BodyError, decision_in, read_call
 from iamrange.access.approvals.model import ApprovalRefusal, ApprovalState
 from iamrange.access.approvals.reasons import Reason, status
-from iamrange.identity.http import answer, new_request_id, read_object, refuse, unavailable
+from iamrange.identity.http import (
+    Guard,
+    answer,
+    http_error,
+    new_request_id,
+    read_object,
+    refuse,
+    runner,
+    unavailable,
+)
 from iamrange.identity.names import service_resource
 from iamrange.identity.protected_http import metadata_route
 from iamrange.identity.stores.errors import StoreDownError
@@ -45,10 +52,6 @@ if TYPE_CHECKING:
 APPROVALS: Final = service_resource("approvals")
 SCOPE: Final = "ask:approvals"
 """What an agent's token for approvals must hold."""
-"""`Authorization: Person JWS`, where people sign for what they read."""
-
-Guard = Callable[["Request", str], Awaitable[str | Response]]
-"""(request, needed scope) -> the acting agent's SPIFFE id, or the response that refuses."""
 
 _CIBA: Final = {
     ApprovalState.PENDING: ("authorization_pending", Reason.PENDING),
@@ -75,7 +78,7 @@ class ApprovalsApi:
         self._views = views
         self._guard = guard
         self._origin = origin
-        self._in_threads = in_threads
+        self._run = runner(in_threads=in_threads)
         routes = (
             Route("/requests", self._ask, methods=["POST"]),
             Route("/requests/{id}", self._poll, methods=["GET"]),
@@ -88,7 +91,7 @@ class ApprovalsApi:
             Route("/static/{name}", page.asset, methods=["GET"]),
             metadata_route(origin, scopes={SCOPE}),
         )
-        self._app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+        self._app = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -221,23 +224,9 @@ class ApprovalsApi:
     def _now(self) -> int:
         return int(self._approvals.clock.now())
 
-    async def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what the function returns
-        if self._in_threads:
-            return await run_in_threadpool(function, *arguments)
-        return function(*arguments)
-
 
 def _refused(refusal: ApprovalRefusal, request_id: str) -> JSONResponse:
     response = refuse(status(refusal.reason), refusal.reason, refusal.detail, request_id)
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(refusal.retry_after)
-    return response
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer an unknown path or method in the same shape as every other refusal."""
-    del request
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for these alone
-    response = refuse(error.status_code, "not-found", error.detail, new_request_id())
-    response.headers.update(error.headers or {})
     return response

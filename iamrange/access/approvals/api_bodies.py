@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iamrange.access.approvals.asking import AskedCall
 from iamrange.access.approvals.model import ApprovalRefusal
 from iamrange.access.approvals.reasons import Reason
+from iamrange.identity.http import read_body
 from iamrange.jose.gate import DocumentError, read_json
 
 if TYPE_CHECKING:
@@ -39,11 +40,9 @@ async def read_call(request: Request, limit: int) -> AskedCall:
     """
     # a control character takes six characters in JSON text: the longest that a body becomes
     most = 6 * limit + _AROUND
-    document = b""
-    async for chunk in request.stream():
-        document += chunk
-        if len(document) > most:
-            raise BodyError(Reason.BODY_TOO_LARGE, f"a body is at most {limit} bytes")
+    document = await read_body(request, most)
+    if document is None:
+        raise BodyError(Reason.BODY_TOO_LARGE, f"a body is at most {limit} bytes")
     if not _is_json(request):
         raise BodyError(Reason.MALFORMED, "content type expected application/json")
     try:

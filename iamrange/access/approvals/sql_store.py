@@ -122,9 +122,13 @@ class SqlApprovalStore:
                 return None
             too_fast = _too_fast(row, now)
             interval = min(longest, row.interval + INTERVAL_STEP) if too_fast else row.interval
-            change = sa.update(REQUESTS).where(_c.id == approval_id)
-            connection.execute(change.values(polled=now, interval=interval))
-            return Polled(request_of(connection.execute(chosen).one()), too_fast)
+            noted = (
+                sa.update(REQUESTS)
+                .where(_c.id == approval_id)
+                .values(polled=now, interval=interval)
+                .returning(REQUESTS)
+            )
+            return Polled(request_of(connection.execute(noted).one()), too_fast)
 
     def pending(self, *, now: float, limit: int) -> tuple[ApprovalRequest, ...]:
         """Return what waits: one of each agent first, then a second of each, oldest first.

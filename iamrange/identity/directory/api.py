@@ -8,18 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from iamrange.identity.directory import api_values as values
-from iamrange.identity.directory.api_bulk import Runner, at_once, run_bulk
+from iamrange.identity.directory.api_bulk import run_bulk
 from iamrange.identity.directory.api_requests import RequestError, check_body, read_query
 from iamrange.identity.directory.errors import TamperedError
 from iamrange.identity.directory.lifecycle import ROTATION_SETTLES
@@ -34,7 +32,7 @@ from iamrange.identity.directory.model import (
 )
 from iamrange.identity.directory.openapi import document
 from iamrange.identity.directory.operations import JSON_LINES, OPERATIONS, Operation
-from iamrange.identity.http import new_request_id, read_object, refuse
+from iamrange.identity.http import Guard, http_error, new_request_id, read_object, refuse, runner
 from iamrange.identity.stores.errors import StoreDownError
 
 if TYPE_CHECKING:
@@ -44,9 +42,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from iamrange.identity.directory.directory import Directory, Outcome
-
-Guard = Callable[["Request", str], Awaitable[str | Response]]
-"""(request, needed scope) -> the principal, or the response that refuses."""
 
 _NOT_FOUND = frozenset({"unknown-agent", "no-such-key"})
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -69,7 +64,7 @@ class DirectoryApi:
         `in_threads` keeps the event loop free while the database answers.
         """
         self._directory = directory
-        self._run: Runner = run_in_threadpool if in_threads else at_once
+        self._run = runner(in_threads=in_threads)
         self._guard = guard
         self._document = document()
         self._app = Starlette(
@@ -84,7 +79,7 @@ class DirectoryApi:
                     for operation in OPERATIONS
                 ),
             ],
-            exception_handlers={HTTPException: _http_error},
+            exception_handlers={HTTPException: http_error},
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,12 +202,3 @@ def _status(refusal: DirectoryRefusal) -> int:
     if refusal.code in _NOT_FOUND:
         return 404
     return 400 if refusal.code.startswith("bad-") else 409
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer an unknown path or method in the same shape as every other refusal."""
-    del request
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for these alone
-    response = refuse(error.status_code, "not-found", error.detail, new_request_id())
-    response.headers.update(error.headers or {})
-    return response

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from iamrange.identity.directory.directory import Directory
+    from iamrange.identity.http import Runner
 
 LINE_LIMIT = 64 * 1024
 PART = 2000
-
-
-Runner = Callable[..., Awaitable[Any]]
-"""Calls a function with arguments: in a thread, or at once."""
-
-
-async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - the function's own
-    """Call the function in the event loop itself."""
-    return function(*arguments)
 
 
 async def run_bulk(

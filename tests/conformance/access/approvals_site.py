@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from iamrange.access.approvals.api import Guard
+    from iamrange.identity.http import Guard
     from tests.conformance.access.approvals_lab import Lab
 
 AS = "x-test-agent"
