@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hvac
+import hvac.exceptions
 import psutil
 import requests
 import requests.adapters

@@ -126,23 +126,28 @@ class Vault:
             VaultError: it cannot be started.
         """
         begun = self._begun
-        if begun is not None and begun.done():
-            if begun.cancelled() or begun.exception() is not None:
-                if self._failed_at is None:
-                    self._failed_at = time.monotonic()
-                if time.monotonic() - self._failed_at > _RETRY_AFTER:
-                    begun = None
-            elif not begun.result().alive:
-                await begun.result().stop()
-                begun = None
-        if begun is None:
+        if begun is None or self._is_over(begun):
             self._failed_at = None
             self.starts += 1
-            begun = self._begun = asyncio.get_running_loop().create_task(self._start())
+            # no await before this: of those that find the same server dead, one starts another
+            begun = asyncio.get_running_loop().create_task(self._start(after=begun))
+            self._begun = begun
         # a client that leaves must not take the start away from the others
         return await asyncio.shield(begun)
 
-    async def _start(self) -> OpenBao:
+    def _is_over(self, begun: asyncio.Task[OpenBao]) -> bool:
+        """Tell whether a server has ended, or failed to start some time ago."""
+        if not begun.done():
+            return False
+        if not begun.cancelled() and begun.exception() is None:
+            return not begun.result().alive
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+        return time.monotonic() - self._failed_at > _RETRY_AFTER
+
+    async def _start(self, *, after: asyncio.Task[OpenBao] | None) -> OpenBao:
+        if after is not None and not after.cancelled() and after.exception() is None:
+            await after.result().stop()
         try:
             return await self._started()
         except VaultError as error:

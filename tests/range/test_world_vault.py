@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import hvac
+import hvac.exceptions
 import psutil
 import pytest
 

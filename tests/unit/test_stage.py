@@ -23,13 +23,14 @@ def outputs() -> dict[str, Any]:
         },
         "aws": {"tables": {"analytics": "records"}, "platform_secret_arn": "arn:platform"},
         "gcp": {"backup_secret": "projects/p/secrets/backup"},
+        "vault": {"store": "agents"},
     }
 
 
 def test_facts_are_found_by_their_dotted_names() -> None:
     stage = stage_from_outputs(outputs())
     facts = stage.facts(
-        ["own.aws_table", "victim.name", "target.name", "aws.platform_secret_arn"],
+        ["own.aws_table", "victim.name", "target.name", "aws.platform_secret_arn", "vault.store"],
         victim=Part.LOG_WRITER,
         target=Part.DEPLOY_BOT,
     )
@@ -38,6 +39,7 @@ def test_facts_are_found_by_their_dotted_names() -> None:
         "victim.name": "log-writer-7",
         "target.name": "deploy-bot-7",
         "aws.platform_secret_arn": "arn:platform",
+        "vault.store": "agents",
     }
 
 
@@ -48,7 +50,7 @@ def test_a_fact_that_is_not_there_is_named(name: str) -> None:
         stage.facts([name], victim=Part.LOG_WRITER)
 
 
-@pytest.mark.parametrize("name", ["agents", "aws", "gcp"])
+@pytest.mark.parametrize("name", ["agents", "aws", "gcp", "vault"])
 def test_outputs_that_lack_a_part_are_refused(name: str) -> None:
     lacking = outputs()
     del lacking[name]

@@ -66,6 +66,18 @@ def test_killed_vault_comes_back_with_what_was_written_and_without_its_leases(
     in_lab(test)
 
 
+def test_requests_that_find_a_killed_vault_share_one_new_start(in_lab: InLab) -> None:
+    async def test(lab: Lab) -> None:
+        await lab.prepare()
+        os.kill(lab.vault.running.pid, signal.SIGKILL)
+        await until(lambda: lab.vault.running is None)
+        answers = await asyncio.gather(*(lab.call("GET", "agents/data/one") for _ in range(8)))
+        assert {status for status, _, _ in answers} == {200}
+        assert lab.vault.starts == 2
+
+    in_lab(test)
+
+
 def test_sealed_vault_refuses_as_broken_and_opens_again(in_lab: InLab) -> None:
     async def test(lab: Lab) -> None:
         await lab.prepare()
