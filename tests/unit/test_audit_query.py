@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,13 @@ def test_denied_record_is_a_refused_api_activity() -> None:
     assert "http_request" not in event
 
 
+def test_an_accusation_is_severe_and_a_mere_refusal_is_not() -> None:
+    allowed = replace(RECORD, point="behaviour.response", outcome=Outcome.ALLOW)
+    assert event_of(RECORD)["severity_id"] == 2
+    assert event_of(replace(RECORD, point="behaviour.watch"))["severity_id"] == 4
+    assert event_of(allowed)["severity_id"] == 1
+
+
 @pytest.mark.parametrize(
     ("action", "activity"),
     [
@@ -69,8 +77,6 @@ def test_denied_record_is_a_refused_api_activity() -> None:
     ],
 )
 def test_activity_goes_by_the_operations_verb(action: str, activity: int) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     assert event_of(replace(RECORD, action=action))["activity_id"] == activity
 
 
