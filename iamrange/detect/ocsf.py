@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.core.decision import Outcome
+from iamrange.core.detect_controls import AUDIT, RESPONSE, WATCH
 
 if TYPE_CHECKING:
     from iamrange.core.decision import DecisionRecord
@@ -19,7 +20,7 @@ PRODUCT: Final = {"name": "iamrange", "vendor_name": "iamrange"}
 API_ACTIVITY: Final = 6003
 _CATEGORY: Final = 6
 _OTHER, _CREATE, _READ, _UPDATE, _DELETE = 99, 1, 2, 3, 4
-_INFORMATIONAL, _LOW = 1, 2
+_INFORMATIONAL, _LOW, _HIGH = 1, 2, 4
 _ALLOWED, _DENIED = 1, 2
 _SUCCESS, _FAILURE = 1, 2
 _ACTIVITIES: Final = (
@@ -47,7 +48,7 @@ def event_of(record: DecisionRecord) -> dict[str, Any]:
         "category_uid": _CATEGORY,
         "activity_id": activity,
         "type_uid": API_ACTIVITY * 100 + activity,
-        "severity_id": _LOW if denied else _INFORMATIONAL,
+        "severity_id": _severity(record, denied=denied),
         "status_id": _FAILURE if denied else _SUCCESS,
         "status_code": record.reason,
         "action_id": _DENIED if denied else _ALLOWED,
@@ -63,6 +64,13 @@ def event_of(record: DecisionRecord) -> dict[str, Any]:
     if record.user_agent:
         event["http_request"] = {"user_agent": record.user_agent}
     return event
+
+
+def _severity(record: DecisionRecord, *, denied: bool) -> int:
+    """Return OCSF's severity: a refusal is everyday work, an accused agent is an incident."""
+    if not denied:
+        return _INFORMATIONAL
+    return _HIGH if record.point in (AUDIT, WATCH, RESPONSE) else _LOW
 
 
 def _unmapped(record: DecisionRecord) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class Watcher:
     def see(self, call: Call) -> tuple[Accusation, ...]:
         """Judge one call; return what is said against it.
 
-        An agent for which one of them `contains` stands accused from now on.
+        An agent for which one of them `contains` stands accused from now on. What the source of
+        declarations raises goes through: the call is then to be shown again.
         """
         if not call.authenticated:
             self.counts.unverified += 1
@@ -77,13 +78,15 @@ class Watcher:
         if call.id in self._seen:
             self.counts.duplicates += 1
             return ()
+        accused = call.agent in self.accused
+        # asked first: a call that could not be judged now is not one that was seen
+        declared = None if accused else self._declared(call.agent)
         self._seen[call.id] = None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
-        if call.agent in self.accused:
+        if accused:
             self.counts.while_accused += 1
             return ()
-        declared = self._declared(call.agent)
         if declared is None:
             self.counts.unregistered += 1
             return ()

@@ -56,6 +56,9 @@ UNANSWERED_SECONDS: Final = 600.0
 MAX_INCIDENTS: Final = 200
 _KNOWN_NOTICES: Final = 4096
 _KNOWN_AGENTS: Final = 10_000
+PATIENCE_SECONDS: Final = 10.0
+"""How long the world may refuse to say whose call it was, before nobody watches any more."""
+
 _PATIENCE: Final = 5.0
 
 
@@ -87,6 +90,10 @@ class BehaviourWatch:
         self._failed: str | None = None
         self._state = state
         self._mark = self._judged = 0
+        self._saved_at = self._looked_at = time.monotonic()
+        self._waiting: deque[DecisionRecord] = deque()
+        self._unsaid: deque[DecisionRecord] = deque()
+        self._saying = threading.Lock()
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("behaviour watch", self._watch), ("containment", self._contain))
@@ -195,36 +202,46 @@ class BehaviourWatch:
         }
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (ProcessError, CommandRefusedError, OSError) as error:
-            if not self._ended.is_set():
-                self._failed = str(error)
-        except Exception as error:
-            self._failed = type(error).__name__
-            raise
+        """Work again and again, until the end; bear with a world that refuses for a while."""
+        refused: float | None = None
+        while not self._ended.wait(POLL_SECONDS):
+            now = time.monotonic()
+            try:
+                work()
+                refused = None
+            except CommandRefusedError as error:
+                refused = refused or now
+                if now - refused >= PATIENCE_SECONDS:
+                    self._failed = str(error)
+                    return
+            except (ProcessError, OSError) as error:
+                if not self._ended.is_set():
+                    self._failed = str(error)
+                return
+            except Exception as error:
+                self._failed = type(error).__name__
+                raise
 
     def _watch(self) -> None:
-        saved = time.monotonic()
-        while not self._ended.wait(POLL_SECONDS):
-            records, self._mark = self._world.records_since(self._mark)
-            for record in records:
-                self._judge(record)
-            self._judged = self._mark
-            now = time.monotonic()
-            if now - saved >= SAVE_SECONDS:
-                saved = now
-                self._save()
+        self._say_all()
+        records, self._mark = self._world.records_since(self._mark)
+        self._waiting.extend(records)
+        while self._waiting:
+            self._judge(self._waiting[0])
+            self._waiting.popleft()
+        self._judged = self._mark
+        now = time.monotonic()
+        if now - self._saved_at >= SAVE_SECONDS:
+            self._saved_at = now
+            self._save()
 
     def _contain(self) -> None:
-        looked = time.monotonic()
-        while not self._ended.wait(POLL_SECONDS):
-            self._tick(self._containments)
-            now = time.monotonic()
-            if now - looked >= RELEASE_SECONDS:
-                looked = now
-                self._follow()
-                self._look_for_releases(now)
+        self._tick(self._containments)
+        now = time.monotonic()
+        if now - self._looked_at >= RELEASE_SECONDS:
+            self._looked_at = now
+            self._follow()
+            self._look_for_releases(now)
 
     def _judge(self, record: DecisionRecord) -> None:
         call = self._calls.call(record)
@@ -236,11 +253,12 @@ class BehaviourWatch:
         said = weighs or [one for one in found if self._is_news(one)]
         if not said:
             return
-        self._world.record(_record(call.agent, call.service, said))
         if weighs:
             self._accused_at[call.agent] = time.monotonic()
             for containment in self._containments:
                 containment.contain(call.agent)
+        self._say(_record(call.agent, call.service, said))
+        if weighs:
             self._tick(self._containments[:1])
         incident = {
             "agent": call.agent,
@@ -252,6 +270,18 @@ class BehaviourWatch:
             self._incidents.append(incident)
         if weighs:
             self._save()
+
+    def _say(self, record: DecisionRecord) -> None:
+        """Write something down; what cannot be now is written later, in the same order."""
+        self._unsaid.append(record)
+        with contextlib.suppress(CommandRefusedError):
+            self._say_all()
+
+    def _say_all(self) -> None:
+        with self._saying:
+            while self._unsaid:
+                self._world.record(self._unsaid[0])
+                self._unsaid.popleft()
 
     def _is_news(self, notice: Accusation) -> bool:
         key = (notice.agent, notice.rule.value, notice.seen)
@@ -269,7 +299,7 @@ class BehaviourWatch:
         """Write down what was done about an agent, or could not be."""
         effect = Effect.ALLOW if step.done else Effect.DENY
         reason = "done" if step.done else "to-be-tried-again"
-        self._world.record(
+        self._say(
             DecisionRecord(
                 request_id=str(uuid.uuid4()),
                 time=0.0,

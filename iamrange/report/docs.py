@@ -84,6 +84,7 @@ def scenario_page(name: str, scenario: Scenario) -> str:
             f"The attacker stands in the {scenario.network} network and knows: "
             f"{', '.join(f'`{fact}`' for fact in scenario.knows)}.\n"
         ),
+        *_history_line(scenario),
         f"**Attack.** {story}\n",
         f"**At stake.** {scenario.asset}.\n",
         "**Blocked by.**\n",
@@ -97,6 +98,15 @@ def scenario_page(name: str, scenario: Scenario) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _history_line(scenario: Scenario) -> tuple[str, ...]:
+    history = scenario.history
+    if history is None:
+        return ()
+    days = f"Its agents are watched: the victim has worked for {history.days} days"
+    more = "" if history.grows_to == 1 else f", in the end {history.grows_to} times as much of it"
+    return (f"**Before.** {days}{more}.\n",)
 
 
 def _guard_line(guard: Control | Invariant) -> str:

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 READS = """
 import sys, time, requests
@@ -29,6 +30,24 @@ for _ in range(int(sys.argv[1])):
         break
     time.sleep(0.1)
 print(len(statuses), statuses[-1], answer.headers.get("x-iamrange-reason", "-"))
+"""
+
+
+SESSION = """
+import json, boto3
+found = boto3.Session().get_credentials().get_frozen_credentials()
+print(json.dumps([found.access_key, found.secret_key, found.token]))
+"""
+READS_SECRET = """
+import json, sys, boto3
+from botocore.exceptions import ClientError
+key, secret, token = json.loads(sys.argv[1])
+session = boto3.Session(key, secret, token)
+try:
+    session.client("secretsmanager").get_secret_value(SecretId="agents/log-writer/credentials")
+    print("read")
+except ClientError as error:
+    print(error.response["Error"]["Code"])
 """
 
 
@@ -55,11 +74,11 @@ class Range:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def reads(self, network: str, most: int) -> list[str]:
-        """Have the log writer read from a network; return how many answers it got, and the last."""
+    def runs(self, source: str, argument: str = "", network: str = "corporate") -> str:
+        """Run Python as the log writer, in a network; return what it says."""
         shell = json.loads(self.ok("env", "--agent", "log-writer", "--network", network, "--json"))
         done = subprocess.run(  # noqa: S603 - our interpreter, this file's source
-            [sys.executable, "-c", READS, str(most)],
+            [sys.executable, "-c", source, argument],
             cwd=Path(__file__).parents[2],
             env={**shell, "HOME": str(self.folder)},
             capture_output=True,
@@ -68,7 +87,17 @@ class Range:
             check=False,
         )
         assert done.returncode == 0, done.stderr[-1500:]
-        return done.stdout.split()
+        return done.stdout.strip()
+
+    def reads(self, network: str, most: int) -> list[str]:
+        """Have the log writer read from a network; return how many answers it got, and the last."""
+        return self.runs(READS, str(most), network).split()
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        ends = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < ends
+            time.sleep(0.2)
 
     def incidents(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.ok("behaviour", "incidents", "--json"))
@@ -89,14 +118,18 @@ def test_an_agent_in_the_wrong_place_is_contained_while_nobody_touches_the_keybo
     lab: Range,
 ) -> None:
     assert lab.reads("corporate", 2) == ["2", "200", "-"]
+    session = lab.runs(SESSION)
+    assert lab.runs(READS_SECRET, session) == "read"
     calls, status, reason = lab.reads("outside", 100)
     assert 1 < int(calls) < 100  # the call that is accused was answered, and the next ones not
     assert (status, reason) == ("401", "agent-quarantined")
-    (incident,) = lab.incidents()
+    incident = lab.incidents()[-1]
     (said,) = incident["accusations"]
     assert (said["rule"], said["seen"]) == ("not-at-home", "outside")
     assert incident["accused"]
     assert json.loads(lab.ok("agents", "show", "log-writer", "--json"))["state"] == "quarantined"
+    lab.until(lambda: all(step["done"] for step in lab.incidents()[-1]["steps"]))
+    assert lab.runs(READS_SECRET, session) == "AccessDeniedException"
     log = lab.ok("audit", "query", "actor.user.uid=*/log-writer", "status_code=not-at-home")
     assert "behaviour:Accuse" in log
     told = json.loads(lab.ok("behaviour", "accept", "log-writer", "--json"))

@@ -35,7 +35,6 @@ MORE_THAN_AN_ANSWER = {
     "detect.audit-chain": "whoever verifies the log is no part of the world",
     "detect.behaviour-baseline": "whoever watches is no part of the world",
     "detect.hard-limits": "whoever watches is no part of the world",
-    "detect.automatic-revocation": "token service, gateway and policy each look at the state",
     "secrets.no-hard-coded-credentials": "what was not written down is not there to find",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",

@@ -57,6 +57,13 @@ def test_denied_record_is_a_refused_api_activity() -> None:
     assert "http_request" not in event
 
 
+def test_an_accusation_is_severe_and_a_mere_refusal_is_not() -> None:
+    allowed = replace(RECORD, point="behaviour.response", outcome=Outcome.ALLOW)
+    assert event_of(RECORD)["severity_id"] == 2
+    assert event_of(replace(RECORD, point="behaviour.watch"))["severity_id"] == 4
+    assert event_of(allowed)["severity_id"] == 1
+
+
 @pytest.mark.parametrize(
     ("action", "activity"),
     [

@@ -37,17 +37,22 @@ class FakeWorld:
         self.state = "active"
         self.switched_off: frozenset[str] = frozenset()
         self.directory_is_away = False
+        self.records_are_refused = False
 
     def records_since(self, offset: int) -> tuple[list[DecisionRecord], int]:
         return self.records[offset:], len(self.records)
 
     def record(self, record: DecisionRecord) -> None:
+        if self.records_are_refused and record.point in (WATCH, RESPONSE):
+            raise CommandRefusedError("no record now")
         self.records.append(record)
 
     def off(self) -> frozenset[str]:
         return self.switched_off
 
     def declared(self, agent: str) -> dict[str, Any] | None:
+        if self.directory_is_away:
+            raise CommandRefusedError("store 'directory' cannot answer")
         if agent != AGENT:
             return None
         return {"scopes": ["read:hr"], "classification": "restricted", "state": self.state}
@@ -141,6 +146,16 @@ def test_an_accusation_is_written_down_and_the_agent_cut_off_by_every_means(lab:
     assert "gateway.call f" in accusation.facts["evidence"]
 
 
+def test_what_cannot_be_written_down_now_is_written_later_and_holds_nothing_up(lab: Range) -> None:
+    lab.world.records_are_refused = True
+    lab.world.record(FORBIDDEN)
+    lab.until(lambda: lab.world.state == "quarantined")
+    assert lab.world.said(WATCH) == []
+    lab.world.records_are_refused = False
+    lab.until(lambda: sorted(lab.world.said(RESPONSE)) == sorted(CUT))
+    assert len(lab.world.said(WATCH)) == 1
+
+
 def test_junk_that_names_an_agent_has_nobody_cut_off(lab: Range) -> None:
     for number in range(500):
         lab.world.record(
@@ -151,11 +166,24 @@ def test_junk_that_names_an_agent_has_nobody_cut_off(lab: Range) -> None:
     assert (lab.world.said(WATCH), lab.world.state) == ([], "active")
 
 
+def test_a_call_that_could_not_be_judged_is_judged_once_the_directory_is_back(lab: Range) -> None:
+    lab.world.directory_is_away = True
+    lab.world.record(AT_GATEWAY)
+    lab.world.record(replace(FORBIDDEN, request_id="f"))
+    time.sleep(0.2)  # a few attempts
+    assert (lab.world.said(WATCH), lab.world.said(RESPONSE)) == ([], [])
+    lab.world.directory_is_away = False
+    lab.until(lambda: lab.world.state == "quarantined")
+    assert len(lab.world.said(WATCH)) == 1
+
+
 def test_a_directory_that_is_away_is_tried_until_it_answers_and_every_try_is_said(
     lab: Range,
 ) -> None:
+    lab.world.record(AT_GATEWAY)  # what it is declared for is known for a while
+    lab.watch.settle()
     lab.world.directory_is_away = True
-    lab.world.record(FORBIDDEN)
+    lab.world.record(replace(FORBIDDEN, request_id="f"))
     failed = ("contain:directory", "deny", "to-be-tried-again")
     lab.until(lambda: lab.world.said(RESPONSE).count(failed) > 1)
     assert CUT[1] in lab.world.said(RESPONSE)  # the clouds did not wait for it

@@ -31,7 +31,17 @@ from iamrange.core.decision import (
     record_to_json,
 )
 from iamrange.core.result import RunResult, ScenarioResult
-from iamrange.core.scenario import Asset, AssetKind, AwsSession, Loot, Part, Scenario, Taken, Work
+from iamrange.core.scenario import (
+    Asset,
+    AssetKind,
+    AwsSession,
+    History,
+    Loot,
+    Part,
+    Scenario,
+    Taken,
+    Work,
+)
 from iamrange.core.verdict import Failure, Judgement, Legitimate, Proof, Trial, Verdict
 from iamrange.range.catalogue import catalogue
 
@@ -107,6 +117,11 @@ def test_a_scenario_that_could_prove_nothing_is_refused(field: str) -> None:
     empty: Any = "" if isinstance(getattr(SCENARIO, field), str) else ()
     with pytest.raises(ValueError, match=f"{field} expected at least one entry"):
         replace(SCENARIO, **{field: empty})
+
+
+def test_a_history_that_grows_does_so_day_by_day_until_it_is_so_many_times_as_much() -> None:
+    assert [History(days=4).times(day) for day in range(1, 5)] == [1, 1, 1, 1]
+    assert [History(days=4, grows_to=16).times(day) for day in range(1, 5)] == [2, 4, 8, 16]
 
 
 def test_a_bystander_is_somebody_else_than_the_victim() -> None:
