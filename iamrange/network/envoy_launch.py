@@ -28,7 +28,9 @@ def main() -> None:
         sys.exit(f"prctl(PR_SET_PDEATHSIG) failed: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != int(parent):  # it ended before we asked
         sys.exit(_ORPHANED)
-    os.execv(program, [program, *arguments])  # noqa: S606 - a program without a shell
+    # Python adds a locale of its own to what it was given (PEP 538)
+    environment = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
+    os.execve(program, [program, *arguments], environment)  # noqa: S606 - a program without a shell
 
 
 if __name__ == "__main__":
