@@ -89,7 +89,7 @@ from botocore.exceptions import ClientError
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import secretmanager
 
-aws_secrets, gcp_secrets = sys.argv[1].split(","), sys.argv[2].split(",")
+aws_secrets, gcp_secrets = (list(filter(None, names.split(","))) for names in sys.argv[1:])
 client = boto3.client("secretsmanager")
 for secret in aws_secrets:
     try:
@@ -109,12 +109,14 @@ for secret in gcp_secrets:
 OWN, NEIGHBOUR = Part.HR_ASSISTANT, Part.DATA_ANALYST
 
 
-def read_secrets(service: Mapping[str, Any], shell: Shell) -> list[str]:
-    """Have a plain script read the agent's own secrets and its neighbour's, in both clouds."""
+def read_secrets(
+    service: Mapping[str, Any], shell: Shell, clouds: tuple[str, ...] = ("aws", "gcp")
+) -> list[str]:
+    """Have a plain script read the agent's own secret and its neighbour's, in these clouds."""
     facts = service["facts"]
     lists = [
-        ",".join(facts[part][fact] for part in (OWN, NEIGHBOUR))
-        for fact in ("aws_secret_arn", "gcp_secret")
+        ",".join(facts[part][fact] for part in (OWN, NEIGHBOUR) if cloud in clouds)
+        for cloud, fact in (("aws", "aws_secret_arn"), ("gcp", "gcp_secret"))
     ]
     answer = shell("python", "-c", SCRIPT, *lists)
     assert answer.returncode == 0, answer.stderr
@@ -220,7 +222,8 @@ def test_a_plain_script_outside_the_perimeter_is_refused_its_own(
     service: Mapping[str, Any], iamrange: CommandLine, tmp_path: Path
 ) -> None:
     shell = Shell(iamrange, tmp_path, "--agent", OWN, "--network", "outside")
-    assert read_secrets(service, shell)[0] == "AccessDeniedException"
+    # Google lets it, and whoever watches the agents then cuts this one off: see test_behaviour
+    assert read_secrets(service, shell, ("aws",)) == ["AccessDeniedException"] * 2
 
 
 def test_a_control_switched_off_and_on_opens_and_closes_the_way(
