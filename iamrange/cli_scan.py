@@ -91,6 +91,8 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
     hasher = Hasher(key)
     compared = _compared(scan, baseline, hasher)
     live = _live(scan) if verify else None
+    if live is not None:
+        _log(scan, live)
     if sarif is not None:
         from iamrange.credentials.scan_sarif import log
 
@@ -146,6 +148,31 @@ def _live(scan: Scan) -> dict[str, dict[str, str]]:
     except NotRunningError as error:
         misuse(f"--verify: {error}")
     except (BrokenRangeError, NotLocalError) as error:
+        broke(f"--verify: {error}")
+
+
+def _log(scan: Scan, live: Mapping[str, Mapping[str, str]]) -> None:
+    """Have the running range log what was found there, and what came of trying it."""
+    from iamrange.range.changes import MOST_FINDINGS
+    from iamrange.range.service import orders_socket
+    from iamrange.range.service_socket import OrderRefusedError, order
+
+    found = [
+        {
+            "rule": finding.rule,
+            "place": str(finding.place),
+            "value": finding.value,
+            "state": live[finding.value]["state"],
+            "why": live[finding.value].get("reason", ""),
+        }
+        for finding in scan.findings
+        if finding.value in live
+    ]
+    try:
+        for start in range(0, len(found), MOST_FINDINGS):
+            part = found[start : start + MOST_FINDINGS]
+            order(orders_socket(), "note_findings", findings=part)
+    except OrderRefusedError as error:
         broke(f"--verify: {error}")
 
 

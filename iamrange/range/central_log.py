@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from iamrange.range.changes import OrdersTaken
+    from iamrange.range.changes import FindingsTaken, OrdersTaken
     from iamrange.range.world import World
 
 FOLDER = "audit"
@@ -42,7 +42,9 @@ _BATCH = 2000
 class CentralLog:
     """Collects one world's records."""
 
-    def __init__(self, world: World, state: Path, orders: OrdersTaken) -> None:
+    def __init__(
+        self, world: World, state: Path, orders: OrdersTaken, findings: FindingsTaken
+    ) -> None:
         """Make the log of this world below the state's folder.
 
         Raises:
@@ -50,6 +52,7 @@ class CentralLog:
             StoreDownError: the world's directory cannot be read.
         """
         self._orders = orders
+        self._findings = findings
         self._directory = DirectoryChanges(world.folder)
         self.folder = state / FOLDER / world.folder.name
         self.anchor = state / ANCHORS / f"{world.folder.name}.json"
@@ -109,6 +112,8 @@ class CentralLog:
         self._mark = mark
         for changes in chain(self._orders.read(), self._directory.read()):
             self._log.append(event_of_change(change) for change in changes)
+        for events in self._findings.read():
+            self._log.append(events)
 
     def _collect_access(self) -> bool:
         """Take the next of what Envoy saw; what the log did not take is given to it again."""
@@ -120,9 +125,11 @@ class CentralLog:
 
 
 @contextlib.contextmanager
-def collected(world: World, state: Path, orders: OrdersTaken) -> Iterator[CentralLog]:
-    """Collect the world's records, and the orders that the range takes, while the block runs."""
-    log = CentralLog(world, state, orders)
+def collected(
+    world: World, state: Path, orders: OrdersTaken, findings: FindingsTaken
+) -> Iterator[CentralLog]:
+    """Collect the world's records, and what the range is told and ordered, in this block."""
+    log = CentralLog(world, state, orders, findings)
     log.start()
     try:
         yield log

@@ -1,4 +1,4 @@
-"""Administrative changes of a running range: its directory's events, and the orders it took.
+"""What is logged besides decisions: the directory's events, orders taken, credentials found.
 
 - The directory's own table is read, so a change counts whoever made it, by whichever tool.
 - An order is noted where it is carried out, refused ones too, with the user who gave it as the
@@ -7,12 +7,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.detect.ocsf_changes import Change
+from iamrange.detect.ocsf_findings import FoundCredential, event_of_finding
 from iamrange.identity.directory.directory import Directory
+from iamrange.range.world import CommandRefusedError
 from iamrange.range.world_directory import FOLDER, directory_url
 
 if TYPE_CHECKING:
@@ -22,9 +26,13 @@ if TYPE_CHECKING:
 _PAGE: Final = 500
 _KEPT: Final = 10_000
 _SHOWN: Final = 200
-READING: Final = frozenset({"policy_status", "token_keys", "trust_bundle"})
-"""Orders that change nothing."""
+READING: Final = frozenset({"note_findings", "policy_status", "token_keys", "trust_bundle"})
+"""Orders that change nothing; findings are events of their own."""
 
+MOST_FINDINGS: Final = 100
+"""In one order, which is one line."""
+
+_MEMBERS: Final = {one.name for one in fields(FoundCredential)}
 _NAMES: Final = ("agent_id", "agent", "kid")
 
 
@@ -126,3 +134,41 @@ class OrdersTaken:
 
 class OrdersFullError(Exception):
     """Nobody has collected orders for too long."""
+
+
+class FindingsTaken:
+    """Credentials that a scan found, on their way to the log. Threads may share it."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._kept: list[dict[str, Any]] = []
+
+    def note(self, *, findings: object) -> int:
+        """Take what a scan found; return how many that are. The socket is its owner's alone.
+
+        Raises:
+            CommandRefusedError: they are none, or the log takes nothing.
+        """
+        if not isinstance(findings, list) or len(findings) > MOST_FINDINGS:
+            raise CommandRefusedError(f"findings: expected a list of at most {MOST_FINDINGS}")
+        events = []
+        for one in findings:
+            if not isinstance(one, dict) or one.keys() != _MEMBERS:
+                raise CommandRefusedError(f"finding: expected the members {sorted(_MEMBERS)}")
+            found = FoundCredential(**{name: str(text)[:_SHOWN] for name, text in one.items()})
+            events.append(event_of_finding(found, time=time.time(), actor=f"uid:{os.getuid()}"))
+        with self._lock:
+            if len(self._kept) + len(events) > _KEPT:
+                raise CommandRefusedError("the range's log takes nothing: findings are not noted")
+            self._kept += events
+        return len(events)
+
+    def read(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield what waits, and forget it once that was taken."""
+        with self._lock:
+            found = list(self._kept)
+        if found:
+            yield found
+            with self._lock:
+                del self._kept[: len(found)]

@@ -31,7 +31,7 @@ from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.network.names import VAULT_HOST
 from iamrange.range.behaviour_watch import BehaviourWatch, watched
 from iamrange.range.central_log import CentralLog, collected
-from iamrange.range.changes import OrdersTaken
+from iamrange.range.changes import FindingsTaken, OrdersTaken
 from iamrange.range.deployment import Deployment, served
 from iamrange.range.gateway import POLICY
 from iamrange.range.landing import LandingError
@@ -317,7 +317,7 @@ def serve(orders: Mapping[str, str]) -> int:
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ending)
-    told, taken = _Told(), OrdersTaken()
+    told, taken, findings = _Told(), OrdersTaken(), FindingsTaken()
     options = RunOptions(
         project=Path(orders["project"]), target=orders["target"], policy=Path(orders["policy"])
     )
@@ -327,9 +327,14 @@ def serve(orders: Mapping[str, str]) -> int:
             workshop(options, told) as tools,
             Deployment.create(tools, told.resource) as base,
             served(tools, base.landing, base.world, base.engine) as providers,
-            collected(base.world, worlds_folder().parent, taken) as log,
+            collected(base.world, worlds_folder().parent, taken, findings) as log,
             watched(base, state=watch_file()) as watch,
-            orders_taken(base.world, orders_socket(), taken, {"accept_behaviour": watch.accept}),
+            orders_taken(
+                base.world,
+                orders_socket(),
+                taken,
+                {"accept_behaviour": watch.accept, "note_findings": findings.note},
+            ),
             _announced(base, log, base.engine.write_shell_commands(options.project)),
         ):
             ending.up = True

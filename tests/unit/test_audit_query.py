@@ -13,7 +13,9 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome,
 from iamrange.detect.audit_query import condition_of, holds, sentence
 from iamrange.detect.ocsf import event_of
 from iamrange.detect.ocsf_changes import Change, event_of_change
-from iamrange.range.changes import OrdersFullError, OrdersTaken
+from iamrange.detect.ocsf_findings import FoundCredential, event_of_finding
+from iamrange.range.changes import MOST_FINDINGS, FindingsTaken, OrdersFullError, OrdersTaken
+from iamrange.range.world import CommandRefusedError
 
 RECORD = DecisionRecord(
     request_id="r-1",
@@ -172,3 +174,42 @@ def test_orders_are_kept_until_somebody_has_taken_them_and_then_none_is_done() -
         taken.note(7, "switch", {"off": []}, None)
     with pytest.raises(OrdersFullError):
         taken.check()
+
+
+FOUND = {"rule": "jwt", "place": "a.py:1", "value": "h4sh", "state": "live", "why": "it worked"}
+
+
+@pytest.mark.parametrize(("state", "severity"), [("live", 4), ("unknown", 3), ("dead", 1)])
+def test_credential_that_still_works_is_the_gravest_finding(state: str, severity: int) -> None:
+    found = FoundCredential(**{**FOUND, "state": state})
+    event = event_of_finding(found, time=1.5, actor="uid:0")
+    assert (event["class_uid"], event["type_uid"], event["time"]) == (2004, 200401, 1500)
+    assert (event["severity_id"], event["status_code"]) == (severity, state)
+    assert event["finding_info"] == {"uid": "h4sh", "title": "jwt", "types": ["credential"]}
+
+
+def test_findings_are_kept_until_the_log_has_them() -> None:
+    taken = FindingsTaken()
+    assert taken.note(findings=[FOUND, {**FOUND, "place": "x" * 5000}]) == 2
+    (events,) = taken.read()
+    assert [len(event["resources"][0]["uid"]) for event in events] == [6, 200]
+    assert list(taken.read()) == []
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        "",
+        None,
+        [1],
+        [{}],
+        [{**FOUND, "secret": "s"}],
+        [{"rule": "x"}],
+        [FOUND] * (MOST_FINDINGS + 1),
+    ],
+)
+def test_what_is_no_finding_is_refused_and_none_of_it_is_kept(findings: object) -> None:
+    taken = FindingsTaken()
+    with pytest.raises(CommandRefusedError, match="finding"):
+        taken.note(findings=findings)
+    assert list(taken.read()) == []
