@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "iamrange-inventory"
 _ALLOWED: Final = 1
+_DECISION: Final = 6003
+"""OCSF's API Activity: the log has events of other classes too."""
 _GRAIN: Final = 1.0
 """Clouds tell moments of creation by whole seconds."""
 _READS: Final = frozenset(
@@ -62,7 +64,7 @@ def uses_in(events: Iterable[Mapping[str, Any]], own: Iterable[str] = ()) -> Use
             continue
         moment = time / 1000
         uses.began = moment if uses.began is None else min(uses.began, moment)
-        if event.get("action_id") != _ALLOWED:
+        if event.get("class_uid") != _DECISION or event.get("action_id") != _ALLOWED:
             continue
         who = _text(event, "actor", "user", "uid")
         if who in own and USER_AGENT in _text(event, "http_request", "user_agent"):

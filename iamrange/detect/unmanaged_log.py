@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.detect.ocsf import API_ACTIVITY
 from iamrange.detect.unmanaged import (
     MOST_TOUCHED,
     Act,
@@ -46,7 +47,13 @@ _MOST_TEXTS: Final = 20
 
 
 def act_of(event: Mapping[str, Any]) -> Act | None:
-    """Return the act that an event tells of; None where it tells of nobody's, or is no event."""
+    """Return the act that an event tells of; None where it tells of nobody's, or is no event.
+
+    Decisions alone are acts: what Envoy saw of the same call, what an administrator changed and
+    what a scan found are events of other classes.
+    """
+    if event.get("class_uid") != API_ACTIVITY:
+        return None
     resources = event.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else {}
     time = event.get("time")

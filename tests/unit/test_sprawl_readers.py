@@ -324,6 +324,7 @@ def test_use_of_an_account_is_its_only_keys_and_nobodys_of_two() -> None:
 def event(time: int, who: str, operation: str, resource: str, **more: object) -> dict[str, Any]:
     return {
         "time": time,
+        "class_uid": 6003,
         "action_id": 1,
         "actor": {"user": {"uid": who}},
         "api": {"operation": operation, "service": {"name": more.pop("point", "aws.authorize")}},
@@ -339,6 +340,7 @@ def test_log_tells_last_uses_and_leaves_out_refusals_and_the_inventorys_own_read
         [
             event(1000, "bot", read, ARN),
             event(9000, "bot", read, ARN, action_id=2),
+            event(9500, "bot", read, ARN, class_uid=4002),
             event(8000, "admin", read, ARN, **own),
             event(2000, "mallory", read, "other", **own),
             event(3000, "bot", "secretmanager.versions.access", f"{NAME}/versions/latest"),

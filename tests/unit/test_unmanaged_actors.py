@@ -60,6 +60,7 @@ def event(  # noqa: PLR0913 - keyword-only members of one event
 ) -> dict[str, Any]:
     return {
         "time": int(at * 1000),
+        "class_uid": 6003,
         "action_id": 1 if allowed else 2,
         "metadata": {"uid": request},
         "api": {"operation": operation, "service": {"name": point}},
@@ -261,6 +262,14 @@ def test_event_of_any_form_is_read_or_passed_over(value: object) -> None:
     for member in ("time", "actor", "resources", "api", "metadata", "unmapped"):
         act_of({**event(GHOST), member: value})
         seen({**event(GHOST), member: value})
+
+
+@pytest.mark.parametrize("class_uid", [3004, 2004, 4001, 4002, 0, None, "6003"])
+def test_what_is_no_decision_is_nobodys_act(class_uid: object) -> None:
+    """The log has events of other classes: requests as Envoy saw them, changes, findings."""
+    other = {**event("uid:0"), "class_uid": class_uid}
+    assert act_of(other) is None
+    assert seen(other, event(ADMIN)).unmanaged == ()
 
 
 @pytest.mark.parametrize(
