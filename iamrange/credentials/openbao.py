@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 REQUEST_ID = "x-request-id"
 """The header that the audit entries carry along in clear."""
 
+ADMINISTRATOR = "administrator"
+"""What the vault calls whoever administers it, behind `token-`."""
+
 CONFIG_FILE = "openbao.hcl"
 LOG_FILE = "openbao.log"
 SOCKET_FILE = "b.sock"
@@ -198,7 +201,12 @@ class OpenBao:
         await self.unseal()
         header = f"sys/config/auditing/request-headers/{REQUEST_ID}"
         await self._ask("PUT", header, {"hmac": False}, token=root)
-        chosen = {"id": administrator, "policies": ["root"], "no_default_policy": True}
+        chosen = {
+            "id": administrator,
+            "display_name": ADMINISTRATOR,
+            "policies": ["root"],
+            "no_default_policy": True,
+        }
         await self._ask("POST", "auth/token/create-orphan", chosen, token=root)
         await self._ask("POST", "auth/token/revoke-self", {}, token=root)
 

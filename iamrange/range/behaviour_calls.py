@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 AWS: Final = "aws.authorize"
 GCP: Final = "gcp.authorize"
+VAULT: Final = "vault.authorize"
 _ROUTES: Final = {(r.service, r.method, r.path): r for r in routes.ROUTES}
 _SERVICES_OF_SCOPE: Final = {
     route.scope: frozenset(r.service for r in routes.ROUTES if r.scope == route.scope)
@@ -75,6 +76,8 @@ class Calls:
             return self._at_gateway(record)
         if record.point == AWS:
             return self._in_cloud(record, self._aws_agent(record.principal), "aws")
+        if record.point == VAULT and record.principal.startswith(self._domain):
+            return self._in_vault(record)
         if record.point == GCP:
             return self._in_cloud(record, self._gcp_agent(record.principal), "gcp")
         return None
@@ -111,6 +114,22 @@ class Calls:
             agent=agent,
             service=f"{cloud}:{record.action.partition(split)[0].lower()}",
             operation=record.action[:_TEMPLATE_LIMIT],
+            level=NO_DATA,
+            place=self._places.place(record.source_ip),
+            allowed=record.outcome is Outcome.ALLOW,
+            authenticated=True,
+        )
+
+    def _in_vault(self, record: DecisionRecord) -> Call:
+        """Return a call at the vault, by its mount: what is below is the agent's own path."""
+        mount = record.resource.partition("/")[0]
+        verb = record.action.rpartition(":")[2]
+        return Call(
+            id=f"{record.point} {record.request_id}",
+            time=record.time,
+            agent=record.principal,
+            service=f"vault:{mount}"[:_TEMPLATE_LIMIT],
+            operation=verb[:_TEMPLATE_LIMIT],
             level=NO_DATA,
             place=self._places.place(record.source_ip),
             allowed=record.outcome is Outcome.ALLOW,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.credentials.openbao import ADMINISTRATOR
 from iamrange.detect.unmanaged import Attribution
 from iamrange.identity.directory.model import DEFAULT_TENANT
 
@@ -91,6 +92,9 @@ def _of_platform(state: Mapping[str, Any]) -> Iterator[Attribution]:
             pattern=f"serviceAccount:backup@{project}.iam.gserviceaccount.com",
             why="the account that reads the backups' key",
         )
+    yield Attribution(
+        pattern=f"token-{ADMINISTRATOR}", why="the vault's administrator, who provisions it"
+    )
     yield Attribution(
         pattern="spiffe://iamrange.example/service/*", why="a service of the range, in its mesh"
     )

@@ -103,12 +103,15 @@ def test_a_path_that_nothing_serves_is_a_call_of_its_service() -> None:
             "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/subject/ana",
             "gcp:iam",
         ),
+        ("vault.authorize", "vault:GET", AGENT, "vault:agents"),
     ],
 )
 def test_a_cloud_call_is_the_agents_whose_role_or_account_it_is(
     point: str, action: str, principal: str, service: str
 ) -> None:
-    call = CALLS.call(replace(IN_AWS, point=point, action=action, principal=principal))
+    resource = "agents/data/ana"
+    record = replace(IN_AWS, point=point, action=action, principal=principal, resource=resource)
+    call = CALLS.call(record)
     assert call is not None
     assert (call.agent, call.service, call.authenticated) == (AGENT, service, True)
 
