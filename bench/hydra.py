@@ -8,9 +8,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -18,24 +16,30 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench.go_program import GoBuildError, GoProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-MODULE = "github.com/ory/hydra/v2"
-VERSION = "v2.3.0"
-# hydra's own module file has this replacement, which a module that uses it must repeat
-_REPLACE = (
-    "github.com/gobuffalo/pop/v6",
-    "github.com/ory/pop/v6 v6.2.1-0.20241121111754-e5dfc0f3344b",
+PROGRAM = GoProgram(
+    name="hydra",
+    module="github.com/ory/hydra/v2",
+    version="v2.3.0",
+    duration="some minutes",
+    tags=("sqlite", "json1"),
+    # hydra's own module file has this replacement, which a module that uses it must repeat
+    replace=(
+        "github.com/gobuffalo/pop/v6",
+        "github.com/ory/pop/v6 v6.2.1-0.20241121111754-e5dfc0f3344b",
+    ),
 )
-_TAGS = "sqlite,json1"
 _START_SECONDS = 60
 
 
-class HydraError(Exception):
+class HydraError(GoBuildError):
     """The peer could not be built or run; the text says why, for the figure's place."""
 
 
@@ -64,44 +68,15 @@ class Hydra:
         return made
 
 
-def build() -> Path:
-    """Return the binary, building it if the cache has none.
-
-    Raises:
-        HydraError: there is no Go, or the build failed.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = cache / "iamrange" / "bench" / f"hydra-{VERSION}"
-    binary = folder / "hydra"
-    if binary.exists():
-        return binary
-    go = shutil.which("go")
-    if go is None:
-        raise HydraError("no Go on PATH to build it with")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "go.mod").write_text(f"module tools\n\ngo 1.24\n\nreplace {' => '.join(_REPLACE)}\n")
-    print("building Ory Hydra, once: some minutes", flush=True)
-    for arguments in (
-        ["get", "-tool", f"{MODULE}@{VERSION}"],
-        ["build", "-tags", _TAGS, "-o", "hydra.new", MODULE],
-    ):
-        done = subprocess.run(  # noqa: S603 - fixed arguments
-            [go, *arguments], cwd=folder, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise HydraError(f"go {arguments[0]} failed: {done.stderr.strip()[-300:]}")
-    (folder / "hydra.new").rename(binary)
-    return binary
-
-
 @contextmanager
 def running(folder: Path) -> Iterator[Hydra]:
     """Run the peer in a folder until the end of the block.
 
     Raises:
+        GoBuildError: it cannot be built.
         HydraError: it did not start.
     """
-    binary = build()
+    binary = PROGRAM.build()
     public, admin = _free_ports()
     config = {
         "dsn": "memory",

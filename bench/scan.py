@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import gitleaks
+from bench.go_program import GoBuildError
 from bench.scan_corpus import Corpus, repository, tree
 from iamrange.credentials.scan_run import Options, cores, run
 
@@ -75,10 +76,10 @@ def ours(corpus: Corpus, *, history: bool) -> dict[str, Any]:
 def peer(corpus: Corpus, report: Path, *, history: bool) -> dict[str, Any]:
     """Scan with gitleaks."""
     try:
-        binary = gitleaks.build()
+        binary = gitleaks.PROGRAM.build()
         began, before = time.perf_counter(), _cpu()
         found = gitleaks.findings(binary, "git" if history else "dir", corpus.folder, report)
-    except gitleaks.GitleaksError as error:
+    except GoBuildError as error:
         return {"unavailable": str(error)}
     spent = {"seconds": round(time.perf_counter() - began, 2), "cpu": round(_cpu() - before, 2)}
     root = f"{corpus.folder}/"

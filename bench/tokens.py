@@ -34,7 +34,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from bench.hydra import Hydra, HydraError, running
+from bench.go_program import GoBuildError
+from bench.hydra import Hydra, running
 from bench.load import Load, load, post
 from iamrange.core.clock import SystemClock
 from iamrange.identity.directory.directory import Directory
@@ -320,7 +321,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"target {TARGET} tokens a second a core: {verdict}")
     try:
         peers = measure_peer(PEER_REQUESTS)
-    except HydraError as error:
+    except GoBuildError as error:
         print(f"Ory Hydra: not measured, {error}")
         return 0
     for name, result in peers.items():

@@ -1,18 +1,10 @@
-"""A thing that is not there: None to a reader, done already to a deleter."""
+"""How AWS says that a thing is not there."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
-
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from iamrange.engine.absence import Absence
 
 _ENDINGS = ("NotFound", "NotFoundException", "NotFoundFault", "DoesNotExistException", "404")
 
@@ -23,26 +15,6 @@ def is_missing(error: ClientError) -> bool:
     return code.startswith("NoSuch") or code.endswith(_ENDINGS)
 
 
-def none_if_missing(function: Callable[P, R]) -> Callable[P, R | None]:
-    """Make a reader answer None for what is not there."""
-
-    @wraps(function)
-    def read(*args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return function(*args, **kwargs)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-
-    return read
-
-
-@contextmanager
-def missing_is_fine() -> Iterator[None]:
-    """Take the absence of what is to be deleted for success."""
-    try:
-        yield
-    except ClientError as error:
-        if not is_missing(error):
-            raise
+_ABSENCE = Absence(ClientError, is_missing)
+none_if_missing = _ABSENCE.none
+missing_is_fine = _ABSENCE.is_fine

@@ -1,40 +1,10 @@
-"""A thing that is not there: None to a reader, done already to a deleter."""
+"""How Google's services say that a thing is not there."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
-
+from iamrange.engine.absence import Absence
 from iamrange.engine.gcp_types.session import NOT_FOUND, GcpError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def none_if_missing(function: Callable[P, R]) -> Callable[P, R | None]:
-    """Make a reader answer None for what is not there."""
-
-    @wraps(function)
-    def read(*args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return function(*args, **kwargs)
-        except GcpError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-
-    return read
-
-
-@contextmanager
-def missing_is_fine() -> Iterator[None]:
-    """Take the absence of what is to be deleted for success."""
-    try:
-        yield
-    except GcpError as error:
-        if error.status != NOT_FOUND:
-            raise
+_ABSENCE = Absence(GcpError, lambda error: error.status == NOT_FOUND)
+none_if_missing = _ABSENCE.none
+missing_is_fine = _ABSENCE.is_fine
