@@ -36,6 +36,10 @@ MORE_THAN_AN_ANSWER = {
     "detect.behaviour-baseline": "whoever watches is no part of the world",
     "detect.hard-limits": "whoever watches is no part of the world",
     "secrets.no-hard-coded-credentials": "what was not written down is not there to find",
+    "secrets.vault-bound-claims": "OpenBao decides, and no rogue of ours is in there",
+    "secrets.vault-policy-per-agent": "OpenBao decides, and no rogue of ours is in there",
+    "secrets.short-leases": "OpenBao decides, and no rogue of ours is in there",
+    "secrets.single-use-wrapping": "OpenBao decides, and no rogue of ours is in there",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
@@ -107,6 +111,9 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
         assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
+    if held.judgement.verdict is Verdict.BLOCKED_ELSEWHERE:
+        # it stands behind what had to be taken away before
+        held = lab.attack(entry, opened.off, other)
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
     # whom a watch has found out is cut off, and may be before the attack is over
     expected = {Verdict.DETECTED, Verdict.BLOCKED} if detects else {Verdict.BLOCKED}
