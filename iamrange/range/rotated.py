@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,6 +27,8 @@ from iamrange.range.processes import ProcessError
 from iamrange.range.world_directory import FOLDER, directory_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iamrange.core.scenario import Part
     from iamrange.range.deployment import Deployment
 
@@ -56,24 +58,30 @@ def rotate_client_secret(world: Deployment, victim: Part) -> None:
 
 def _rotate(world: Deployment, victim: Part) -> None:
     agent = world.stage.agents[victim]
-    vault = _vault(world, victim, f"rotation/{agent['name']}/client-secret")
-    if secrets_controls.ROTATION.id in world.off:
-        vault.promote(vault.current(), vault.stage(_token(), secrets.token_urlsafe(24)))
-        return
-    folder = world.world.folder
-    with closing(Directory.open(directory_url(folder), folder / FOLDER)) as directory:
-        done = rotate(
-            Parts(vault=vault, acceptor=ClientSecret(directory, agent["spiffe_id"]), consumers=()),
-            Journal(folder / JOURNAL),
-            SystemClock(),
-            reason="incident",
-        )
-    if done.state is not State.DONE:
-        raise ProcessError(f"rotation of {vault.name}: expected done, got {done.state}")
+    with _vault(world, victim) as vault:
+        if secrets_controls.ROTATION.id in world.off:
+            vault.promote(vault.current(), vault.stage(_token(), secrets.token_urlsafe(24)))
+            return
+        folder = world.world.folder
+        with closing(Directory.open(directory_url(folder), folder / FOLDER)) as directory:
+            done = rotate(
+                Parts(
+                    vault=vault, acceptor=ClientSecret(directory, agent["spiffe_id"]), consumers=()
+                ),
+                Journal(folder / JOURNAL),
+                SystemClock(),
+                reason="incident",
+            )
+        if done.state is not State.DONE:
+            raise ProcessError(f"rotation of {vault.name}: expected done, got {done.state}")
 
 
-def _vault(world: Deployment, victim: Part, name: str) -> SecretsManagerVault:
-    """Return the secret in the workloads account that holds what the victim has, made for this."""
+@contextmanager
+def _vault(world: Deployment, victim: Part) -> Iterator[SecretsManagerVault]:
+    """Yield a secret in the workloads account that holds what the victim has, made for this.
+
+    Worlds may share an emulator's store: it is named for this world, and gone afterwards.
+    """
     account = world.landing.workloads
     access = AwsAccess(
         account=account,
@@ -81,11 +89,15 @@ def _vault(world: Deployment, victim: Part, name: str) -> SecretsManagerVault:
         endpoint=world.world.aws_endpoint,
         key=world.world.aws_keys[account],
     )
+    name = f"rotation/{world.world.folder.name}/{world.stage.agents[victim]['name']}"
     client: Any = access.client("secretsmanager")
     client.create_secret(
         Name=name, SecretString=credentials_in(world.homes[victim])["client_secret"]
     )
-    return SecretsManagerVault(access, name)
+    try:
+        yield SecretsManagerVault(access, name)
+    finally:
+        client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
 def _token() -> str:

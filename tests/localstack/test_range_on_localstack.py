@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
     from tests.conformance.aws.emulators import Emulator
 
-# one control of IAM, one that LocalStack itself keeps, one of our own services
+# one control of IAM, one that LocalStack itself keeps, one of our own services, one of the vault,
+# a rotation that goes through LocalStack's, and one whom a watch cuts off
 SCENARIOS = (
     "token-theft/oidc-token-for-another-role",
     "key-leakage/every-secret-in-the-account",
     "rogue-agents/offboarded-agent",
+    "key-leakage/neighbours-path-in-the-vault",
+    "key-leakage/leaked-secret-used-after-rotation",
+    "rogue-agents/call-rate-up",
     "privilege-escalation/role-passed-to-a-function",
 )
 
