@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from iamrange.cli_console import Exit, Json, broke, err, misuse, print_json
+from iamrange.cli_range import opened_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -144,7 +145,7 @@ def _live(scan: Scan) -> dict[str, dict[str, str]]:
 
     try:
         state = running().state
-        return tried(scan, Target.of(state, _key_owner(state["directory"])))
+        return tried(scan, Target.of(state, _key_owner(state)))
     except NotRunningError as error:
         misuse(f"--verify: {error}")
     except (BrokenRangeError, NotLocalError) as error:
@@ -176,14 +177,12 @@ def _log(scan: Scan, live: Mapping[str, Mapping[str, str]]) -> None:
         broke(f"--verify: {error}")
 
 
-def _key_owner(where: Mapping[str, str]) -> Callable[[str], str | None]:
+def _key_owner(state: Mapping[str, Any]) -> Callable[[str], str | None]:
     """Return who has a key in the running range's directory, by its thumbprint, read once."""
 
     @functools.cache
     def owners() -> dict[str, str]:
-        from iamrange.identity.directory.directory import Directory
-
-        directory = Directory.open(where["database"], Path(where["home"]))
+        directory = opened_directory(state)
         found: dict[str, str] = {}
         after: int | None = 0
         try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iamrange.detect.audit_seal import MAX_LINE, read_line
+from iamrange.detect.private_file import PRIVATE, replace_private, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 BATCH_RECORDS: Final = 512
 BATCH_BYTES: Final = 1 << 20
-_PRIVATE: Final = 0o600
 _LONGEST_ASKED: Final = 300.0
 """Seconds: a sink cannot put an export off for longer than this at once."""
 
@@ -130,13 +130,8 @@ def write_cursor(path: Path, cursor: Cursor) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    aside = path.with_name(f"{path.name}.new")
     kept = {"sequence": cursor.sequence, "offset": cursor.offset, "seal": cursor.seal}
-    with open(aside, "wb", opener=_private) as file:
-        file.write(json.dumps(kept).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    replace_private(path, json.dumps(kept).encode())
 
 
 class FileSink:
@@ -150,7 +145,7 @@ class FileSink:
             ValueError: it holds something else.
         """
         self._descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE
         )
         try:
             self.cursor = self._end()
@@ -163,14 +158,12 @@ class FileSink:
         """Append the lines; they are on the disk when this returns."""
         try:
             os.ftruncate(self._descriptor, self._size)  # what a batch that failed has left
-            left = memoryview(b"".join(batch.lines))
-            size = self._size + len(left)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            data = b"".join(batch.lines)
+            write_all(self._descriptor, data)
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise SinkError(f"file: {error.strerror}", again=True) from error
-        self._size = size
+        self._size += len(data)
 
     def close(self) -> None:
         """Close the file."""
@@ -247,7 +240,3 @@ def _check_start(log: BinaryIO, start: Cursor) -> None:
     read = read_line(line) if line.endswith(b"\n") else None
     if read is None or (read.sequence, read.seal.hex()) != (start.sequence - 1, start.seal):
         raise GapError(f"record {start.sequence - 1} is not the one that was sent: another log?")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, _PRIVATE)

@@ -24,6 +24,7 @@ from iamrange.detect.audit_chain import Chain
 from iamrange.detect.audit_head import Anchor, Head, sign_head
 from iamrange.detect.audit_seal import EPOCH, KEY_BYTES, BodyError, check_body, read_line
 from iamrange.detect.audit_tree import Tree
+from iamrange.detect.private_file import PRIVATE, replace_private, write_all
 from iamrange.jose import SigningKey
 from iamrange.jose.redact import without_tokens
 
@@ -40,7 +41,6 @@ LOCK_FILE: Final = "lock"
 HEAD_SECONDS: Final = 1.0
 """How often a head is signed while events come; one more when the log is closed."""
 
-_PRIVATE: Final = 0o600
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _AS_THEY_ARE: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _OURS: Final = frozenset({"seq", "seal"})
@@ -118,9 +118,9 @@ class AuditLog:
         signer, first = SigningKey.generate("ES256"), secrets.token_bytes(KEY_BYTES)
         name = secrets.token_hex(8)
         start = _State(Chain(first), 0)
-        _write_private(folder / LOG_FILE, b"")
-        _write_private(folder / HEADS_FILE, b"")
-        _write_private(folder / SEAL_FILE, _kept(name, signer, start))
+        replace_private(folder / LOG_FILE, b"")
+        replace_private(folder / HEADS_FILE, b"")
+        replace_private(folder / SEAL_FILE, _kept(name, signer, start))
         anchor = Anchor(log=name, public_jwk=signer.public_jwk(), first_key=first)
         return cls(folder, clock), anchor
 
@@ -192,7 +192,7 @@ class AuditLog:
             lines, self._waiting = self._waiting, []
             target = self._sealed
         try:
-            _write_all(self._descriptor, b"".join(lines))
+            write_all(self._descriptor, b"".join(lines))
             os.fdatasync(self._descriptor)
         except OSError as error:
             with self._sealing:
@@ -238,7 +238,7 @@ class AuditLog:
     def _keep_key(self) -> None:
         """Put the key of now in the place of the one before."""
         path = self._folder / SEAL_FILE
-        _write_private(path, _kept(self.log, self._signer, self._durable))
+        replace_private(path, _kept(self.log, self._signer, self._durable))
 
     def _recovered(self, start: _State) -> _State:
         """Read on from the last kept state to the end of what holds; open the file there."""
@@ -315,26 +315,8 @@ def _state_of(kept: Mapping[str, Any]) -> _State:
     return _State(Chain(key, before, tree), int(kept["offset"]))
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Replace a file as a whole, for its owner only."""
-    aside = path.with_name(f"{path.name}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE)
-    try:
-        _write_all(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    aside.replace(path)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
 def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

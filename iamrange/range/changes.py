@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from iamrange.detect.ocsf_changes import Change
 from iamrange.detect.ocsf_findings import FoundCredential, event_of_finding
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+T = TypeVar("T")
 _PAGE: Final = 500
 _KEPT: Final = 10_000
 _SHOWN: Final = 200
@@ -75,13 +76,30 @@ class DirectoryChanges:
         self._directory.close()
 
 
-class OrdersTaken:
-    """The orders that a running range took and nobody has collected yet. Threads may share it."""
+class _Waiting(Generic[T]):
+    """What waits for the log, which alone takes it away. Threads may share it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._lock = threading.Lock()
+        self._kept: list[T] = []
+
+    def read(self) -> Iterator[list[T]]:
+        """Yield what waits, and forget it once that was taken."""
+        with self._lock:
+            found = list(self._kept)
+        if found:
+            yield found
+            with self._lock:
+                del self._kept[: len(found)]
+
+
+class OrdersTaken(_Waiting[Change]):
+    """The orders that a running range took."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._lock = threading.Lock()
-        self._kept: list[Change] = []
+        super().__init__()
         self._number = 0
 
     def check(self) -> None:
@@ -122,27 +140,13 @@ class OrdersTaken:
                 )
             )
 
-    def read(self) -> Iterator[list[Change]]:
-        """Yield what waits, and forget it once that was taken."""
-        with self._lock:
-            found = list(self._kept)
-        if found:
-            yield found
-            with self._lock:
-                del self._kept[: len(found)]
-
 
 class OrdersFullError(Exception):
     """Nobody has collected orders for too long."""
 
 
-class FindingsTaken:
-    """Credentials that a scan found, on their way to the log. Threads may share it."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._lock = threading.Lock()
-        self._kept: list[dict[str, Any]] = []
+class FindingsTaken(_Waiting[dict[str, Any]]):
+    """Credentials that a scan found."""
 
     def note(self, *, findings: object) -> int:
         """Take what a scan found; return how many that are. The socket is its owner's alone.
@@ -163,12 +167,3 @@ class FindingsTaken:
                 raise CommandRefusedError("the range's log takes nothing: findings are not noted")
             self._kept += events
         return len(events)
-
-    def read(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield what waits, and forget it once that was taken."""
-        with self._lock:
-            found = list(self._kept)
-        if found:
-            yield found
-            with self._lock:
-                del self._kept[: len(found)]
