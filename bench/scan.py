@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bench import gitleaks
 from bench.go_program import GoBuildError
 from bench.scan_corpus import Corpus, repository, tree
-from iamrange.credentials.scan_run import Options, cores, run
+from iamrange.credentials.scan.run import Options, cores, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iamrange.credentials.secret_samples import SAMPLES
+from iamrange.credentials.scan.samples import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,7 +25,7 @@ import requests.adapters
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from iamrange.credentials.openbao import CONFIG_FILE, SOCKET_FILE
+from iamrange.credentials.vault.openbao import CONFIG_FILE, SOCKET_FILE
 from iamrange.credentials.vault_source import VaultSource
 from iamrange.range.config import WorldConfig
 from iamrange.range.world import World

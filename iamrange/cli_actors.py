@@ -52,7 +52,7 @@ def actors(
 
     Example: iamrange scan actors --quarantine
     """
-    from iamrange.credentials.inventory_directory import every_entry
+    from iamrange.credentials.inventory.directory import every_entry
     from iamrange.detect.audit_events import LogUntrustedError
     from iamrange.detect.unmanaged_cut import carried_out, planned
     from iamrange.detect.unmanaged_log import actors_in

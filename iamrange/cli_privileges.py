@@ -21,7 +21,7 @@ from rich.text import Text
 from iamrange.cli_console import Exit, Json, broke, err, misuse, out, print_json
 
 if TYPE_CHECKING:
-    from iamrange.credentials.privileges import AgentAudit, Proposal
+    from iamrange.credentials.privileges.model import AgentAudit, Proposal
     from iamrange.range.privileges_proof import Proof
     from iamrange.range.privileges_scan import Scan
 

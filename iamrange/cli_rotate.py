@@ -26,9 +26,9 @@ from iamrange.cli_range import opened_directory, own_accounts, own_regions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from iamrange.credentials.inventory_aws import AwsAccess
-    from iamrange.credentials.rotation import Rotation
-    from iamrange.credentials.rotation_ports import Acceptor, Vault
+    from iamrange.credentials.inventory.aws import AwsAccess
+    from iamrange.credentials.rotation.ports import Acceptor, Vault
+    from iamrange.credentials.rotation.states import Rotation
 
 app = typer.Typer(no_args_is_help=True, help="Replace credentials, on schedule or on incident.")
 
@@ -95,7 +95,7 @@ def key(  # noqa: PLR0913, PLR0917 - one argument an option
 
     Example: iamrange rotate key backup --vault aws:platform/backup-key --every 30
     """
-    from iamrange.credentials.rotation_aws import AccessKeys
+    from iamrange.credentials.rotation.aws import AccessKeys
 
     state = _state()
     place = _aws(state, account)
@@ -120,7 +120,7 @@ def client_secret(  # noqa: PLR0913 - one argument an option
 
     Example: iamrange rotate client-secret fleet-sensor --vault gcp:fleet-sensor-secret --incident
     """
-    from iamrange.credentials.rotation_directory import ClientSecret
+    from iamrange.credentials.rotation.directory import ClientSecret
 
     state = _state()
     with contextlib.closing(opened_directory(state)) as directory:
@@ -140,10 +140,10 @@ def _rotate(  # noqa: PLR0913, PLR0917 - what both commands were given
     as_json: bool,  # noqa: FBT001 - same
 ) -> None:
     from iamrange.core.clock import SystemClock
-    from iamrange.credentials.rotation import State, due
-    from iamrange.credentials.rotation_journal import BusyError, Journal, JournalError
-    from iamrange.credentials.rotation_ports import GoneError, PortDownError
-    from iamrange.credentials.rotation_run import Parts, StillAcceptedError, rotate
+    from iamrange.credentials.rotation.journal import BusyError, Journal, JournalError
+    from iamrange.credentials.rotation.ports import GoneError, PortDownError
+    from iamrange.credentials.rotation.run import Parts, StillAcceptedError, rotate
+    from iamrange.credentials.rotation.states import State, due
 
     if incident and (every is not None or overlap):
         misuse("--incident: expected without --every and --overlap")
@@ -196,7 +196,7 @@ def _journal_folder(state: Mapping[str, Any]) -> Path:
 
 
 def _aws(state: Mapping[str, Any], account: str | None) -> AwsAccess:
-    from iamrange.credentials.inventory_aws import AwsAccess
+    from iamrange.credentials.inventory.aws import AwsAccess
 
     account = account or next(iter(state["facts"].values()))["aws_account"]
     if account not in own_accounts(state):
@@ -210,9 +210,9 @@ def _aws(state: Mapping[str, Any], account: str | None) -> AwsAccess:
 
 
 def _vault(state: Mapping[str, Any], text: str, place: AwsAccess) -> Vault:
-    from iamrange.credentials.inventory_google import GoogleAccess
-    from iamrange.credentials.rotation_aws import SecretsManagerVault
-    from iamrange.credentials.rotation_google import SecretManagerVault
+    from iamrange.credentials.inventory.google import GoogleAccess
+    from iamrange.credentials.rotation.aws import SecretsManagerVault
+    from iamrange.credentials.rotation.google import SecretManagerVault
 
     kind, _, name = text.partition(":")
     if not name or kind not in {"aws", "gcp"}:

@@ -23,8 +23,8 @@ from iamrange.cli_range import opened_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iamrange.credentials.scan_baseline import Compared
-    from iamrange.credentials.scan_finding import Hasher, Scan
+    from iamrange.credentials.scan.baseline import Compared
+    from iamrange.credentials.scan.finding import Hasher, Scan
 
 app = typer.Typer(no_args_is_help=True, help="Look for credentials that should not be there.")
 
@@ -66,9 +66,9 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
     Example: iamrange scan secrets . --history --baseline secrets.baseline.json --sarif out.sarif
     """
     from iamrange.cli_scan_output import show
-    from iamrange.credentials.scan_finding import Hasher
-    from iamrange.credentials.scan_git import GitError
-    from iamrange.credentials.scan_run import NothingToScanError, Options, cores, run
+    from iamrange.credentials.scan.finding import Hasher
+    from iamrange.credentials.scan.git import GitError
+    from iamrange.credentials.scan.run import NothingToScanError, Options, cores, run
 
     if staged and history:
         misuse("--staged and --history: expected one of them")
@@ -95,11 +95,11 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
     if live is not None:
         _log(scan, live)
     if sarif is not None:
-        from iamrange.credentials.scan_sarif import log
+        from iamrange.credentials.scan.sarif import log
 
         _write(sarif, json.dumps(log(scan, compared.known, live), indent=1) + "\n")
     if write_baseline is not None:
-        from iamrange.credentials.scan_baseline import written
+        from iamrange.credentials.scan.baseline import written
 
         _write(write_baseline, written(scan.findings, hasher.key_id))
     if as_json:
@@ -113,7 +113,7 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 def _key(path: Path | None) -> bytes:
-    from iamrange.credentials.scan_key import KeyFileError, read_key
+    from iamrange.credentials.scan.key import KeyFileError, read_key
 
     try:
         if path is not None:
@@ -126,7 +126,7 @@ def _key(path: Path | None) -> bytes:
 
 
 def _compared(scan: Scan, baseline: Path | None, hasher: Hasher) -> Compared:
-    from iamrange.credentials.scan_baseline import BaselineError, compare, read
+    from iamrange.credentials.scan.baseline import BaselineError, compare, read
 
     if baseline is None:
         return compare(scan.findings, frozenset())
@@ -140,7 +140,7 @@ def _compared(scan: Scan, baseline: Path | None, hasher: Hasher) -> Compared:
 
 
 def _live(scan: Scan) -> dict[str, dict[str, str]]:
-    from iamrange.credentials.scan_verify import NotLocalError, Target, tried
+    from iamrange.credentials.scan.verify import NotLocalError, Target, tried
     from iamrange.range.service import BrokenRangeError, NotRunningError, running
 
     try:

@@ -8,14 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from iamrange.cli_console import err, out
-from iamrange.credentials.scan_finding import Skipped, Suppressed, document, shown
-from iamrange.credentials.secret_rules import RULE_OF
+from iamrange.credentials.scan.finding import Skipped, Suppressed, document, shown
+from iamrange.credentials.scan.rules import RULE_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iamrange.credentials.scan_baseline import Compared
-    from iamrange.credentials.scan_finding import Finding, Scan
+    from iamrange.credentials.scan.baseline import Compared
+    from iamrange.credentials.scan.finding import Finding, Scan
 
 _LISTED = 50
 Live = dict[str, dict[str, str]]

@@ -26,10 +26,10 @@ from iamrange.cli_range import events_of_the_range, opened_directory, own_accoun
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from iamrange.credentials.inventory import Inventory, Reader
-    from iamrange.credentials.inventory_owners import Owners
-    from iamrange.credentials.inventory_uses import Uses
-    from iamrange.credentials.sprawl import Report, Waiver
+    from iamrange.credentials.inventory.gather import Inventory, Reader
+    from iamrange.credentials.inventory.owners import Owners
+    from iamrange.credentials.inventory.sprawl import Report, Waiver
+    from iamrange.credentials.inventory.uses import Uses
 
 _DATE = "%Y-%m-%d"
 _RANGES_OWN = "the range's own administrator: random, and gone with the range"
@@ -66,10 +66,10 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
 
     Example: iamrange scan sprawl --set max_age_days=30 --roster people.txt
     """
-    from iamrange.credentials.inventory import gather
-    from iamrange.credentials.inventory_certificates import CertificateReader
-    from iamrange.credentials.sprawl import judge
-    from iamrange.credentials.sprawl_rules import SettingError, Settings
+    from iamrange.credentials.inventory.certificates import CertificateReader
+    from iamrange.credentials.inventory.gather import gather
+    from iamrange.credentials.inventory.sprawl import judge
+    from iamrange.credentials.inventory.sprawl_rules import SettingError, Settings
 
     try:
         limits = Settings.of(dict(_pair(text) for text in settings or ()))
@@ -101,10 +101,10 @@ def _of_the_range(
     regions: Sequence[str] | None, people: Sequence[str] | None, closing: ExitStack
 ) -> tuple[list[Reader], Owners, list[Waiver]]:
     """Return the readers of the running range, its owners, and what is accepted of its own."""
-    from iamrange.credentials.inventory_certificates import CertificateReader
-    from iamrange.credentials.inventory_directory import DirectoryReader, every_entry, registered
-    from iamrange.credentials.inventory_owners import Owners
-    from iamrange.credentials.sprawl import Waiver
+    from iamrange.credentials.inventory.certificates import CertificateReader
+    from iamrange.credentials.inventory.directory import DirectoryReader, every_entry, registered
+    from iamrange.credentials.inventory.owners import Owners
+    from iamrange.credentials.inventory.sprawl import Waiver
     from iamrange.range.service import running
 
     state = running().state
@@ -133,7 +133,7 @@ def _of_the_range(
 
 def _uses(state: Mapping[str, Any]) -> Uses | None:
     """Return what the audit log says of uses; nothing where it cannot be trusted, and say so."""
-    from iamrange.credentials.inventory_uses import Uses, uses_in
+    from iamrange.credentials.inventory.uses import Uses, uses_in
     from iamrange.detect.audit_events import LogUntrustedError
 
     own = [f"arn:aws:iam::{account}:user/admin" for account in state["aws"]["accounts"]]
@@ -151,8 +151,8 @@ def _cloud_readers(
     uses: Uses | None,
     agents: Mapping[str, str],
 ) -> list[Reader]:
-    from iamrange.credentials.inventory_aws import AccessKeyReader, AwsAccess, SecretsManagerReader
-    from iamrange.credentials.inventory_google import (
+    from iamrange.credentials.inventory.aws import AccessKeyReader, AwsAccess, SecretsManagerReader
+    from iamrange.credentials.inventory.google import (
         GoogleAccess,
         SecretManagerReader,
         ServiceAccountKeyReader,
@@ -179,7 +179,7 @@ def _cloud_readers(
 
 def _without_owners(inventory: Inventory) -> Inventory:
     """Say of every credential that nobody could tell where its owner stands."""
-    from iamrange.credentials.inventory import Fact
+    from iamrange.credentials.inventory.gather import Fact
 
     told = {Fact.OWNER: "there is no directory to ask"}
     found = (replace(one, unread={**one.unread, **told}) for one in inventory.credentials)
@@ -187,7 +187,7 @@ def _without_owners(inventory: Inventory) -> Inventory:
 
 
 def _nobody(people: Sequence[str] | None) -> Owners:
-    from iamrange.credentials.inventory_owners import Owners
+    from iamrange.credentials.inventory.owners import Owners
 
     return Owners.of((), people)
 
@@ -200,8 +200,8 @@ def _clouds_in(path: Path) -> Mapping[str, Any]:
 
 
 def _waivers(path: Path | None) -> list[Waiver]:
-    from iamrange.credentials.sprawl import Waiver
-    from iamrange.credentials.sprawl_rules import RULES
+    from iamrange.credentials.inventory.sprawl import Waiver
+    from iamrange.credentials.inventory.sprawl_rules import RULES
 
     if path is None:
         return []

@@ -17,7 +17,7 @@ from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
 from iamrange.core import aws_controls
 from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
-from iamrange.credentials.vault import VaultState
+from iamrange.credentials.vault.app import VaultState
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.core.access_controls import EGRESS
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
-from iamrange.credentials.vault import Vault
+from iamrange.credentials.vault.app import Vault
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.drop import Drop
 from iamrange.network.edge import Edge, Route

@@ -18,7 +18,7 @@ from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.core.scenario import Material
 from iamrange.core.secrets_controls import NO_HARD_CODED_CREDENTIALS, SEARCHED
-from iamrange.credentials import scan_run
+from iamrange.credentials.scan import run as scan_run
 from iamrange.identity.agent import KEY_FILE
 from iamrange.jose import SigningKey
 from iamrange.range.work import FootholdError

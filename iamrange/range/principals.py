@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.credentials.openbao import ADMINISTRATOR
+from iamrange.credentials.vault.openbao import ADMINISTRATOR
 from iamrange.detect.unmanaged import Attribution
 from iamrange.identity.directory.model import DEFAULT_TENANT
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.controls import UnknownNameError
-from iamrange.credentials import privileges_gcp_findings
-from iamrange.credentials.privileges import AgentAudit
-from iamrange.credentials.privileges_check import proposals_for
-from iamrange.credentials.privileges_findings import CLOUD, assumptions_of, findings_of
-from iamrange.credentials.privileges_gcp import agent_of
-from iamrange.credentials.privileges_gcp_findings import findings_on_gcp, uses_on_gcp
-from iamrange.credentials.privileges_gcp_propose import propose_on_gcp
-from iamrange.credentials.privileges_peers import peers_say
-from iamrange.credentials.privileges_read_aws import read_estate
-from iamrange.credentials.privileges_read_gcp import GcpProject, read_gcp
-from iamrange.credentials.privileges_used import source_of, uses_on_aws, window_of
+from iamrange.credentials.privileges import gcp_findings as privileges_gcp_findings
+from iamrange.credentials.privileges.check import proposals_for
+from iamrange.credentials.privileges.findings import CLOUD, assumptions_of, findings_of
+from iamrange.credentials.privileges.gcp import agent_of
+from iamrange.credentials.privileges.gcp_findings import findings_on_gcp, uses_on_gcp
+from iamrange.credentials.privileges.gcp_propose import propose_on_gcp
+from iamrange.credentials.privileges.model import AgentAudit
+from iamrange.credentials.privileges.peers import peers_say
+from iamrange.credentials.privileges.read_aws import read_estate
+from iamrange.credentials.privileges.read_gcp import GcpProject, read_gcp
+from iamrange.credentials.privileges.used import source_of, uses_on_aws, window_of
 from iamrange.engine.workspace import Workspace
 from iamrange.range.catalogue import catalogue
 from iamrange.range.host import RECORDS_FILE
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from iamrange.core.decision import DecisionRecord
     from iamrange.core.scenario import Part, Workload
-    from iamrange.credentials.privileges import Window
-    from iamrange.credentials.privileges_estate import Estate, Identity
-    from iamrange.credentials.privileges_gcp import GcpEstate
+    from iamrange.credentials.privileges.estate import Estate, Identity
+    from iamrange.credentials.privileges.gcp import GcpEstate
+    from iamrange.credentials.privileges.model import Window
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
     from iamrange.range.service import Running

@@ -16,7 +16,7 @@ from iamrange.clouds.gcp import authorize
 from iamrange.core.control import Control
 from iamrange.core.decision import Outcome
 from iamrange.core.verdict import Verdict
-from iamrange.credentials.privileges_used import POINT
+from iamrange.credentials.privileges.used import POINT
 from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import catalogue
 from iamrange.range.lab import Lab
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from iamrange.core.decision import DecisionRecord
     from iamrange.core.scenario import Part
     from iamrange.core.verdict import Trial
-    from iamrange.credentials.privileges import AgentAudit
-    from iamrange.credentials.privileges_estate import Estate
+    from iamrange.credentials.privileges.estate import Estate
+    from iamrange.credentials.privileges.model import AgentAudit
     from iamrange.range.catalogue import Entry
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress

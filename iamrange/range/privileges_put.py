@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from iamrange.credentials.privileges_gcp_propose import POLICY as BINDINGS
-from iamrange.credentials.privileges_gcp_propose import binding_json, with_bindings_of
+from iamrange.credentials.privileges.gcp_propose import POLICY as BINDINGS
+from iamrange.credentials.privileges.gcp_propose import binding_json, with_bindings_of
 from iamrange.range.privileges import project_of, read_project
 from iamrange.range.processes import ProcessError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from iamrange.credentials.privileges import Proposal
-    from iamrange.credentials.privileges_estate import Estate
+    from iamrange.credentials.privileges.estate import Estate
+    from iamrange.credentials.privileges.model import Proposal
     from iamrange.range.deployment import Deployment
 
 _INLINE = "inline:"

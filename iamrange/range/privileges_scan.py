@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.controls import UnknownNameError
-from iamrange.credentials.privileges_peers import peer_versions
+from iamrange.credentials.privileges.peers import peer_versions
 from iamrange.range.deployment import Deployment
 from iamrange.range.landing import stack_config
 from iamrange.range.privileges import Observed, audit, observe_at_work, observe_running
@@ -22,7 +22,7 @@ from iamrange.range.service import NotRunningError, running
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iamrange.credentials.privileges import AgentAudit, Window
+    from iamrange.credentials.privileges.model import AgentAudit, Window
     from iamrange.range.runner import Progress
 
 

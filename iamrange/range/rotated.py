@@ -13,13 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from iamrange.core import secrets_controls
 from iamrange.core.clock import SystemClock
-from iamrange.credentials.inventory_aws import AwsAccess
-from iamrange.credentials.rotation import State
-from iamrange.credentials.rotation_aws import SecretsManagerVault
-from iamrange.credentials.rotation_directory import ClientSecret
-from iamrange.credentials.rotation_journal import Journal, JournalError
-from iamrange.credentials.rotation_ports import GoneError, PortDownError
-from iamrange.credentials.rotation_run import Parts, StillAcceptedError, rotate
+from iamrange.credentials.inventory.aws import AwsAccess
+from iamrange.credentials.rotation.aws import SecretsManagerVault
+from iamrange.credentials.rotation.directory import ClientSecret
+from iamrange.credentials.rotation.journal import Journal, JournalError
+from iamrange.credentials.rotation.ports import GoneError, PortDownError
+from iamrange.credentials.rotation.run import Parts, StillAcceptedError, rotate
+from iamrange.credentials.rotation.states import State
 from iamrange.identity.agent_home import credentials_in
 from iamrange.identity.directory.directory import Directory
 from iamrange.identity.stores.errors import StoreDownError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iamrange.credentials.privileges_read_aws import ReadError, read_estate
-from iamrange.credentials.privileges_read_gcp import GcpProject, read_gcp
+from iamrange.credentials.privileges.read_aws import ReadError, read_estate
+from iamrange.credentials.privileges.read_gcp import GcpProject, read_gcp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from iamrange.credentials.secret_rules import RULES
-from iamrange.credentials.secret_samples import invented
+from iamrange.credentials.scan.rules import RULES
+from iamrange.credentials.scan.samples import invented
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = invented("github-token", 3)

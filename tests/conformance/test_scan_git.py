@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iamrange.credentials import scan_git
-from iamrange.credentials.scan_finding import Skipped, Unread
-from iamrange.credentials.scan_run import MAX_SIZE, NothingToScanError, Options, run
-from iamrange.credentials.secret_samples import SAMPLES, invented
+from iamrange.credentials.scan import git as scan_git
+from iamrange.credentials.scan.finding import Skipped, Unread
+from iamrange.credentials.scan.run import MAX_SIZE, NothingToScanError, Options, run
+from iamrange.credentials.scan.samples import SAMPLES, invented
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iamrange.credentials.scan_finding import Scan
+    from iamrange.credentials.scan.finding import Scan
 
 KEY = b"a key for these tests"
 TOKEN = invented("github-token", 11)

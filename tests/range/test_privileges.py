@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from iamrange.core.scenario import Part
-from iamrange.credentials.privileges import Kind
+from iamrange.credentials.privileges.model import Kind
 from iamrange.range.deployment import Deployment
 from iamrange.range.privileges import audit, observe_at_work, project_of
 from iamrange.range.privileges_proof import prove

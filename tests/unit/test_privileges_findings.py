@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
-from iamrange.credentials.privileges import Finding, Kind, Use, Window
-from iamrange.credentials.privileges_check import proposals_for
-from iamrange.credentials.privileges_escalations import ESCALATIONS, Gain, Target
-from iamrange.credentials.privileges_estate import Document, Estate, Identity, Resource
-from iamrange.credentials.privileges_findings import assumptions_of, findings_of
-from iamrange.credentials.privileges_used import uses_on_aws, window_of
+from iamrange.credentials.privileges.check import proposals_for
+from iamrange.credentials.privileges.escalations import ESCALATIONS, Gain, Target
+from iamrange.credentials.privileges.estate import Document, Estate, Identity, Resource
+from iamrange.credentials.privileges.findings import assumptions_of, findings_of
+from iamrange.credentials.privileges.model import Finding, Kind, Use, Window
+from iamrange.credentials.privileges.used import uses_on_aws, window_of
 
 ACCOUNT = "111122223333"
 ME = f"arn:aws:iam::{ACCOUNT}:role/agent"

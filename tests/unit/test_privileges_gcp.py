@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from iamrange.clouds.gcp.authorize import Binding, Condition, DenyPolicy, DenyRule
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome, Statement
-from iamrange.credentials.privileges import Kind, Use, Window
-from iamrange.credentials.privileges_gcp import GcpAgent, GcpEstate, Held, agent_of, ask_gcp
-from iamrange.credentials.privileges_gcp_escalations import GCP_ESCALATIONS
-from iamrange.credentials.privileges_gcp_findings import findings_on_gcp, uses_on_gcp
-from iamrange.credentials.privileges_gcp_propose import propose_on_gcp, with_bindings_of
+from iamrange.credentials.privileges.gcp import GcpAgent, GcpEstate, Held, agent_of, ask_gcp
+from iamrange.credentials.privileges.gcp_escalations import GCP_ESCALATIONS
+from iamrange.credentials.privileges.gcp_findings import findings_on_gcp, uses_on_gcp
+from iamrange.credentials.privileges.gcp_propose import propose_on_gcp, with_bindings_of
+from iamrange.credentials.privileges.model import Kind, Use, Window
 
 PROJECT = "projects/p1"
 POOL = "projects/42/locations/global/workloadIdentityPools/agents"

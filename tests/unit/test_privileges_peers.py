@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from iamrange.credentials.privileges_estate import Document
-from iamrange.credentials.privileges_peers import PEERS, PeerError, peer_versions, peers_say
+from iamrange.credentials.privileges.estate import Document
+from iamrange.credentials.privileges.peers import PEERS, PeerError, peer_versions, peers_say
 
 
 def document(action: object, resource: str = "*") -> Document:

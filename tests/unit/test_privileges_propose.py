@@ -19,9 +19,9 @@ from iamrange.clouds.aws.decide import (
 )
 from iamrange.clouds.aws.malformed import MalformedPolicy
 from iamrange.core.decision import Outcome
-from iamrange.credentials.privileges import Use
-from iamrange.credentials.privileges_estate import Document
-from iamrange.credentials.privileges_propose import NO_ARN, SECRET_SUFFIX, VARIABLE, propose
+from iamrange.credentials.privileges.estate import Document
+from iamrange.credentials.privileges.model import Use
+from iamrange.credentials.privileges.propose import NO_ARN, SECRET_SUFFIX, VARIABLE, propose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamrange.credentials.rotation import DAY, OVER, TABLE, Event, Rotation, State, due
-from iamrange.credentials.rotation_journal import BusyError, Journal, JournalError
-from iamrange.credentials.rotation_ports import GoneError, PortDownError
-from iamrange.credentials.rotation_run import Parts, StillAcceptedError, rotate
+from iamrange.credentials.rotation.journal import BusyError, Journal, JournalError
+from iamrange.credentials.rotation.ports import GoneError, PortDownError
+from iamrange.credentials.rotation.run import Parts, StillAcceptedError, rotate
+from iamrange.credentials.rotation.states import DAY, OVER, TABLE, Event, Rotation, State, due
 
 if TYPE_CHECKING:
     from collections.abc import Callable

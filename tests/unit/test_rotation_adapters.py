@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
-from iamrange.credentials.inventory_aws import AwsAccess
-from iamrange.credentials.inventory_google import GoogleAccess, GoogleRefusedError
-from iamrange.credentials.rotation_aws import AccessKeys, SecretsManagerVault
-from iamrange.credentials.rotation_directory import ClientSecret
-from iamrange.credentials.rotation_google import SecretManagerVault
-from iamrange.credentials.rotation_ports import GoneError, PortDownError
+from iamrange.credentials.inventory.aws import AwsAccess
+from iamrange.credentials.inventory.google import GoogleAccess, GoogleRefusedError
+from iamrange.credentials.rotation.aws import AccessKeys, SecretsManagerVault
+from iamrange.credentials.rotation.directory import ClientSecret
+from iamrange.credentials.rotation.google import SecretManagerVault
+from iamrange.credentials.rotation.ports import GoneError, PortDownError
 from iamrange.identity.directory.directory import Directory
 from iamrange.identity.directory.model import AgentSpec
 from iamrange.identity.tokens.secrets import hash_secret

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamrange.credentials.scan_bytes import Archive, Binary, text_of
-from iamrange.credentials.scan_document import Origin, scan_bytes
-from iamrange.credentials.scan_finding import Hasher, Place, Skipped, Unread, shown
-from iamrange.credentials.scan_jsonc import without_comments
-from iamrange.credentials.scan_structure import MAX_YAML, StructureError, values
-from iamrange.credentials.scan_text import MAX_FOUND, find
-from iamrange.credentials.secret_rules import RULES
-from iamrange.credentials.secret_samples import SAMPLES, invented
+from iamrange.credentials.scan.bytes import Archive, Binary, text_of
+from iamrange.credentials.scan.document import Origin, scan_bytes
+from iamrange.credentials.scan.finding import Hasher, Place, Skipped, Unread, shown
+from iamrange.credentials.scan.jsonc import without_comments
+from iamrange.credentials.scan.rules import RULES
+from iamrange.credentials.scan.samples import SAMPLES, invented
+from iamrange.credentials.scan.structure import MAX_YAML, StructureError, values
+from iamrange.credentials.scan.text import MAX_FOUND, find
 
 if TYPE_CHECKING:
-    from iamrange.credentials.scan_finding import Scan
+    from iamrange.credentials.scan.finding import Scan
 
 HASHER = Hasher(b"a key for these tests")
 NAMES = ["a.json", "a.ipynb", "a.yaml", "a.toml", ".env", "a.ini", "a.py", "mcp.json", "x"]

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamrange.credentials.scan_document import Origin, scan_bytes
-from iamrange.credentials.scan_finding import Hasher, Scan, Suppressed, document
-from iamrange.credentials.scan_sarif import log
-from iamrange.credentials.secret_rules import RULES
-from iamrange.credentials.secret_rules_types import SecretRule, by_pattern
-from iamrange.credentials.secret_samples import SAMPLES, invented
+from iamrange.credentials.scan.document import Origin, scan_bytes
+from iamrange.credentials.scan.finding import Hasher, Scan, Suppressed, document
+from iamrange.credentials.scan.rules import RULES
+from iamrange.credentials.scan.rules_types import SecretRule, by_pattern
+from iamrange.credentials.scan.samples import SAMPLES, invented
+from iamrange.credentials.scan.sarif import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,18 +14,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from iamrange.credentials.inventory import Fact, Kind, Marker, gather
-from iamrange.credentials.inventory_aws import AccessKeyReader, AwsAccess, SecretsManagerReader
-from iamrange.credentials.inventory_certificates import CertificateReader
-from iamrange.credentials.inventory_directory import DirectoryReader, every_entry, registered
-from iamrange.credentials.inventory_google import (
+from iamrange.credentials.inventory.aws import AccessKeyReader, AwsAccess, SecretsManagerReader
+from iamrange.credentials.inventory.certificates import CertificateReader
+from iamrange.credentials.inventory.directory import DirectoryReader, every_entry, registered
+from iamrange.credentials.inventory.gather import Fact, Kind, Marker, gather
+from iamrange.credentials.inventory.google import (
     GoogleAccess,
     GoogleRefusedError,
     SecretManagerReader,
     ServiceAccountKeyReader,
 )
-from iamrange.credentials.inventory_moments import end_of, moment_of
-from iamrange.credentials.inventory_uses import USER_AGENT, Uses, uses_in
+from iamrange.credentials.inventory.moments import end_of, moment_of
+from iamrange.credentials.inventory.uses import USER_AGENT, Uses, uses_in
 from iamrange.identity.directory.directory import Directory
 from iamrange.identity.directory.model import AgentKey, AgentSpec
 from iamrange.identity.tokens.secrets import hash_secret

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iamrange.credentials.inventory import (
+from iamrange.credentials.inventory.gather import (
     Credential,
     Fact,
     Inventory,
@@ -20,9 +20,9 @@ from iamrange.credentials.inventory import (
     SourceDownError,
     gather,
 )
-from iamrange.credentials.inventory_owners import Owners, Registered, Standing
-from iamrange.credentials.sprawl import Waiver, judge
-from iamrange.credentials.sprawl_rules import DAY, RULES, SettingError, Settings
+from iamrange.credentials.inventory.owners import Owners, Registered, Standing
+from iamrange.credentials.inventory.sprawl import Waiver, judge
+from iamrange.credentials.inventory.sprawl_rules import DAY, RULES, SettingError, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

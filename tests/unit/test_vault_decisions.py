@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iamrange.core.decision import Effect, Outcome
-from iamrange.credentials.decisions import Asked, decided
+from iamrange.credentials.vault.decisions import Asked, decided
 
 LOGIN = "auth/jwt/login"
 READ = "agents/data/one/credentials"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from iamrange.credentials.journal import Written, is_lasting
-from iamrange.credentials.vault import VaultState
+from iamrange.credentials.vault.app import VaultState
+from iamrange.credentials.vault.journal import Written, is_lasting
 
 LASTS = (
     ("PUT", "sys/policies/acl/one"),

@@ -13,8 +13,8 @@ import pytest
 
 from iamrange.core.clock import SystemClock
 from iamrange.credentials.errors import VaultMissingError
-from iamrange.credentials.openbao_binary import find_openbao
-from iamrange.credentials.vault import Vault, VaultState
+from iamrange.credentials.vault.app import Vault, VaultState
+from iamrange.credentials.vault.binary import find_openbao
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from iamrange.core.decision import Outcome
-from iamrange.credentials import openbao, openbao_binary
 from iamrange.credentials.errors import VaultMissingError
+from iamrange.credentials.vault import binary as openbao_binary
+from iamrange.credentials.vault import openbao
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from iamrange.clouds.aws.cloud import AwsCloud
 from iamrange.clouds.fetch import Fetched, FetchError
 from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import SystemClock
-from iamrange.credentials.vault import Vault, VaultState
+from iamrange.credentials.vault.app import Vault, VaultState
 from iamrange.engine.endpoints import VaultEndpoint
 from iamrange.engine.server import AccessKey, AwsEndpoint, GcpEndpoint, ProviderEndpoints, serve
 from iamrange.network.edge import Edge, Route

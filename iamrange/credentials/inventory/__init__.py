@@ -1,0 +1,1 @@
+"""One inventory of every credential, and the rules of sprawl."""

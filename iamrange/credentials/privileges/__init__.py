@@ -1,0 +1,1 @@
+"""The over-privilege audit: granted against used, ways to more, smaller policies."""

@@ -1,0 +1,1 @@
+"""Rotation: on schedule and on incident, with proof that the old value is dead."""

@@ -1,0 +1,1 @@
+"""Discovery: hard-coded credentials in a tree, an index or a history."""

@@ -1,0 +1,1 @@
+"""A world's OpenBao: its process, the app before it, its audit entries, its decisions."""

@@ -1,0 +1,298 @@
+"""A world's vault: real OpenBao behind one ASGI app, started at the first request to it.
+
+- The app makes the request id, hands the request on as it is, and writes the decision record from
+  the vault's audit entry before it answers. It decides nothing itself.
+- A request that the vault answered without an entry is not answered: what is not in the log did
+  not happen.
+- A server that was killed is started again by the next request and told what administrators had
+  written. Tokens and leases are not: they end with the server that gave them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
+from iamrange.credentials.errors import VaultDownError, VaultError
+from iamrange.credentials.vault.audit_socket import AuditSocket
+from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
+from iamrange.credentials.vault.journal import Written, is_lasting
+from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from iamrange.core.clock import Clock
+    from iamrange.core.decision import RecordSink
+    from iamrange.network.edge import Receive, Scope, Send
+
+BODY_LIMIT = 1024 * 1024
+_ENTRY_SECONDS = 2.0
+_RETRY_AFTER = 1.0
+_SUCCESS = range(200, 300)
+_SERVER_ERROR = 500
+_SEALED = 503
+
+_UNAUDITED = ("sys/health", "sys/init", "sys/leader", "sys/seal-status", "sys/unseal")
+"""What OpenBao answers anybody, and writes no entry of."""
+
+_SEALS = "sys/seal"
+"""Its own entry cannot be finished: the log is shut when it has been done."""
+
+_CARRIED = frozenset({"accept", "authorization", "content-type", "user-agent"})
+_ANSWERED = frozenset({"cache-control", "content-type", "retry-after", "warning"})
+
+
+class VaultState:
+    """What a world's vault holds, whichever server holds it; a fork carries it along."""
+
+    def __init__(self) -> None:
+        """Choose the administrator's token."""
+        self.administrator = f"administrator-{secrets.token_hex(32)}"
+        self.journal: list[Written] = []
+
+    def took(self, token: str, written: Written) -> None:
+        """Keep a write that the vault took, if it was an administrator's and lasts."""
+        if is_lasting(written.method, written.path) and hmac.compare_digest(
+            token.encode(), self.administrator.encode()
+        ):
+            self.journal.append(written)
+
+
+class Vault:
+    """The app in front of one world's server."""
+
+    def __init__(  # noqa: PLR0913 - keyword-only ports
+        self,
+        state: VaultState,
+        folder: Path,
+        *,
+        address: str,
+        environment: Callable[[], Mapping[str, str]],
+        clock: Clock,
+        records: RecordSink,
+    ) -> None:
+        """Take what it holds, a folder with a short path, and how its server reaches the network.
+
+        `address` is what clients call it, `environment` is asked at each start.
+        """
+        self._state = state
+        self._folder = folder
+        self._address = address
+        self._environment = environment
+        self._clock = clock
+        self._records = records
+        self._audit = AuditSocket(folder / "a.sock")
+        self._begun: asyncio.Task[OpenBao] | None = None
+        self._failed_at: float | None = None
+        self.starts = 0
+
+    async def start(self) -> None:
+        """Listen for audit entries; the server waits until it is asked something."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        await self._audit.start()
+
+    async def stop(self) -> None:
+        """End the server."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.cancel()
+            await asyncio.wait([begun])
+            if not begun.cancelled() and begun.exception() is None:
+                await begun.result().stop()
+        await self._audit.stop()
+
+    @property
+    def running(self) -> OpenBao | None:
+        """The server, if one was started and runs."""
+        begun = self._begun
+        if begun is None or not begun.done() or begun.cancelled() or begun.exception():
+            return None
+        return begun.result() if begun.result().alive else None
+
+    async def server(self) -> OpenBao:
+        """Return the running server, having started it if need be.
+
+        Raises:
+            VaultError: it cannot be started.
+        """
+        begun = self._begun
+        if begun is None or self._is_over(begun):
+            self._failed_at = None
+            self.starts += 1
+            # no await before this: of those that find the same server dead, one starts another
+            begun = asyncio.get_running_loop().create_task(self._start(after=begun))
+            self._begun = begun
+        # a client that leaves must not take the start away from the others
+        return await asyncio.shield(begun)
+
+    def _is_over(self, begun: asyncio.Task[OpenBao]) -> bool:
+        """Tell whether a server has ended, or failed to start some time ago."""
+        if not begun.done():
+            return False
+        if not begun.cancelled() and begun.exception() is None:
+            return not begun.result().alive
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+        return time.monotonic() - self._failed_at > _RETRY_AFTER
+
+    async def _start(self, *, after: asyncio.Task[OpenBao] | None) -> OpenBao:
+        if after is not None and not after.cancelled() and after.exception() is None:
+            await after.result().stop()
+        try:
+            return await self._started()
+        except VaultError as error:
+            sys.stderr.write(f"world: {error}\n")  # clients hear the reason alone
+            raise
+
+    async def _started(self) -> OpenBao:
+        return await OpenBao.start(
+            self._folder,
+            audit=self._audit.path,
+            administrator=self._state.administrator,
+            address=self._address,
+            environment=self._environment(),
+            journal=tuple(self._state.journal),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request_id = str(uuid.uuid4())
+        path = _path_of(scope)
+        body = await _body_of(receive)
+        if path is None or body is None:
+            status, said = (404, "no such path") if path is None else (413, "body too long")
+            await _send(send, _own_answer(status, said), request_id)
+            return
+        try:
+            answer, found = await self._asked(scope, path, body, request_id)
+        except VaultError as error:
+            self._record(scope, path, request_id, _unreachable())
+            await _send(send, _own_answer(_SEALED, error.reason), request_id)
+            return
+        if found is not None:
+            self._record(scope, path, request_id, found)
+        await _send(send, answer, request_id)
+
+    async def _asked(
+        self, scope: Scope, path: str, body: bytes, request_id: str
+    ) -> tuple[Answer, Decided | None]:
+        """Hand one request on; return the answer and what was decided, None if nothing was.
+
+        Raises:
+            VaultError: there is no answer, or none that is in the log.
+        """
+        method = str(scope["method"])
+        headers = _carried(scope)
+        server = await self.server()
+        self._audit.expect(request_id)
+        try:
+            answer = await server.request(
+                method,
+                path,
+                headers=headers | {REQUEST_ID: request_id},
+                body=body,
+                query=scope["query_string"].decode("latin-1"),
+            )
+            unaudited = path.startswith(_UNAUDITED) or answer.status == _SEALED or path == _SEALS
+            entry = None if unaudited else await self._audit.take(request_id, _ENTRY_SECONDS)
+        finally:
+            self._audit.forget(request_id)
+        if answer.status in _SUCCESS:
+            if entry is None and not unaudited:
+                raise VaultDownError("openbao: it answered and wrote no audit entry")
+            self._state.took(_token_of(headers), Written(method, path, body))
+        if path.startswith(_UNAUDITED):
+            return answer, None
+        return answer, decided(Asked(method, path, answer.status, answer.errors), entry or {})
+
+    def _record(self, scope: Scope, path: str, request_id: str, found: Decided) -> None:
+        client = scope.get("client")
+        agents = [v for n, v in scope["headers"] if n == b"user-agent"]
+        self._records(
+            DecisionRecord(
+                request_id=request_id,
+                time=self._clock.now(),
+                point=found.point,
+                action=f"vault:{scope['method']}",
+                resource=path[:256],
+                principal=found.principal,
+                outcome=found.outcome,
+                reason=found.reason,
+                layers=found.layers,
+                source_ip=str(client[0]) if client else "",
+                user_agent=agents[0].decode("latin-1")[:256] if agents else "",
+            )
+        )
+
+
+def _unreachable() -> Decided:
+    answer = LayerAnswer("vault", Effect.DENY, "unreachable")
+    return Decided(AUTHORIZE, Outcome.DENY, answer.reason, (answer,), "")
+
+
+def _path_of(scope: Scope) -> str | None:
+    """Return the path below `/v1/`, None for any other and for one that means two things."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    path = unquote(raw.partition(b"?")[0].decode("latin-1"))
+    if not path.startswith("/v1/") or "//" in path:
+        return None
+    parts = path.removeprefix("/v1/").split("/")
+    return None if {".", ".."} & set(parts) else "/".join(parts)
+
+
+async def _body_of(receive: Receive) -> bytes | None:
+    """Return the body, None if it is too long."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += bytes(message.get("body", b""))
+        if len(body) > BODY_LIMIT:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _carried(scope: Scope) -> dict[str, str]:
+    """Return the client's headers that concern the vault; the request's id is never theirs."""
+    return {
+        name: value.decode("latin-1")
+        for name, value in ((n.decode("latin-1").lower(), v) for n, v in scope["headers"])
+        if name in _CARRIED or name.startswith(("x-vault-", "x-openbao-"))
+    }
+
+
+def _token_of(headers: Mapping[str, str]) -> str:
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return headers.get("x-vault-token") or bearer
+
+
+def _own_answer(status: int, said: str) -> Answer:
+    """Return an answer of this app's own, in the vault's shape."""
+    body = json.dumps({"errors": [said]}).encode()
+    return Answer(status, {"content-type": "application/json"}, body)
+
+
+async def _send(send: Send, answer: Answer, request_id: str) -> None:
+    headers: list[Any] = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in answer.headers.items()
+        if name.lower() in _ANSWERED
+    ]
+    headers += [
+        (b"content-length", str(len(answer.body)).encode()),
+        (REQUEST_ID.encode(), request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
