@@ -144,8 +144,8 @@ def _far(incident: dict[str, Any]) -> str:
 
 
 def _shown(name: str, one: Baseline, *, accused: bool) -> dict[str, Any]:
-    minute, hour = (rate.overall for rate in one.rates)
-    slots = sorted(slot for slot in one.rates[1].slots)
+    minute, hour = one.minute.overall, one.hour.overall
+    slots = sorted(slot for slot in one.hour.slots)
     return {
         "agent": name,
         "accused": accused,

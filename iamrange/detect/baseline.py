@@ -36,10 +36,15 @@ LATE: Final = 120.0
 DRIFT: Final = 3.0
 """By how much the usual rate may outgrow the one first learned before a human must look."""
 
-FLOORS: Final = ((MINUTE, 10), (HOUR, 60))
-"""Windows of these seconds, and how many calls in one are never too many."""
+FLOORS: Final = ((MINUTE, 10), (2 * MINUTE, 15), (HOUR, 60))
+"""Windows of these seconds, and how many calls in one are never too many.
+
+Two minutes, since some work a minute at a time: a raised rate that goes on into the next minute is
+seen there, where chance would hide it from the first (on generated traffic: 19 of 20, not 9).
+"""
 
 _EVIDENCE: Final = 5
+_SPANS: Final = {MINUTE: "a minute", 2 * MINUTE: "two minutes", HOUR: "an hour"}
 
 
 class Baseline:
@@ -63,6 +68,16 @@ class Baseline:
     def mature(self) -> bool:
         """Tell whether there is history enough for the learned rules."""
         return self.days >= MATURE_DAYS
+
+    @property
+    def minute(self) -> Rate:
+        """Return how often the agent calls in a minute."""
+        return self.rates[0]
+
+    @property
+    def hour(self) -> Rate:
+        """Return how often the agent calls in an hour."""
+        return self.rates[-1]
 
     @property
     def anchor(self) -> float | None:
@@ -98,7 +113,7 @@ class Baseline:
         """Go on after a human has looked: the rate that is usual now is the one to drift from."""
         self.forget_open()
         if self._anchor is not None:
-            self._anchor = self.rates[0].overall.mean
+            self._anchor = self.minute.overall.mean
 
     def accept(self, accusation: Accusation) -> bool:
         """Take what a call was accused of for ordinary, since a human says so; False: it cannot be.
@@ -117,7 +132,7 @@ class Baseline:
 
     def ceiling(self, declared: Declared | None, moment: float) -> float:
         """Return how many calls a minute are ordinary now; never more than what is declared."""
-        limit = self.rates[0].limit(moment)
+        limit = self.minute.limit(moment)
         return limit if declared is None else min(limit, declared.rate)
 
     def _accusation(self, call: Call, rule: Rule, seen: str, expected: str) -> Accusation:
@@ -146,7 +161,7 @@ class Baseline:
         if not self.mature and call.place not in declared.homes:
             homes = ", ".join(sorted(declared.homes)) or "nowhere"
             yield self._accusation(call, Rule.NOT_AT_HOME, call.place, f"a new agent at {homes}")
-        usual = self.rates[0].overall.mean
+        usual = self.minute.overall.mean
         if self._anchor is not None and usual > DRIFT * max(self._anchor, 1.0):
             seen = f"{usual:.1f} calls in a usual minute"
             expected = f"at most {DRIFT:.0f} times the {self._anchor:.1f} first learned"
@@ -156,15 +171,18 @@ class Baseline:
         self, call: Call, counts: list[float], declared: Declared | None
     ) -> Iterator[Accusation]:
         for rate, count in zip(self.rates, counts, strict=True):
+            if rate.overall.count < MATURE_DAYS - 1:
+                continue  # each day of work but the last has closed one, unless it is a new window
             limit = rate.limit(call.time)
             if rate.length == MINUTE:
                 limit = self.ceiling(declared, call.time)
             if count > limit:
-                span = "minute" if rate.length == MINUTE else "hour"
+                span = _SPANS[rate.length]
                 usual = rate.usual(call.time).mean
-                seen = f"{count:.0f} calls in a {span}"
+                seen = f"{count:.0f} calls in {span}"
                 expected = f"at most {limit:.0f} at this hour, where {usual:.1f} are usual"
                 yield self._accusation(call, Rule.RATE_UP, seen, expected)
+                break  # the shortest window says it best
         if call.service not in self.services:
             names = ", ".join(sorted(self.services))
             yield self._accusation(call, Rule.SERVICE_NEVER_USED, call.service, names)
@@ -177,7 +195,7 @@ class Baseline:
         if call.place not in self.places:
             places = ", ".join(sorted(self.places))
             yield self._accusation(call, Rule.PLACE_NEVER_SEEN, call.place, places)
-        if not self.rates[1].worked(call.time):
+        if not self.hour.worked(call.time):
             hour = f"{int(call.time % DAY // HOUR):02d}:00 UTC"
             yield self._accusation(call, Rule.HOUR_NEVER_WORKED, hour, "an hour that it works in")
 
@@ -194,12 +212,12 @@ class Baseline:
             self._day = day
             self.days += 1
             if self.mature and self._anchor is None:
-                self._anchor = self.rates[0].overall.mean
+                self._anchor = self.minute.overall.mean
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state as JSON-ready values."""
         return {
-            "rates": [rate.to_json() for rate in self.rates],
+            "rates": {_key(rate): rate.to_json() for rate in self.rates},
             "services": dict(self.services),
             "places": dict(self.places),
             "operations": dict(self.operations),
@@ -213,14 +231,15 @@ class Baseline:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Baseline:
-        """Build from what `to_json` made.
+        """Build from what `to_json` made. A window that it does not have begins without history.
 
         Raises:
             KeyError, TypeError, ValueError: it is nothing of the kind.
         """
         made = cls()
-        for rate, state in zip(made.rates, value["rates"], strict=True):
-            rate.take(state)
+        for rate in made.rates:
+            if (state := value["rates"].get(_key(rate))) is not None:
+                rate.take(state)
         made.services = {str(name): int(count) for name, count in value["services"].items()}
         made.places = {str(name): int(count) for name, count in value["places"].items()}
         made.operations = {str(name): int(count) for name, count in value["operations"].items()}
@@ -231,6 +250,10 @@ class Baseline:
         made._anchor = None if value["anchor"] is None else float(value["anchor"])
         made._recent.extend(map(str, value["recent"]))
         return made
+
+
+def _key(rate: Rate) -> str:
+    return f"{rate.length:.0f}"
 
 
 def _remember(known: dict[str, int], name: str, most: int) -> None:

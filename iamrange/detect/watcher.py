@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 MAX_SEEN: Final = 4096
 MAX_AGENTS: Final = 10_000
-VERSION: Final = 1
+VERSION: Final = 2
+_FIRST_WINDOWS: Final = ("60", "3600")
+"""What version 1 knew of, in the order of its lists."""
 
 
 @dataclass(slots=True)
@@ -151,9 +153,12 @@ class Watcher:
             StateError: it is nothing of the kind; the watcher is as it was.
         """
         try:
-            if value["version"] != VERSION:
-                raise StateError(f"state: expected version {VERSION}, got {value['version']!r}")
-            baselines = {str(n): Baseline.from_json(one) for n, one in value["agents"].items()}
+            version, agents = value["version"], value["agents"]
+            if version == 1:
+                agents = {name: _since_version_1(one) for name, one in agents.items()}
+            elif version != VERSION:
+                raise StateError(f"state: expected version {VERSION}, got {version!r}")
+            baselines = {str(n): Baseline.from_json(one) for n, one in agents.items()}
             accused = {
                 str(name): tuple(_accusation(one) for one in said)
                 for name, said in value["accused"].items()
@@ -168,6 +173,10 @@ class Watcher:
         self.accused = accused
         self.counts = counts
         self._seen = OrderedDict.fromkeys(seen)
+
+
+def _since_version_1(agent: dict[str, Any]) -> dict[str, Any]:
+    return {**agent, "rates": dict(zip(_FIRST_WINDOWS, agent["rates"], strict=True))}
 
 
 def _accusation(value: dict[str, Any]) -> Accusation:

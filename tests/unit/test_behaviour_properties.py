@@ -44,7 +44,7 @@ def test_no_sequence_teaches_a_limit_above_the_declared_ceiling(counts: list[int
             seen(baseline, replace(ORDINARY, id=f"{day}-{number}", time=moment))
             assert baseline.ceiling(DECLARED, moment) <= DECLARED.rate
             # and what was learned itself stays below: accused windows teach nothing
-            assert baseline.rates[0].overall.mean <= DECLARED.rate
+            assert baseline.minute.overall.mean <= DECLARED.rate
 
 
 @given(ODD_CALLS)
@@ -93,7 +93,7 @@ def test_calls_of_one_minute_are_judged_alike_in_any_order(calls: list[Call]) ->
         assert seen(baseline, call) == []
     late = replace(ORDINARY, id="late", time=MONDAY + 40_000)
     seen(baseline, late)
-    assert baseline.rates[0].overall.mean == len(at_nine)
+    assert baseline.minute.overall.mean == len(at_nine)
 
 
 @given(ODD_CALLS)

@@ -128,6 +128,14 @@ def test_a_burst_is_not_hidden_by_the_edge_of_a_minute() -> None:
     assert any(seen(baseline, call) for call in burst(30, late))
 
 
+def test_a_raised_rate_that_hides_below_the_limit_of_a_minute_is_found_in_the_next() -> None:
+    baseline = taught(a_minute=4)
+    calls = [replace(after(), id=f"b{n}", time=after().time + n * 2.6) for n in range(46)]
+    first = next(found for found in (seen(baseline, call) for call in calls) if found)
+    assert [one.rule for one in first] == [Rule.RATE_UP]
+    assert first[0].seen == "25 calls in two minutes"
+
+
 def test_a_few_calls_are_never_too_many() -> None:
     baseline = taught(a_minute=1)
     assert all(seen(baseline, call) == [] for call in burst(10, after()))
@@ -154,13 +162,13 @@ def test_a_usual_rate_that_has_outgrown_what_was_first_learned_is_accused() -> N
             # led astray, it sees nothing
             assert not any(one.contains for one in seen(unlimited, call, declared=None))
     assert rules == {Rule.DRIFTED}
-    assert baseline.rates[0].overall.mean < unlimited.rates[0].overall.mean / 2
+    assert baseline.minute.overall.mean < unlimited.minute.overall.mean / 2
 
 
 def test_whoever_releases_an_agent_accepts_the_rate_that_is_usual_now() -> None:
     baseline = taught()
     assert baseline.anchor == pytest.approx(2.0)
-    baseline.rates[0].overall.mean = 9.0
+    baseline.minute.overall.mean = 9.0
     assert [one.rule for one in seen(baseline, after())] == [Rule.DRIFTED]
     baseline.released()
     assert seen(baseline, after()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -84,8 +85,11 @@ def test_what_is_remembered_of_delivered_calls_is_bounded() -> None:
     "broken",
     [
         {},
+        {"version": 3, "agents": {}},
         {"version": 2},
+        {"version": 2, "agents": []},
         {"version": 1, "agents": []},
+        {"version": 1, "agents": {"a": {"rates": [{}]}}},
         {**watcher_of().to_json(), "agents": {"a": {}}},
         {**watcher_of().to_json(), "accused": {"a": [{"rule": "no-rule", "evidence": []}]}},
         {**watcher_of().to_json(), "counts": {"other": 1}},
@@ -97,6 +101,25 @@ def test_a_state_that_is_none_is_refused_and_changes_nothing(broken: dict[str, o
     with pytest.raises(StateError, match=r"^state: expected"):
         watcher.take(broken)
     assert watcher.to_json() == before
+
+
+def test_a_state_of_the_first_version_is_taken_and_its_new_window_begins_without_history() -> None:
+    watcher, busy = watcher_of(0), replace(DECLARED, rate=10**6)
+    for call in days(10, a_minute=1):
+        for second in range(30):
+            again = replace(call, time=call.time + second)
+            watcher.baseline(AGENT).see(again, busy, learned=True)
+    value = watcher.to_json()
+    value["version"] = 1
+    for agent in value["agents"].values():
+        agent["rates"] = [agent["rates"]["60"], agent["rates"]["3600"]]
+    fresh = watcher_of()
+    fresh.take(json.loads(json.dumps(value)))
+    baseline = fresh.baseline(AGENT)
+    assert [rate.overall.count for rate in baseline.rates] == [29, 0, 29]
+    assert baseline.mature
+    ordinary = [replace(after(), id=f"n{n}", time=after().time + n) for n in range(30)]
+    assert not [s for c in ordinary for s in baseline.see(c, busy, learned=True) if s.contains]
 
 
 @pytest.mark.parametrize(
