@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from iamrange.credentials.scan.live import Answer, dead, live, unknown
 from iamrange.credentials.scan.verify_tokens import Holder, token_state
 from iamrange.identity.names import TOKEN_ENDPOINT
 from iamrange.jose import thumbprint
+from iamrange.network.names import VAULT_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,13 +42,15 @@ _GOOGLE_INFO: Final = "https://oauth2.googleapis.com/tokeninfo"
 _ACCESS_KEY: Final = re.compile(r"(?<![A-Za-z0-9])((?:AKIA|ASIA)[A-Z2-7]{16})(?![A-Za-z0-9])")
 _SESSION_TOKEN: Final = re.compile(r"(?i)session_?token[\"'\s:=]{1,8}([A-Za-z0-9+/=]{100,4000})")
 _EMAIL: Final = re.compile(r"[a-z0-9-]{1,64}@[a-z0-9.-]{1,128}\.gserviceaccount\.com")
+_WRAPPING: Final = f"https://{VAULT_HOST}/v1/sys/wrapping/lookup"
+_LOOKUP: Final = f"https://{VAULT_HOST}/v1/auth/token/lookup"
 _AGENT: Final = re.compile(r"spiffe://[a-z0-9.-]+/[a-z0-9./-]+")
 _KEY_TEXT: Final = re.compile(
     r"-----BEGIN (?:RSA )?PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{64,16384}"
     r"-----END (?:RSA )?PRIVATE KEY-----"
 )
 _DEAD_AT_AWS: Final = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken"})
-_DONE, _BAD_REQUEST, _UNAUTHORIZED = 200, 400, 401
+_DONE, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN = 200, 400, 401, 403
 
 
 class NotLocalError(Exception):
@@ -56,12 +59,13 @@ class NotLocalError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The running range: its proxy and authority, and who is in its directory."""
+    """The running range: its proxy and authority, who is in its directory, its vault's token."""
 
     proxy: str
     authority: str
     homes: Mapping[str, str]
     key_owner: Callable[[str], str | None]
+    vault_administrator: str = field(repr=False)
 
     @classmethod
     def of(cls, state: Mapping[str, Any], key_owner: Callable[[str], str | None]) -> Target:
@@ -84,7 +88,13 @@ class Target:
             for part, facts in state["facts"].items()
             if part in state["homes"] and "spiffe_id" in facts
         }
-        return cls(proxy=proxy, authority=state["ca_file"], homes=homes, key_owner=key_owner)
+        return cls(
+            proxy=proxy,
+            authority=state["ca_file"],
+            homes=homes,
+            key_owner=key_owner,
+            vault_administrator=state["vault"]["token"],
+        )
 
     def session(self) -> requests.Session:
         """Return an HTTP client that knows this range and nothing else."""
@@ -237,6 +247,32 @@ def _client_secret(target: Target, secret: str, around: str) -> Answer:
     return unknown(f"token service: {code or answer.status_code}")
 
 
+def _vault_token(target: Target, secret: str, _: str) -> Answer:
+    """Ask the vault as its administrator, so that a token of few uses, or of one, keeps them all.
+
+    An agent's token may not even ask about itself, so that its own answer would say nothing.
+    """
+    session, administrator = target.session(), {"X-Vault-Token": target.vault_administrator}
+    wrapped = session.post(
+        _WRAPPING, json={"token": secret}, timeout=_TIMEOUT, allow_redirects=False
+    )
+    if wrapped.status_code == _DONE:
+        return live("vault: it opens once what was wrapped")
+    answer = session.post(
+        _LOOKUP,
+        json={"token": secret},
+        headers=administrator,
+        timeout=_TIMEOUT,
+        allow_redirects=False,
+    )
+    if answer.status_code == _DONE:
+        told = answer.json()["data"]
+        return live(f"vault: of {told.get('display_name') or 'somebody'}, {told['ttl']} s more")
+    if answer.status_code == _FORBIDDEN and answer.json().get("errors") == ["bad token"]:
+        return dead("vault: it knows no such token")
+    return unknown(f"vault: status {answer.status_code}")
+
+
 def _access_key_id(*_: object) -> Answer:
     return unknown("an id alone opens nothing; its secret is tried where it is found")
 
@@ -250,4 +286,5 @@ _CHECKS: Final[Mapping[str, Callable[[Target, str, str], Answer]]] = {
     "jwt": _token,
     "private-jwk": _private_jwk,
     "client-secret": _client_secret,
+    "vault-token": _vault_token,
 }
