@@ -8,6 +8,7 @@ Exit status: 0 good, 1 a claim failed, 2 misuse, 3 the range broke.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -33,7 +34,7 @@ from iamrange import (
     cli_sprawl,
     cli_tokens,
 )
-from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
+from iamrange.cli_console import Exit, Json, err, misuse, out, print_json, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -396,6 +397,44 @@ def env(
         return
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True})
+def exec_(
+    agent: Annotated[str, typer.Argument(help="The agent to work as, by its name.")],
+    command: Annotated[list[str], typer.Argument(help="What to run, after `--`.")],
+    network: Annotated[str | None, typer.Option(help="Stand in this network.")] = None,
+) -> None:
+    """Run a command as an agent of the running range, which stops it if it accuses the agent.
+
+    The exit status is the command's own; 128 and a signal's number if that ended it. What the
+    command leaves running ends with it.
+
+    Example: iamrange exec data-analyst -- python nightly.py
+    """
+    from iamrange.cli_range import opened_directory
+    from iamrange.range.agent_processes import NotStartedError, Started, work_as
+    from iamrange.range.service import running
+
+    found = running()
+    environment = {**os.environ, **found.environment(agent, network)}
+    name, identifier = found.identity(agent)
+
+    def may_not() -> str | None:
+        with contextlib.closing(opened_directory(found.state)) as directory:
+            entry = directory.get(identifier)
+        state = "not registered" if entry is None else entry.state.value
+        return None if state == "active" else f"agent '{name}': {state}: it may not work"
+
+    try:
+        status, stopped = work_as(
+            Started(Path(found.state["folder"])), name, command, environment, may_not
+        )
+    except NotStartedError as error:
+        refuse(str(error))
+    if stopped:
+        err.print(Text(f"stopped: {name} stands accused; iamrange behaviour incidents", "red"))
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -30,6 +30,7 @@ from iamrange.core.detect_controls import (
 from iamrange.detect.containment import Containment
 from iamrange.detect.watcher import Watcher
 from iamrange.identity.agent import write_private
+from iamrange.range.agent_processes import ProcessMeans
 from iamrange.range.behaviour_calls import Calls, declared_of
 from iamrange.range.behaviour_means import CloudMeans, DirectoryMeans
 from iamrange.range.config import CORPORATE, NETWORKS
@@ -78,7 +79,7 @@ class BehaviourWatch:
         # one each: who is slow does not keep the directory waiting
         self._means: dict[str, Containment] = {
             AUTOMATIC_REVOCATION.id: Containment([DirectoryMeans(self._world)]),
-            ISOLATION.id: Containment([CloudMeans(deployment)]),
+            ISOLATION.id: Containment([ProcessMeans.of(deployment), CloudMeans(deployment)]),
         }
         self._off: frozenset[str] = frozenset()
         self._known: dict[str, tuple[float, Declared | None, str]] = {}

@@ -89,22 +89,34 @@ class Running:
         Raises:
             UnknownNameError: no such agent or network; the error names the nearest.
         """
-        homes: Mapping[str, str] = self.state["homes"]
-        names: Mapping[str, str] = self.state["names"]
         networks: Mapping[str, Mapping[str, str]] = self.state["networks"]
         network = network or next(iter(networks))
         if network not in networks:
             raise UnknownNameError("network", network, tuple(networks))
-        # An agent may bear the name of another one's part: names go first.
-        parts = {**{part: part for part in homes}, **{names[part]: part for part in homes}}
-        part = Part.DATA_ANALYST.value if agent is None else parts.get(agent)
-        if part is None:
-            raise UnknownNameError("agent", str(agent), tuple(names.values()))
+        part = Part.DATA_ANALYST.value if agent is None else self._part(agent)
         return {
             **networks[network],
-            **agent_environment(Path(homes[part])),
+            **agent_environment(Path(self.state["homes"][part])),
             **self.state["engine"],
         }
+
+    def identity(self, agent: str) -> tuple[str, str]:
+        """Return an agent's name and SPIFFE id.
+
+        Raises:
+            UnknownNameError: no such agent; the error names the nearest.
+        """
+        part = self._part(agent)
+        return self.state["names"][part], self.state["facts"][part]["spiffe_id"]
+
+    def _part(self, agent: str) -> str:
+        homes: Mapping[str, str] = self.state["homes"]
+        names: Mapping[str, str] = self.state["names"]
+        # An agent may bear the name of another one's part: names go first.
+        parts = {**{part: part for part in homes}, **{names[part]: part for part in homes}}
+        if agent not in parts:
+            raise UnknownNameError("agent", agent, tuple(names.values()))
+        return parts[agent]
 
 
 def state_file() -> Path:

@@ -32,7 +32,21 @@ for _ in range(int(sys.argv[1])):
 print(len(statuses), statuses[-1], answer.headers.get("x-iamrange-reason", "-"))
 """
 
-
+ASTRAY = """
+import subprocess, sys, time, requests
+from pathlib import Path
+from scenarios import oauth
+daemon = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"],
+    start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+)
+Path(sys.argv[1]).write_text(str(daemon.pid))
+own = oauth.Own.from_home()
+client = oauth.client_with_key(own.client_id, own.issuer, own.key(), dpop_bound_access_tokens=True)
+token = client.client_credentials(resource="https://payments.iamrange.example")
+requests.get("https://payments.iamrange.example/records/latest", auth=token, timeout=20)
+time.sleep(60)
+"""
 SESSION = """
 import json, boto3
 found = boto3.Session().get_credentials().get_frozen_credentials()
@@ -139,3 +153,24 @@ def test_an_agent_in_the_wrong_place_is_contained_while_nobody_touches_the_keybo
     assert "log-writer" in lab.ok("behaviour", "baseline", "log-writer")
     assert lab.iamrange("behaviour", "baseline", "nobody").returncode == 1
     lab.ok("audit", "verify")
+
+
+def test_what_works_as_an_accused_agent_is_stopped_with_what_it_has_started(lab: Range) -> None:
+    work = ["exec", "--network", "outside", "payments-agent", "--", sys.executable, "-c"]
+    identity = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+    at_home = ["exec", "payments-agent", "--", sys.executable, "-c"]
+    assert "payments-agent-role" in lab.ok(*at_home, identity)
+    assert lab.iamrange(*at_home, "raise SystemExit(9)").returncode == 9
+    pid_file = lab.folder / "daemon"
+    stopped = lab.iamrange(*work, ASTRAY, str(pid_file))
+    assert stopped.returncode == 128 + 9, stopped.stderr
+    assert "payments-agent stands accused" in stopped.stderr
+    assert not Path(f"/proc/{pid_file.read_text()}").exists()
+    refused = lab.iamrange(*at_home, "print('it worked')")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "quarantined" in refused.stderr
+    steps = {step["means"]: step["detail"] for step in lab.incidents()[-1]["steps"]}
+    assert steps["processes"] == "2 stopped"
+    lab.ok("agents", "release", "payments-agent")
+    lab.until(lambda: not lab.incidents()[-1]["accused"])
+    assert lab.ok(*at_home, "print('it worked')") == "it worked\n"
