@@ -102,7 +102,7 @@ class DatabaseLogins:
             SecretUnavailableError: the vault or the database is away; the vault tries again.
         """
         self._asked(
-            lambda: self._login.client.sys.adapter.put(
+            lambda: self._login.client.adapter.put(
                 "/v1/sys/leases/revoke", json={"lease_id": login.lease_id, "sync": True}
             ),
             "revocation of a database login",

@@ -68,7 +68,7 @@ def _is_ours(connection: Mapping[str, object]) -> bool:
         bool(separator)
         and scheme in ("postgres", "postgresql")
         and not host
-        and "host=" not in rest
+        and "?" not in rest  # options may name a host too
         and connection.get("username") == MANAGER
         and not connection.get("password")
     )
