@@ -36,7 +36,12 @@ class DatabaseState:
         self.password = secrets.token_urlsafe(32)
 
     def plant(self, reader: str, value: str) -> None:
-        """Have a value lie in a reader's table, in every server that starts from now on."""
+        """Have a value lie in a reader's table, in every server that starts from now on.
+
+        Raises:
+            ValueError: no statement can hold it.
+        """
+        identifier(reader), literal(value)
         self.values[reader] = value
 
     def statements(self) -> bytes:

@@ -369,3 +369,36 @@ def test_whoever_does_not_speak_the_protocol_is_shown_out(in_database_lab: InLab
         assert lab.database.starts == 0
 
     in_database_lab(test)
+
+
+def test_managers_password_may_be_rotated_and_the_next_vault_finds_its_way_in(
+    in_database_lab: InLab,
+) -> None:
+    async def test(lab: Lab) -> None:
+        await lab.prepare_database()
+        login, _ = await lab.made()
+        status, answer, _ = await lab.call("POST", "database/rotate-root/records")
+        assert status < 300, answer
+        assert (await refused(lab, user="vault", password=lab.held.password)).reason == (
+            "wrong-password"
+        )
+        assert await lab.read(login) == await lab.read((await lab.made())[0]) == "nonce of one"
+        psutil.Process(lab.vault.running.pid).kill()
+        await until(lambda: asyncio.sleep(0, lab.vault.running is None))
+        assert await lab.read((await lab.made())[0]) == "nonce of one"
+
+    in_database_lab(test)
+
+
+def test_managers_password_may_be_written_by_itself(in_database_lab: InLab) -> None:
+    async def test(lab: Lab) -> None:
+        await lab.prepare_database()
+        body = {"password": "another", "verify_connection": False}
+        status, answer, _ = await lab.call("POST", "database/config/records", body)
+        assert status < 300, answer
+        _, found, _ = await lab.call("GET", "database/config/records")
+        assert found["data"]["connection_details"]["username"] == "vault"
+        assert (await lab.call("GET", "database/creds/one"))[0] == 500
+        assert lab.connects[-1].reason == "wrong-password"
+
+    in_database_lab(test)
