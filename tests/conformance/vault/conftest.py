@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from iamrange.core.clock import SystemClock
 from iamrange.credentials.database.binary import find_postgres
@@ -170,9 +171,8 @@ class DatabaseLab(Lab):
         """Connect through the door, as psycopg does by itself."""
         environment = self.database.environment
         place = {"host": environment["PGHOST"], "port": environment["PGPORT"]}
-        return await psycopg.AsyncConnection.connect(
-            **{"dbname": "records", **place, **login}, autocommit=True
-        )
+        where = make_conninfo("", **{"dbname": "records", **place, **login})
+        return await psycopg.AsyncConnection.connect(where, autocommit=True)
 
     async def read(self, login: dict[str, str], schema: str = "agent-one") -> str:
         """Read what lies in a schema, in a session of its own."""

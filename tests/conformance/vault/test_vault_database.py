@@ -12,6 +12,7 @@ import pytest
 
 from iamrange.core.decision import Outcome
 from iamrange.credentials.database import door, server
+from iamrange.credentials.database.binary import find_postgres
 from iamrange.credentials.database.errors import DatabaseMissingError
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Away:
     """Has the database gone, and come back."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._found = server.find_postgres()
+        self._found = find_postgres()
         self._here = True
         monkeypatch.setattr(server, "find_postgres", self._find)
         monkeypatch.setattr(door, "_RETRY_AFTER", 0.05)

@@ -20,7 +20,7 @@ Live = Any
 
 URL = "postgresql://{{username}}:{{password}}@/records"
 CREATION = ["CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'"]
-POSTGRESQL = {
+POSTGRESQL: Answer = {
     "connection_url": URL,
     "username": "vault",
     "password_authentication": "scram-sha-256",
@@ -173,6 +173,8 @@ def test_database_resources_can_be_imported_and_their_loss_shows(
 def test_connection_refuses_a_password_and_what_is_not_implemented(
     engine: Callable[..., Answer], change: dict[str, Answer], words: str
 ) -> None:
+    changed: Answer = {**POSTGRESQL, **change}
+
     def declare() -> None:
         mount = vault.Mount("mount", path="database", type="database")
         vault.database.SecretBackendConnection(
@@ -180,7 +182,7 @@ def test_connection_refuses_a_password_and_what_is_not_implemented(
             backend=mount.path,
             name="records",
             verify_connection=False,
-            postgresql={**POSTGRESQL, **change},
+            postgresql=changed,
         )
 
     stack = engine(declare)
