@@ -106,3 +106,16 @@ def test_value_that_fits_into_no_statement_is_refused_where_it_is_planted(base: 
         pytest.raises(CommandRefusedError, match="without control characters"),
     ):
         fork.control("plant_in_database", reader="agent-one", value="two\nlines")
+
+
+def test_fork_of_a_world_whose_database_runs_leaves_that_one_alone(base: World) -> None:
+    visit(base)
+    (running,) = servers(base)
+    with base.fork() as fork:
+        assert servers(fork) == []
+        visit(fork)
+        (own,) = servers(fork)
+        assert own.pid != running.pid
+    assert runs(running)
+    visit(base)
+    assert servers(base) == [running]

@@ -58,6 +58,7 @@ class Database:
         self._log = LoginLog(log_of(folder))
         self._listener: asyncio.Server | None = None
         self._begun: asyncio.Task[PostgreSql] | None = None
+        self._changing = asyncio.Lock()
         self._failed_at: float | None = None
         self._visitors: set[asyncio.StreamWriter] = set()
         self._port = 0
@@ -83,10 +84,11 @@ class Database:
 
     async def renew(self) -> None:
         """End the server and all that it has been given, logins and sessions: the next is new."""
-        await self._end()
-        forget(self._folder)
-        self._log = LoginLog(log_of(self._folder))
-        self._state.renew()
+        async with self._changing:
+            await self._end()
+            forget(self._folder)
+            self._log = LoginLog(log_of(self._folder))
+            self._state.renew()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,15 +109,21 @@ class Database:
         Raises:
             DatabaseError: it cannot be started.
         """
-        begun = self._begun
-        if begun is None or self._is_over(begun):
-            self._failed_at = None
-            self.starts += 1
-            # no await before this: of those that find the same server dead, one starts another
-            begun = asyncio.get_running_loop().create_task(self._start())
-            self._begun = begun
-        # a client that leaves must not take the start away from the others
-        return await asyncio.shield(begun)
+        # of those that find the same server dead, one starts another; none while it is made new
+        async with self._changing:
+            begun = self._begun
+            if begun is None or self._is_over(begun):
+                self._failed_at = None
+                self.starts += 1
+                begun = asyncio.get_running_loop().create_task(self._start())
+                self._begun = begun
+        try:
+            # a client that leaves must not take the start away from the others
+            return await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            if begun.cancelled():
+                raise DatabaseStartError("postgresql: ended while it started") from None
+            raise
 
     def _is_over(self, begun: asyncio.Task[PostgreSql]) -> bool:
         """Tell whether a server has ended, or failed to start some time ago."""

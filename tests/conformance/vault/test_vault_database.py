@@ -205,6 +205,21 @@ def test_sixty_four_at_once_have_a_login_each_and_the_administrator_sees_their_l
     in_database_lab(test)
 
 
+def test_database_is_made_new_once_however_many_come_meanwhile(in_database_lab: InLab) -> None:
+    async def test(lab: Lab) -> None:
+        for starting in (True, False):
+            visits = [asyncio.create_task(lab.manage("SELECT 1")) for _ in range(8)]
+            await asyncio.sleep(0.05 if starting else 0)
+            await lab.database.renew()
+            # whoever came with the password of before may be let in or not, and nothing hangs
+            await asyncio.gather(*visits, return_exceptions=True)
+            assert await lab.manage("SELECT 1") == [(1,)]
+        parent = psutil.Process()
+        assert [c.name() for c in parent.children() if c.name() == "postgres"] == ["postgres"]
+
+    in_database_lab(test)
+
+
 async def _is_zero(lab: Lab, query: str) -> bool:
     return bool((await lab.manage(query))[0][0] == 0)
 
