@@ -6,7 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_vault
 
-from infra import documents, names, settings, vault_documents
+from infra import database_documents, documents, names, settings, vault_documents
 from infra.aws.accounts import member_provider
 from infra.aws.agent_boundary import AgentBoundary, AgentBoundaryArgs
 from infra.aws.agent_principal import AgentPrincipal, AgentPrincipalArgs
@@ -27,7 +27,9 @@ from infra.gcp.platform_assets import PlatformAssets as GcpPlatformAssets
 from infra.gcp.platform_assets import PlatformAssetsArgs as GcpPlatformAssetsArgs
 from infra.unsafe import UnsafeOmissions
 from infra.vault.agent_access import AgentAccess, AgentAccessArgs
+from infra.vault.agent_database import AgentDatabase, AgentDatabaseArgs
 from infra.vault.agent_store import AgentStore, AgentStoreArgs
+from infra.vault.database_engine import DatabaseEngine, DatabaseEngineArgs
 
 stack = settings.load()
 omissions = UnsafeOmissions(stack.left_out)
@@ -152,6 +154,7 @@ copier = GoogleCopier(
 
 vault_roles: dict[str, pulumi.Output[str]] = {}
 vault_facts: dict[str, pulumi.Input[str]] = {}
+querying = stack.querying
 if stack.vault is not None:
     in_vault = pulumi.ResourceOptions(
         providers={"vault": pulumi_vault.Provider("vault", address=stack.vault.address)}
@@ -170,18 +173,48 @@ if stack.vault is not None:
                     agent=agent.name,
                     lease=stack.vault.lease,
                 ),
+                database=agent in querying,
                 omissions=omissions,
             ),
             in_vault,
         ).role
         for agent in stack.agents
     }
+    if stack.vault.database is not None:
+        logins = {
+            agent.part: omissions.database_logins(
+                database_documents.DatabaseLogins(agent=agent.name, lease=stack.vault.lease)
+            )
+            for agent in querying
+        }
+        engine = DatabaseEngine(
+            "database",
+            DatabaseEngineArgs(
+                url=stack.vault.database,
+                roles=[made.role for made in logins.values()],
+            ),
+            in_vault,
+        )
+        for part, made in logins.items():
+            AgentDatabase(
+                part,
+                AgentDatabaseArgs(path=engine.path, connection=engine.connection, logins=made),
+                in_vault,
+            )
     vault_facts = {
         "address": stack.vault.address,
         "audience": stack.vault.address,
         "store": store.path,
         "login": store.login,
         "lease": str(stack.vault.lease),
+        **(
+            {}
+            if stack.vault.database is None
+            else {
+                "database_engine": names.VAULT_DATABASE,
+                "database": stack.vault.database_name,
+            }
+        ),
     }
 
 pulumi.export(
@@ -216,6 +249,15 @@ pulumi.export(
                     "vault_bootstrap": names.vault_bootstrap(agent.name),
                 }
                 if stack.vault is not None
+                else {}
+            ),
+            **(
+                {
+                    "database_role": names.vault_role(agent.name),
+                    "database_static_role": names.database_static_role(agent.name),
+                    "database_schema": names.database_reader(agent.name),
+                }
+                if agent in querying
                 else {}
             ),
         }

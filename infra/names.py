@@ -37,6 +37,16 @@ VAULT_STORE = "agents"
 """Where the vault keeps what agents read: a key-value store of version 2."""
 
 VAULT_LOGIN = "jwt"
+VAULT_DATABASE = "database"
+"""Where the vault makes logins of the database."""
+
+STATIC = "-static"
+"""What a role of the vault ends in that keeps one login, instead of making many."""
+
+DATABASE = "records"
+DATABASE_MANAGER = "vault"
+"""The login by which the vault makes others; it reads nothing."""
+
 AWS_AUDIENCE = "sts.amazonaws.com"
 
 _GCP_ACCOUNT_ID_LENGTH = 30
@@ -149,3 +159,19 @@ def vault_bootstrap(agent: str) -> str:
 def vault_role(agent: str) -> str:
     """Return the name of the agent's role and policy in the vault."""
     return f"agent-{agent}"
+
+
+def database_static_role(agent: str) -> str:
+    """Return the name of the agent's role in the vault where its login is one that stays.
+
+    The vault keeps roles of both kinds under one set of names.
+    """
+    return f"{vault_role(agent)}{STATIC}"
+
+
+def database_reader(agent: str) -> str:
+    """Return the role of the database that may read the agent's own schema, of the same name.
+
+    Nobody logs in as it: the logins that the vault makes are its members.
+    """
+    return vault_role(agent)

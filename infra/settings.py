@@ -40,6 +40,10 @@ _OPTIONAL = (
 """`people` approve what agents do at our own services: no resource of a cloud comes of them."""
 
 _LEASE = 900
+_DATABASE_URL = (
+    r"postgresql://\{\{username\}\}:\{\{password\}\}@"
+    rf"({HOST}(:\d{{1,5}})?)?/[a-z][a-z0-9_-]{{0,62}}(\?[a-z0-9_=&-]*)?"
+)
 _SHORTEST_LEASE, _LONGEST_LEASE = 1, 3600
 
 
@@ -59,6 +63,7 @@ class Power(StrEnum):
     DEPLOY_FUNCTIONS = "deploy-functions"
     MANAGE_SERVICE_KEYS = "manage-service-keys"
     ADMINISTER_ACCOUNT = "administer-account"
+    QUERY_DATABASE = "query-database"
 
 
 class Task(StrEnum):
@@ -99,15 +104,24 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vault:
-    """The vault that agents fetch from; `lease` is how long a login there is good, in seconds."""
+    """The vault that agents fetch from; `lease` is how long a login there is good, in seconds.
+
+    `database` is the URL of a PostgreSQL that it makes logins of, which are good as long.
+    """
 
     address: str
     lease: int
+    database: str | None = None
 
     @property
     def host(self) -> str:
         """The vault's name, by which it is allowed to be weak."""
         return self.address.removeprefix("https://")
+
+    @property
+    def database_name(self) -> str:
+        """What the database is called where its server keeps it; empty without one."""
+        return (self.database or "").rpartition("/")[2].partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +160,13 @@ class Settings:
     def projects(self) -> tuple[str, ...]:
         """Return the projects that agents work on, each once."""
         return tuple(sorted({agent.project for agent in self.agents}))
+
+    @property
+    def querying(self) -> tuple[Agent, ...]:
+        """Return the agents that query the database, where there is one."""
+        if self.vault is None or self.vault.database is None:
+            return ()
+        return tuple(agent for agent in self.agents if Power.QUERY_DATABASE in agent.powers)
 
 
 def load() -> Settings:
@@ -257,7 +278,8 @@ def _vendor(found: Found, ours: Accounts) -> Vendor | None:
 def _vault(found: Found) -> Vault | None:
     if found.value is None:
         return None
-    members = found.members(("address",), ("lease",))
+    members = found.members(("address",), ("lease", "database"))
+    database = members["database"]
     return Vault(
         # also the audience of the tokens that open it: one spelling, so no port and no path
         address=members["address"].text(
@@ -266,6 +288,16 @@ def _vault(found: Found) -> Vault | None:
             "for example https://vault.example.com",
         ),
         lease=_seconds(_default(members["lease"], _LEASE)),
+        database=(
+            None
+            if database.value is None
+            else database.text(
+                _DATABASE_URL,
+                "a postgresql:// URL with {{username}}:{{password}} in the place of a login",
+                "for example postgresql://{{username}}:{{password}}@db.example.com:5432/records; "
+                "without a host the vault goes by its own PGHOST and PGPORT",
+            )
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pulumi_gcp as gcp
 
 from iamrange.core import aws_controls, gcp_controls, secrets_controls
-from infra import documents, names, shared_documents, vault_documents
+from infra import database_documents, documents, names, shared_documents, vault_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,16 +143,25 @@ class UnsafeOmissions:
         return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
 
     def vault_policy(self, policy: vault_documents.VaultPolicy) -> vault_documents.VaultPolicy:
-        """Let the agent read what all have in the vault, or have in clear what it hands on."""
+        """Let the agent read what all have in the vault, or have in clear what it hands on.
+
+        Or let it read the database login that is kept, instead of having logins made.
+        """
         if self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
-            policy = vault_documents.read_everybodys()
+            logins = {p: r for p, r in policy.paths.items() if vault_documents.makes_logins(p)}
+            everybodys = vault_documents.read_everybodys()
+            policy = replace(everybodys, paths={**everybodys.paths, **logins})
         if self.lacks(secrets_controls.SINGLE_USE_WRAPPING):
             plain = {path: replace(rule, wrapped=False) for path, rule in policy.paths.items()}
             policy = replace(policy, paths=plain)
+        if self.lacks(secrets_controls.DYNAMIC_DATABASE_CREDENTIALS):
+            kept = {vault_documents.kept_login(p): rule for p, rule in policy.paths.items()}
+            policy = replace(policy, paths=kept)
         mark = self.description(
             "",
             secrets_controls.VAULT_POLICY_PER_AGENT,
             secrets_controls.SINGLE_USE_WRAPPING,
+            secrets_controls.DYNAMIC_DATABASE_CREDENTIALS,
         )
         return replace(policy, mark=mark.strip())
 
@@ -163,6 +172,14 @@ class UnsafeOmissions:
         if self.lacks(secrets_controls.SHORT_LEASES):
             binding = replace(binding, lease=0)
         return binding
+
+    def database_logins(
+        self, logins: database_documents.DatabaseLogins
+    ) -> database_documents.DatabaseLogins:
+        """Keep one login with one password for everybody, instead of one for each piece of work."""
+        if not self.lacks(secrets_controls.DYNAMIC_DATABASE_CREDENTIALS):
+            return logins
+        return replace(logins, static=True)
 
 
 NOTHING_OMITTED = UnsafeOmissions()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WRAPPED_SECONDS = 120
 """How long what was wrapped waits to be opened."""
 
+_MADE = f"{names.VAULT_DATABASE}/creds/"
+
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
@@ -61,13 +63,18 @@ class LoginBinding:
     claims: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_own(agent: str) -> VaultPolicy:
-    """Let the agent read its own secret, and hand on what its workers start with."""
+def read_own(agent: str, *, database: bool = False) -> VaultPolicy:
+    """Let the agent read its own secret, and hand on what its workers start with.
+
+    With `database` it may have logins made of its own role there.
+    """
     data = f"{names.VAULT_STORE}/data"
+    logins = {made_logins(agent): PathRule(("read",))} if database else {}
     return VaultPolicy(
         {
             f"{data}/{names.vault_path(agent)}": PathRule(("read",)),
             f"{data}/{names.vault_bootstrap(agent)}": PathRule(("read",), wrapped=True),
+            **logins,
         }
     )
 
@@ -75,6 +82,23 @@ def read_own(agent: str) -> VaultPolicy:
 def read_everybodys() -> VaultPolicy:
     """Return the same for whoever stands in an agent's place in the path: `+` is any name."""
     return read_own("+")
+
+
+def made_logins(agent: str) -> str:
+    """Return the path at which each reading makes a login of the database."""
+    return f"{_MADE}{names.vault_role(agent)}"
+
+
+def makes_logins(path: str) -> bool:
+    """Tell whether a path is one at which logins are made."""
+    return path.startswith(_MADE)
+
+
+def kept_login(path: str) -> str:
+    """Return the path of the one login that is kept where this one makes logins; else the path."""
+    if not makes_logins(path):
+        return path
+    return f"{names.VAULT_DATABASE}/static-creds/{path.removeprefix(_MADE)}{names.STATIC}"
 
 
 def one_agent(

@@ -44,6 +44,8 @@ class Material(StrEnum):
     """What a login at the vault gave."""
     VAULT_HANDOVER = "vault-handover"
     """What the victim has handed to a worker, which has opened it: it lies in two environments."""
+    DATABASE_LOGIN = "database-login"
+    """A login at the database, as the vault has given it out."""
     AWS_SESSION = "aws-session"
     GCP_ACCESS_TOKEN = "gcp-access-token"  # noqa: S105  # same
     VENDOR_SESSION = "vendor-session"
@@ -143,6 +145,8 @@ class AssetKind(StrEnum):
     VAULT_SECRET = "vault-secret"  # noqa: S105  # same
     VAULT_BOOTSTRAP = "vault-bootstrap"
     """What an agent hands to workers that it starts."""
+    DATABASE_RECORDS = "database-records"
+    """What the database keeps of an agent's own."""
     AWS_RECORDS = "aws-records"
     AWS_DATA_KEY = "aws-data-key"
     AWS_VENDOR_REPORT = "aws-vendor-report"
@@ -191,6 +195,14 @@ class AwsSession:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseLogin:
+    """A login at a PostgreSQL. Repr hides the password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A foothold in the attacker's hands.
 
@@ -204,6 +216,7 @@ class Taken:
     gcp_access_token: str | None = field(default=None, repr=False)
     vault_token: str | None = field(default=None, repr=False)
     """A login's token, or whatever was handed on."""
+    database_login: DatabaseLogin | None = None
     folder: str | None = None
     """A folder that the attacker has got into."""
     oauth: Mapping[str, str] = field(default_factory=dict, repr=False)

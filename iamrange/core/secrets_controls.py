@@ -11,6 +11,9 @@ SEARCHED = "repository.search"
 
 _ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 _POLICY = "vault:index/policy:Policy"
+_DATABASE = "vault:database/secretBackendConnection:SecretBackendConnection"
+_DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
+_DATABASE_STATIC_ROLE = "vault:database/secretBackendStaticRole:SecretBackendStaticRole"
 
 VAULT_BOUND_CLAIMS = Control(
     id="secrets.vault-bound-claims",
@@ -57,6 +60,16 @@ SINGLE_USE_WRAPPING = Control(
     touches=frozenset({_POLICY}),
     maps_to=(fw.NHI2, fw.ASI03, fw.IA_5),
 )
+DYNAMIC_DATABASE_CREDENTIALS = Control(
+    id="secrets.dynamic-database-credentials",
+    layer=Layer.SECRETS,
+    summary="A login at the database is made for one piece of work, and dropped with its lease.",
+    without_it="There is one login with one password for all: whoever has once read it is let in "
+    "until somebody changes it.",
+    refusal=Refusal(point="database.connect", layer="role", effect=Effect.DENY, reason="login-*"),
+    touches=frozenset({_DATABASE, _DATABASE_ROLE, _DATABASE_STATIC_ROLE, _POLICY}),
+    maps_to=(fw.NHI7, fw.ASI03, fw.IA_5),
+)
 NO_HARD_CODED_CREDENTIALS = Control(
     id="secrets.no-hard-coded-credentials",
     layer=Layer.SECRETS,
@@ -83,6 +96,7 @@ CONTROLS = (
     VAULT_POLICY_PER_AGENT,
     SHORT_LEASES,
     SINGLE_USE_WRAPPING,
+    DYNAMIC_DATABASE_CREDENTIALS,
     NO_HARD_CODED_CREDENTIALS,
     ROTATION,
 )

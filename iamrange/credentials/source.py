@@ -12,10 +12,12 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_T = TypeVar("_T")
 
 
 class SecretError(Exception):
@@ -119,13 +121,29 @@ class PatientSource:
         Raises:
             SecretError: it cannot be had, the last try included.
         """
-        tries = self._patience.tries
-        for number in range(1, tries + 1):
-            try:
-                return self._source.read(name)
-            except SecretUnavailableError as error:
-                if number == tries:
-                    raise type(error)(f"{error} (asked {tries} times)") from error
-            longest = min(self._patience.first * 2 ** (number - 1), self._patience.longest)
-            self._sleep(longest * self._jitter())
-        raise AssertionError("the last try returns or raises")
+        return patiently(
+            lambda: self._source.read(name), self._patience, sleep=self._sleep, jitter=self._jitter
+        )
+
+
+def patiently(
+    ask: Callable[[], _T],
+    patience: Patience,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    jitter: Callable[[], float] = random.random,
+) -> _T:
+    """Ask, again while the vault is away; return the answer.
+
+    Raises:
+        SecretError: it cannot be had, the last try included.
+    """
+    for number in range(1, patience.tries + 1):
+        try:
+            return ask()
+        except SecretUnavailableError as error:
+            if number == patience.tries:
+                raise type(error)(f"{error} (asked {patience.tries} times)") from error
+        longest = min(patience.first * 2 ** (number - 1), patience.longest)
+        sleep(longest * jitter())
+    raise AssertionError("the last try returns or raises")

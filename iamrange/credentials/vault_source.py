@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hvac
 import hvac.exceptions
@@ -28,8 +28,56 @@ from iamrange.credentials.source import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_T = TypeVar("_T")
+
 _LEASE_USED = 0.8
 _SEALED = "sealed"
+
+
+class VaultLogin:
+    """A login at one vault, shared by all that is asked there."""
+
+    def __init__(
+        self,
+        client: hvac.Client,
+        login: Callable[[hvac.Client], float],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take a client and how it logs in: `login` returns the lease in seconds."""
+        self.client = client
+        self._login = login
+        self._clock = clock
+        self._good_until = 0.0
+        self._lock = threading.Lock()
+
+    def ask(self, call: Callable[[], _T], what: str) -> _T:
+        """Return what a call of the client gives, logged in; `what` names it in an error.
+
+        Raises:
+            SecretRefusedError: the login or the call was refused.
+            SecretMissingError: there is no such thing.
+            SecretUnavailableError: the vault is sealed, away, or cannot answer.
+        """
+        fresh = self._be_logged_in()
+        try:
+            return _called(call, what)
+        except SecretRefusedError:
+            if fresh:
+                raise
+        self._good_until = 0.0
+        self._be_logged_in()
+        return _called(call, what)
+
+    def _be_logged_in(self) -> bool:
+        """Have a login; tell whether it was made just now."""
+        with self._lock:
+            now = self._clock()
+            if now < self._good_until:
+                return False
+            lease = _called(lambda: self._login(self.client), "login")
+            self._good_until = now + lease * _LEASE_USED
+            return True
 
 
 class VaultSource:
@@ -48,13 +96,9 @@ class VaultSource:
 
         `field` is the member of a secret's data that is the secret.
         """
-        self._client = client
-        self._login = login
+        self._login = VaultLogin(client, login, clock=clock)
         self._store = store
         self._field = field
-        self._clock = clock
-        self._good_until = 0.0
-        self._lock = threading.Lock()
 
     def read(self, name: str) -> Secret:
         """Return the current version of the secret at a path of the store.
@@ -64,36 +108,13 @@ class VaultSource:
             SecretMissingError: there is none, or it has no such field.
             SecretUnavailableError: the vault is sealed, away, or cannot answer.
         """
-        fresh = self._be_logged_in()
-        try:
-            return self._read(name)
-        except SecretRefusedError:
-            if fresh:
-                raise
-        self._good_until = 0.0
-        self._be_logged_in()
-        return self._read(name)
-
-    def _be_logged_in(self) -> bool:
-        """Have a login; tell whether it was made just now."""
-        with self._lock:
-            now = self._clock()
-            if now < self._good_until:
-                return False
-            try:
-                lease = self._login(self._client)
-            except (hvac.exceptions.VaultError, requests.RequestException) as error:
-                _raise(error, "login")
-            self._good_until = now + lease * _LEASE_USED
-            return True
-
-    def _read(self, name: str) -> Secret:
-        try:
-            answer: dict[str, Any] = self._client.secrets.kv.v2.read_secret_version(
+        kv = self._login.client.secrets.kv.v2
+        answer: dict[str, Any] = self._login.ask(
+            lambda: kv.read_secret_version(
                 path=name, mount_point=self._store, raise_on_deleted_version=True
-            )
-        except (hvac.exceptions.VaultError, requests.RequestException) as error:
-            _raise(error, f"{self._store}/{name}")
+            ),
+            f"{self._store}/{name}",
+        )
         data = answer["data"]
         if self._field not in data["data"]:
             raise SecretMissingError(
@@ -119,13 +140,16 @@ def jwt_login(role: str, token_file: Path | str, *, path: str) -> Callable[[hvac
     return login
 
 
-def _raise(error: Exception, what: str) -> NoReturn:
-    """Raise the error of ours that says what this one says.
+def _called(call: Callable[[], _T], what: str) -> _T:
+    """Return what a call of the client gives, its errors as ours.
 
     Raises:
-        SecretError: always.
+        SecretError: it gave an error.
     """
-    raise _ours(error, what) from error
+    try:
+        return call()
+    except (hvac.exceptions.VaultError, requests.RequestException) as error:
+        raise _ours(error, what) from error
 
 
 def _ours(error: Exception, what: str) -> SecretError:

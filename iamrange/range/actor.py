@@ -20,10 +20,11 @@ import botocore.exceptions
 import google.api_core.exceptions
 import google.auth.exceptions
 import hvac.exceptions
+import psycopg
 import requests
 from requests_oauth2client.exceptions import EndpointError
 
-from iamrange.core.scenario import AwsSession, Taken
+from iamrange.core.scenario import AwsSession, DatabaseLogin, Taken
 from iamrange.identity.agent import AgentIdentity, AgentIdentityError
 from iamrange.range.workloads import WORKLOADS
 
@@ -43,13 +44,14 @@ def attack(spec: Mapping[str, Any]) -> dict[str, Any]:
     three members), `gcp_access_token`, `vault_token`, `folder`, `oauth`. Returns `loot` and
     `documents` (lists of strings), or `refused` with `request_id`, or `broke`.
     """
-    session = spec.get("aws_session")
+    session, login = spec.get("aws_session"), spec.get("database_login")
     taken = Taken(
         knows=spec["knows"],
         token=spec.get("token"),
         aws_session=AwsSession(**session) if session else None,
         gcp_access_token=spec.get("gcp_access_token"),
         vault_token=spec.get("vault_token"),
+        database_login=DatabaseLogin(**login) if login else None,
         folder=spec.get("folder"),
         oauth=spec.get("oauth") or {},
     )
@@ -148,6 +150,8 @@ def _reported(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: C90
         return _by_status(int(error.code or SERVER_ERROR), type(error).__name__, error)
     except hvac.exceptions.VaultError as error:
         return _from_vault(error)
+    except psycopg.Error as error:
+        return _from_database(error)
     except AgentIdentityError as error:
         return {"broke" if error.code == "unreachable" else "refused": error.code}
     except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as error:
@@ -198,6 +202,22 @@ def _from_vault(error: hvac.exceptions.VaultError) -> dict[str, Any]:
     )
     if isinstance(error, kinds):
         return {"refused": type(error).__name__}
+    return {"broke": _place(error)}
+
+
+_NOT_LET_IN = ("authentication failed", "not permitted to log in", "permission denied")
+
+
+def _from_database(error: psycopg.Error) -> dict[str, Any]:
+    """Tell a refusal of the database's from its failure.
+
+    libpq hands on no code for a connection that was refused: the server's words are all there is.
+    """
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return {"refused": "insufficient privilege"}
+    said = str(error)
+    if "FATAL" in said and any(words in said for words in _NOT_LET_IN):
+        return {"refused": "not let in by the database"}
     return {"broke": _place(error)}
 
 

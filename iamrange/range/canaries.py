@@ -57,7 +57,7 @@ def planting(
                 (asset.kind.value, stage.place_of(asset), value)
                 for asset, value in canaries.items()
                 # what the world's own services keep, the world is told; a power lies nowhere
-                if asset.kind not in (*OUR_SERVICES, *LIES_NOWHERE)
+                if asset.kind not in (*OUR_SERVICES, *LIES_NOWHERE, AssetKind.DATABASE_RECORDS)
             }
         ),
     }

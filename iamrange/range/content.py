@@ -17,6 +17,7 @@ from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
 from iamrange.core import aws_controls
 from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
+from iamrange.credentials.database.holdings import DatabaseState
 from iamrange.credentials.vault.app import VaultState
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
@@ -212,6 +213,7 @@ class Content:
             **ports,
         )
         self.vault = VaultState()
+        self.database = DatabaseState()
         self.identity = IdentityServices(
             agents=self.agents,
             real_clock=SystemClock(),

@@ -142,6 +142,9 @@ class Deployment:
                     world.control(
                         "plant", url=stage.place_of(asset), value=value, owner=_owner(stage, asset)
                     )
+                elif asset.kind is AssetKind.DATABASE_RECORDS:
+                    # a database is told when it starts
+                    world.control("plant_in_database", reader=stage.place_of(asset), value=value)
             enrolment = Enrolment(world, stage, tools.run_id, landing)
             deployment = cls(
                 tools=tools,

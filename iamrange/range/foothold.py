@@ -53,7 +53,7 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
 """What each kind of foothold at our own token service consists of, by the names in `Taken`."""
 
 
-OF_ONE_VAULT = frozenset({Material.VAULT_SESSION, Material.VAULT_HANDOVER})
+OF_ONE_VAULT = frozenset({Material.VAULT_SESSION, Material.VAULT_HANDOVER, Material.DATABASE_LOGIN})
 """What a vault has given out: it ends with that vault, and each world has a vault of its own."""
 
 
@@ -136,7 +136,14 @@ def _material(
         Material.VAULT_ASSERTION: {"token": tokens.get(VAULT_TOKEN)},
         Material.VAULT_SESSION: {"vault_token": memory.get("vault_token")},
         Material.VAULT_HANDOVER: {"vault_token": memory.get("handed_on")},
+        Material.DATABASE_LOGIN: {"database_login": _login_in(memory)},
         Material.AWS_SESSION: {"aws_session": memory if "session_token" in memory else None},
         Material.GCP_ACCESS_TOKEN: {"gcp_access_token": memory.get("access_token")},
     }
     return offered[takes] if all(offered[takes].values()) else None
+
+
+def _login_in(memory: Mapping[str, str]) -> dict[str, str] | None:
+    if "database_user" not in memory:
+        return None
+    return {"user": memory["database_user"], "password": memory["database_password"]}

@@ -50,10 +50,11 @@ _ABANDONED: list[object] = []
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a world's files and control socket are, and the key to its commands."""
+    """Where a world's files, its control socket and its database are, and the key to commands."""
 
     folder: Path
     control: Path
+    database: Path
     key: str = field(repr=False)
 
 
@@ -72,7 +73,7 @@ class Host:
         self._socket_path = place.control
         sockets = place.control.with_name(MESH_FOLDER)
         sockets.mkdir(mode=0o700)
-        self._listeners = Listeners(content, place.folder, sockets)
+        self._listeners = Listeners(content, place.folder, sockets, place.database)
         self._pause: asyncio.Future[_Fork | None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._commands: Mapping[str, Callable[..., Any]] = {
@@ -85,6 +86,7 @@ class Host:
             "trust_bundle": self._trust_bundle,
             "switch": self._switch,
             "plant": self._plant,
+            "plant_in_database": self._plant_in_database,
             "mesh_was_dialled": self._was_dialled,
             "collect": self._collect,
             "egress_refused": self._egress_refused,
@@ -130,6 +132,8 @@ class Host:
             await self._listeners.mesh.stop()
         if self._listeners.vault is not None:
             await self._listeners.vault.stop()
+        if self._listeners.database is not None:
+            await self._listeners.database.stop()
 
     def fork_content(self) -> Content:
         """Return the content, for the fork to carry on with."""
@@ -269,6 +273,9 @@ class Host:
     def _plant(self, url: str, value: str, owner: str | None = None) -> None:
         self._content.identity.plant(url, value, owner)
 
+    def _plant_in_database(self, reader: str, value: str) -> None:
+        self._content.database.plant(reader, value)
+
     def _token_keys(self) -> tuple[str, ...]:
         return self._content.identity.keys.kids
 
@@ -292,10 +299,12 @@ class Host:
         loop.call_soon(self._resume, None)  # after the answer is written
         return {"ok": None}
 
-    async def _fork(
+    async def _fork(  # noqa: PLR0913 - keyword-only members of one order
         self,
+        *,
         folder: str,
         control: str,
+        database: str,
         new_key: str,
         rogue: str | None = None,
         rogue_arguments: Mapping[str, Any] | None = None,
@@ -305,7 +314,7 @@ class Host:
         if not Path(folder).is_dir():  # noqa: ASYNC240 - one stat, and nobody else is served here
             raise CommandError(f"fork: no folder {folder!r}")
         read, write = os.pipe()
-        place = Place(Path(folder), Path(control), new_key)
+        place = Place(Path(folder), Path(control), Path(database), new_key)
         fork = _Fork(place, rogue, rogue_arguments, write)
         try:
             self._content.agents.copy_to(place.folder)
@@ -350,12 +359,13 @@ class _Fork:
             os.close(self.ready)
 
 
-def serve_world(
+def serve_world(  # noqa: PLR0913 - keyword-only places
     *,
     ready: Callable[[Any], None],
     config: Mapping[str, Any],
     folder: str,
     control: str,
+    database: str,
     key: str,
 ) -> None:
     """Run a world in this process, until it is told to stop. Started by the zygote.
@@ -364,7 +374,7 @@ def serve_world(
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the kernel
     content = Content(WorldConfig.from_json(config), Path(folder) / RECORDS_FILE)
-    _serve(content, Place(Path(folder), Path(control), key), ready, CHANNEL)
+    _serve(content, Place(Path(folder), Path(control), Path(database), key), ready, CHANNEL)
 
 
 def _serve(

@@ -275,6 +275,7 @@ _ANYBODYS_WORK: Mapping[AssetKind, str] = {
     AssetKind.SERVICE_RECORDS: "READS_SERVICE_RECORDS",
     AssetKind.VAULT_SECRET: "READS_OWN_VAULT_SECRET",
     AssetKind.VAULT_BOOTSTRAP: "READS_OWN_VAULT_SECRET",
+    AssetKind.DATABASE_RECORDS: "QUERIES_OWN_RECORDS",
 }
 """What an agent does, by what the victim works on, where the victim's powers are its own alone."""
 

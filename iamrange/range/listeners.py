@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from iamrange.clouds.fetch import HttpFetcher
 from iamrange.core.access_controls import EGRESS
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
+from iamrange.credentials.database.door import Database
 from iamrange.credentials.vault.app import Vault
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.drop import Drop
@@ -52,11 +53,18 @@ ISSUER_HOSTS = (IDP_HOST, ATTACKER_HOST, GOOGLE_ISSUER_HOST, GOOGLE_KEYS_HOST)
 class Listeners:
     """The running listeners in front of one world's content."""
 
-    def __init__(self, content: Content, folder: Path, sockets: Path | None = None) -> None:
+    def __init__(
+        self,
+        content: Content,
+        folder: Path,
+        sockets: Path | None = None,
+        database: Path | None = None,
+    ) -> None:
         """Make a new authority, and write its certificate into the world's folder.
 
         In `sockets`, a folder with a short path, our own services wait for their TLS listener;
-        without one they are not served.
+        without one they are not served. In `database`, another, the world's PostgreSQL runs; no
+        vault is without one.
         """
         self._content = content
         self.authority = CertificateAuthority.create(f"iamrange world {folder.name}")
@@ -69,7 +77,7 @@ class Listeners:
             Route(GOOGLE_ISSUER_HOST, content.gcp),
             Route(IDP_HOST, content.issuer),
             Route(BROKER_HOST, content.broker),
-            *self._vault_routes(sockets),
+            *self._vault_routes(sockets, database),
             Route(ATTACKER_HOST, PublicSite()),
             Route(DROP_HOST, self.drop),
         ]
@@ -83,21 +91,34 @@ class Listeners:
             self.mesh = Mesh(content.identity, self.authority, sockets, content.records)
         self.networks: dict[str, Proxy] = {}
 
-    def _vault_routes(self, sockets: Path | None) -> tuple[Route, ...]:
-        """Make the vault, where there is room for its sockets."""
+    def _vault_routes(self, sockets: Path | None, database: Path | None) -> tuple[Route, ...]:
+        """Make the vault and the database that it has logins made of, where there is room."""
         self.vault: Vault | None = None
-        if sockets is None:
+        self.database: Database | None = None
+        if sockets is None or database is None:
             return ()
+        door = self.database = Database(
+            self._content.database,
+            database,
+            clock=self._content.clock,
+            records=self._content.records,
+        )
         self.vault = Vault(
             self._content.vault,
             sockets / VAULT_FOLDER,
             address=f"https://{VAULT_HOST}",
-            # it fetches the issuer's keys as anybody does
-            environment=lambda: client_environment(self.networks[CORPORATE].url, str(self.ca_file)),
+            # it fetches the issuer's keys, and finds the database, as anybody does
+            environment=lambda: self._environment(CORPORATE),
             clock=self._content.clock,
             records=self._content.records,
+            databases=door,
         )
         return (Route(VAULT_HOST, self.vault),)
+
+    def _environment(self, network: str) -> dict[str, str]:
+        """Return what a client in a network is given."""
+        found = client_environment(self.networks[network].url, str(self.ca_file))
+        return found if self.database is None else {**found, **self.database.environment}
 
     async def start(self) -> None:
         """Listen, and point the clouds' fetches at the issuers.
@@ -108,6 +129,8 @@ class Listeners:
         """
         for edge in self._edges():
             await edge.start()
+        if self.database is not None:
+            await self.database.start()
         if self.vault is not None:
             await self.vault.start()
         targets: dict[str, Target] = dict.fromkeys(self._patterns, ("127.0.0.1", self.tls.port))
@@ -133,8 +156,9 @@ class Listeners:
             authorities=(self.authority.pem, *config.trust_ca),
         )
         if CORPORATE in self.networks:
-            environment = client_environment(self.networks[CORPORATE].url, str(self.ca_file))
-            self._content.functions.target = FunctionProcesses(self.ca_file.parent, environment)
+            self._content.functions.target = FunctionProcesses(
+                self.ca_file.parent, self._environment(CORPORATE)
+            )
 
     def _record_refusal(self, refused: Refused) -> None:
         """Record what a network did not let out; the names that exist are no decision."""
@@ -179,11 +203,16 @@ class Listeners:
 
     async def stop(self) -> None:
         """Close every listener and connection."""
-        running: list[Edge | Proxy | Mesh | Vault] = [*self.networks.values(), *self._edges()]
+        running: list[Edge | Proxy | Mesh | Vault | Database] = [
+            *self.networks.values(),
+            *self._edges(),
+        ]
         if self.mesh is not None:
             running.append(self.mesh)
         if self.vault is not None:
             running.append(self.vault)
+        if self.database is not None:
+            running.append(self.database)
         await asyncio.gather(*(listener.stop() for listener in running))
 
     def _edges(self) -> list[Edge]:
@@ -202,11 +231,12 @@ class Listeners:
             "vault": None
             if self.vault_edge is None
             else {"endpoint": f"http://127.0.0.1:{self.vault_edge.port}"},
+            "database": None if self.database is None else self.database.environment,
             "networks": {
                 name: {
                     "address": proxy.address,
                     "url": proxy.url,
-                    "env": client_environment(proxy.url, ca_file),
+                    "env": self._environment(name),
                 }
                 for name, proxy in self.networks.items()
             },

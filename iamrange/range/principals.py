@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.credentials.database.holdings import MANAGER
 from iamrange.credentials.vault.openbao import ADMINISTRATOR
 from iamrange.detect.unmanaged import Attribution
 from iamrange.identity.directory.model import DEFAULT_TENANT
@@ -30,6 +31,9 @@ _USERS: Final = {
     "admin": "an account's administrator, by whom the range is provisioned",
     "backup": "the service user that reads the backups' key",
 }
+_MADE_LETTERS: Final = 16
+"""What the vault puts at the end of a login's name (`infra.database_documents`)."""
+
 _ANY_OF_FNMATCH: Final = "*?["
 
 
@@ -64,6 +68,10 @@ def _of_agent(
         ]
     if "gcp_service_account" in facts:
         patterns.append(f"serviceAccount:{facts['gcp_service_account']}")
+    if "database_schema" in facts:
+        # a login that the vault has made of the agent's reader, or the reader itself
+        reader = _plain(facts["database_schema"])
+        patterns += [f"{reader}-{'?' * _MADE_LETTERS}", reader]
     if "aws_function_role_arn" in facts:
         patterns.append(_sessions(facts["aws_function_role_arn"]))
     for pattern in patterns:
@@ -95,6 +103,7 @@ def _of_platform(state: Mapping[str, Any]) -> Iterator[Attribution]:
     yield Attribution(
         pattern=f"token-{ADMINISTRATOR}", why="the vault's administrator, who provisions it"
     )
+    yield Attribution(pattern=MANAGER, why="the vault, which makes logins at the database")
     yield Attribution(
         pattern="spiffe://iamrange.example/service/*", why="a service of the range, in its mesh"
     )

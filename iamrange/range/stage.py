@@ -22,12 +22,16 @@ OF_AGENTS: Mapping[AssetKind, str] = {
     AssetKind.GCP_SECRET: "own.gcp_secret",
     AssetKind.VAULT_SECRET: "own.vault_path",
     AssetKind.VAULT_BOOTSTRAP: "own.vault_bootstrap",
+    AssetKind.DATABASE_RECORDS: "own.database_schema",
     AssetKind.AWS_RECORDS: "own.aws_table",
     AssetKind.AWS_DATA_KEY: "own.name",
     AssetKind.SERVICE_RECORDS: "own.service",
     AssetKind.AGENT_RECORD: "own.record_url",
 }
 """What each agent has one of, and the fact that says where it is."""
+
+OF_SOME_AGENTS = frozenset({AssetKind.DATABASE_RECORDS})
+"""Of these, only what the stack's outputs name: whoever queries no database has none there."""
 
 OF_PLATFORM: Mapping[AssetKind, str] = {
     AssetKind.AWS_PLATFORM_SECRET: "aws.platform_secret_arn",
@@ -97,7 +101,12 @@ class Stage:
 
     def assets(self) -> tuple[Asset, ...]:
         """Return every asset on this stage, each of which gets a value of its own."""
-        of_agents = (Asset(kind, part) for part in self.agents for kind in OF_AGENTS)
+        of_agents = (
+            Asset(kind, part)
+            for part, facts in self.agents.items()
+            for kind, fact in OF_AGENTS.items()
+            if kind not in OF_SOME_AGENTS or fact.removeprefix("own.") in facts
+        )
         return (*of_agents, *(Asset(kind) for kind in OF_PLATFORM))
 
     def place_of(self, asset: Asset) -> str:

@@ -140,9 +140,13 @@ class Entry:
         path = self.folder / name
         if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
             return path
+        return self.short_folder() / name
+
+    def short_folder(self) -> Path:
+        """Make a folder with a short path that goes with the world."""
         short = Path(tempfile.mkdtemp(prefix="iamrange-", dir="/tmp"))
         self.add_folder(short)
-        return short / name
+        return short
 
     def remove(self) -> None:
         """Kill what still runs and remove every folder. May be called again."""

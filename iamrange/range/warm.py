@@ -11,10 +11,16 @@ from pathlib import Path
 
 from iamrange.engine.aws_types.session import LOADER
 from iamrange.engine.program_host import imported_sdks
-from scenarios import forged_access_token, service_workloads, vault_workloads, workloads
+from scenarios import (
+    database_workloads,
+    forged_access_token,
+    service_workloads,
+    vault_workloads,
+    workloads,
+)
 
-CLIENTS = (service_workloads, vault_workloads, forged_access_token)
-"""Modules whose libraries agents and attackers of our own services and of the vault load."""
+CLIENTS = (service_workloads, vault_workloads, database_workloads, forged_access_token)
+"""Modules whose libraries agents and attackers of our services, the vault and the database load."""
 
 SERVICES = (
     "cloudtrail",

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from iamrange.range.deployment import Deployment
 
 ACTOR_SECONDS = 60.0
-_IN_THE_VAULT = frozenset({AssetKind.VAULT_SECRET, AssetKind.VAULT_BOOTSTRAP})
+_IN_THE_VAULT = frozenset(
+    {AssetKind.VAULT_SECRET, AssetKind.VAULT_BOOTSTRAP, AssetKind.DATABASE_RECORDS}
+)
 _numbers = itertools.count(1)
 
 

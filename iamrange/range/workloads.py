@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import scenarios.database_workloads
 import scenarios.service_workloads
 import scenarios.vault_workloads
 import scenarios.workloads
@@ -9,7 +10,12 @@ from iamrange.core.scenario import Workload
 
 WORKLOADS: dict[str, Workload] = {
     name: value
-    for module in (scenarios.workloads, scenarios.service_workloads, scenarios.vault_workloads)
+    for module in (
+        scenarios.workloads,
+        scenarios.service_workloads,
+        scenarios.vault_workloads,
+        scenarios.database_workloads,
+    )
     for name, value in vars(module).items()
     if isinstance(value, Workload)
 }

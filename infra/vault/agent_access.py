@@ -13,11 +13,15 @@ from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccessArgs:
-    """One agent and its binding. `login` is an output, so that roles wait for the backend."""
+    """One agent and its binding. `login` is an output, so that roles wait for the backend.
+
+    With `database` it may have logins of the database made.
+    """
 
     agent: str
     login: pulumi.Input[str]
     binding: vault_documents.LoginBinding
+    database: bool = False
     omissions: UnsafeOmissions = NOTHING_OMITTED
 
 
@@ -33,10 +37,11 @@ class AgentAccess(pulumi.ComponentResource):
         super().__init__("iamrange:vault:AgentAccess", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         omissions = args.omissions
+        own = vault_documents.read_own(args.agent, database=args.database)
         policy = vault.Policy(
             name,
             name=names.vault_role(args.agent),
-            policy=omissions.vault_policy(vault_documents.read_own(args.agent)).to_hcl(),
+            policy=omissions.vault_policy(own).to_hcl(),
             opts=child,
         )
         binding = omissions.vault_binding(args.binding)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from iamrange.core.controls import CONTROLS
-from infra import boundaries, documents, names, organisation_documents, vault_documents
+from infra import (
+    boundaries,
+    database_documents,
+    documents,
+    names,
+    organisation_documents,
+    vault_documents,
+)
 from infra.unsafe import NOTHING_OMITTED, UnsafeOmissions
 
 if TYPE_CHECKING:
@@ -347,5 +354,32 @@ def test_vault_lapses_are_the_ones_asked_for_and_are_marked() -> None:
     assert text.startswith("# iamrange:unsafe=secrets.vault-policy-per-agent\n")
     assert 'path "agents/data/+/credentials"' in text
     assert "min_wrapping_ttl" in text
+    asking = vault_documents.read_own("one", database=True)
+    assert 'path "database/creds/agent-one"' in asking.to_hcl()
+    assert 'path "database/creds/agent-one"' in wide.vault_policy(asking).to_hcl()
+    static = UnsafeOmissions(frozenset({"secrets.dynamic-database-credentials"}))
+    text = static.vault_policy(asking).to_hcl()
+    assert text.startswith("# iamrange:unsafe=secrets.dynamic-database-credentials\n")
+    assert 'path "database/static-creds/agent-one-static"' in text
+    assert "database/creds" not in text
     plain = UnsafeOmissions(frozenset({"secrets.single-use-wrapping"}))
     assert "wrapping_ttl" not in plain.vault_policy(policy).to_hcl()
+
+
+def test_logins_are_made_of_one_reader_end_by_themselves_and_are_dropped() -> None:
+    logins = database_documents.DatabaseLogins(agent="one", lease=4)
+    (made,) = logins.creation
+    assert made.endswith('IN ROLE "agent-one"')
+    assert "VALID UNTIL '{{expiration}}'" in made
+    assert [s.partition(" ")[0] for s in logins.revocation] == ["SELECT", "DROP"]
+    assert NOTHING_OMITTED.database_logins(logins) == logins
+    static = UnsafeOmissions(frozenset({"secrets.dynamic-database-credentials"}))
+    kept = static.database_logins(logins)
+    assert (kept.static, kept.role, kept.reader) == (True, "agent-one-static", "agent-one")
+    assert "VALID UNTIL" not in kept.rotation[0]
+
+
+def test_every_name_that_a_login_may_have_fits_into_an_identifier_of_postgresql() -> None:
+    longest = names.database_reader("a" * 40)
+    made = database_documents.USERNAMES.replace("{{.RoleName}}", longest)
+    assert len(made.replace("{{random 16}}", "r" * 16)) <= 63

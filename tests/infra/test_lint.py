@@ -23,6 +23,8 @@ POOL_PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvid
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
 ACCOUNT_GRANT = "gcp:serviceaccount/iAMMember:IAMMember"
 VAULT_POLICY = "vault:index/policy:Policy"
+DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
+DATABASE_STATIC_ROLE = "vault:database/secretBackendStaticRole:SecretBackendStaticRole"
 VAULT_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 LONGEST_LEASE = 3600
 SECRET_GRANT = "gcp:secretmanager/secretIamMember:SecretIamMember"
@@ -331,6 +333,27 @@ def vault_leases_are_short(plan: Plan) -> Iterator[str]:
             yield name
 
 
+def database_logins_are_made_and_end(plan: Plan) -> Iterator[str]:
+    """A login is made anew, with an end that the database itself knows, and dropped."""
+    kinds = (DATABASE_ROLE, DATABASE_STATIC_ROLE)
+    roles = [resource for resource in plan.resources if resource.type in kinds]
+    if not roles:
+        yield "nobody has logins made"
+    for role in roles:
+        inputs = role.inputs
+        if role.type == DATABASE_STATIC_ROLE:
+            yield role.name
+            continue
+        lives = (inputs.get("defaultTtl", 0), inputs.get("maxTtl", 0))
+        ends = "VALID UNTIL" in "".join(inputs["creationStatements"])
+        drops = "DROP ROLE" in "".join(inputs.get("revocationStatements", []))
+        if not (ends and drops and all(0 < life <= LONGEST_LEASE for life in lives)):
+            yield role.name
+    for name, policy in plan.of(VAULT_POLICY).items():
+        if "static-creds" in policy.inputs["policy"]:
+            yield f"policy {name}"
+
+
 RULE_OF: Mapping[str, Rule] = {
     "aws.trust-pins-subject": trust_names_its_subject,
     "aws.trust-pins-audience": trust_names_its_audience,
@@ -359,6 +382,7 @@ RULE_OF: Mapping[str, Rule] = {
     "secrets.vault-policy-per-agent": vault_policies_name_single_paths,
     "secrets.short-leases": vault_leases_are_short,
     "secrets.single-use-wrapping": what_is_handed_on_is_wrapped,
+    "secrets.dynamic-database-credentials": database_logins_are_made_and_end,
 }
 ALWAYS: tuple[Rule, ...] = (
     vault_roles_have_an_audience_and_no_default_policy,

@@ -50,6 +50,14 @@ def test_outputs_are_what_the_runner_reads(declare: Callable[..., Any]) -> None:
         "store": "agents",
         "login": "jwt",
         "lease": "4",
+        "database_engine": "database",
+        "database": "records",
+    }
+    analyst = outputs["agents"]["data-analyst"]
+    assert {name: value for name, value in analyst.items() if name.startswith("database")} == {
+        "database_role": "agent-data-analyst",
+        "database_static_role": "agent-data-analyst-static",
+        "database_schema": "agent-data-analyst",
     }
     assert set(outputs["aws"]) == {
         "provider_arn",
@@ -126,12 +134,25 @@ def test_stack_without_a_vault_declares_nothing_of_it(declare: Callable[..., Any
     assert "vault_role" not in plan.outputs["agents"]["deploy-bot"]
 
 
+def test_stack_without_a_database_has_no_agent_query_one(
+    declare: Callable[..., Any], lab_config: Mapping[str, Any]
+) -> None:
+    vault = {k: v for k, v in lab_config["iamrange:vault"].items() if k != "database"}
+    plan = declare(vault=vault)
+    assert not [r.type for r in plan.resources if r.type.startswith("vault:database")]
+    assert "database" not in plan.outputs["vault"]
+    assert "database_role" not in plan.outputs["agents"]["data-analyst"]
+    policies = [r.inputs["policy"] for r in plan.of("vault:index/policy:Policy").values()]
+    assert policies
+    assert "database/" not in "".join(policies)
+
+
 def test_vault_resources_are_made_by_the_provider_of_the_stacks_own_vault(
     declare: Callable[..., Any],
 ) -> None:
     plan = declare()
     kinds = {r.type: r.provider for r in plan.resources if r.type.startswith("vault:")}
-    assert len(kinds) == 4
+    assert len(kinds) == 6
     assert all("pulumi:providers:vault::vault::" in provider for provider in kinds.values())
 
 

@@ -41,7 +41,10 @@ def test_lab_stack_is_read(values: dict[str, Any]) -> None:
         "support",
     )
     powers = {agent.part: agent.powers for agent in settings.agents if agent.powers}
+    assert [agent.part for agent in settings.querying] == ["data-analyst", "log-writer"]
     assert powers == {
+        "data-analyst": {Power.QUERY_DATABASE},
+        "log-writer": {Power.QUERY_DATABASE},
         "deploy-bot": {Power.DEPLOY_ROLE_POLICIES, Power.DEPLOY_FUNCTIONS},
         "platform-admin": {Power.MANAGE_SERVICE_KEYS, Power.ADMINISTER_ACCOUNT},
     }
@@ -131,6 +134,14 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
     "vault-lease-of-nought": (
         lambda v: v["vault"].update(lease=0),
         r"iamrange:vault\.lease: expected 1 to 3600 seconds",
+    ),
+    "database-with-a-password": (
+        lambda v: v["vault"].update(database="postgresql://vault:hunter2@db.example.com/records"),
+        r"iamrange:vault\.database: expected a postgresql:// URL with \{\{username\}\}",
+    ),
+    "database-of-another-kind": (
+        lambda v: v["vault"].update(database="mysql://{{username}}:{{password}}@/records"),
+        r"iamrange:vault\.database: expected a postgresql:// URL",
     ),
     "vendor-of-ours": (
         lambda v: v["vendor"].update(account="100000000003"),

@@ -324,7 +324,7 @@ def test_scan_of_a_worlds_ports_without_credentials_gets_nothing() -> None:
             for connection in psutil.Process(world.pid).net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         ]
-        assert len(listening) == 6
+        assert len(listening) == 7
         assert all(address.ip.startswith("127.") for address in listening)
         seen = b""
         for address in listening:

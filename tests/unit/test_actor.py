@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import google.api_core.exceptions
 import google.auth.exceptions
+import psycopg
 import pytest
 import requests
 from requests_oauth2client import OAuth2Client
@@ -57,6 +58,14 @@ def refresh(body: object) -> Exception:
         (google.api_core.exceptions.Forbidden(SECRET), {"refused": "Forbidden"}),
         (ours(400, "invalid_scope"), {"refused": "invalid_scope", "request_id": "request-2"}),
         (http(403), {"refused": "HTTP 403"}),
+        (
+            psycopg.OperationalError(f"FATAL:  password authentication failed for user {SECRET}"),
+            {"refused": "not let in by the database"},
+        ),
+        (
+            psycopg.errors.InsufficientPrivilege(SECRET),
+            {"refused": "insufficient privilege"},
+        ),
         (
             refresh({"error": {"code": 403, "status": "PERMISSION_DENIED"}}),
             {"refused": "PERMISSION_DENIED"},

@@ -6,6 +6,7 @@
   not happen.
 - A server that was killed is started again by the next request and told what administrators had
   written. Tokens and leases are not: they end with the server that gave them out.
+- A connection to the world's own database is completed on its way: its password is in no stack.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import secrets
 import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
-from iamrange.credentials.vault.journal import Written, is_lasting
+from iamrange.credentials.vault.journal import WRITES, Written, is_lasting
 from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
 
 if TYPE_CHECKING:
@@ -60,12 +62,26 @@ class VaultState:
         self.administrator = f"administrator-{secrets.token_hex(32)}"
         self.journal: list[Written] = []
 
+    def is_administrators(self, token: str) -> bool:
+        """Tell whether a token is the administrator's."""
+        return hmac.compare_digest(token.encode(), self.administrator.encode())
+
     def took(self, token: str, written: Written) -> None:
         """Keep a write that the vault took, if it was an administrator's and lasts."""
-        if is_lasting(written.method, written.path) and hmac.compare_digest(
-            token.encode(), self.administrator.encode()
-        ):
+        if is_lasting(written.method, written.path) and self.is_administrators(token):
             self.journal.append(written)
+
+
+class Databases(Protocol):
+    """What a vault makes logins of: its own, whose password the vault is told by nobody else."""
+
+    def completed(self, path: str, body: bytes) -> bytes:
+        """Return an administrator's write as the vault is to have it."""
+        ...
+
+    async def renew(self) -> None:
+        """End every login that was made: the vault that made them is no more."""
+        ...
 
 
 class Vault:
@@ -80,11 +96,13 @@ class Vault:
         environment: Callable[[], Mapping[str, str]],
         clock: Clock,
         records: RecordSink,
+        databases: Databases | None = None,
     ) -> None:
         """Take what it holds, a folder with a short path, and how its server reaches the network.
 
         `address` is what clients call it, `environment` is asked at each start.
         """
+        self._databases = databases
         self._state = state
         self._folder = folder
         self._address = address
@@ -155,14 +173,22 @@ class Vault:
             raise
 
     async def _started(self) -> OpenBao:
+        if self._databases is not None:
+            await self._databases.renew()
         return await OpenBao.start(
             self._folder,
             audit=self._audit.path,
             administrator=self._state.administrator,
             address=self._address,
             environment=self._environment(),
-            journal=tuple(self._state.journal),
+            journal=tuple(map(self._completed, self._state.journal)),
         )
+
+    def _completed(self, written: Written) -> Written:
+        """Return a write with what only this world knows; the journal keeps it without."""
+        if self._databases is None:
+            return written
+        return replace(written, body=self._databases.completed(written.path, written.body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -194,6 +220,9 @@ class Vault:
         method = str(scope["method"])
         headers = _carried(scope)
         server = await self.server()
+        written = Written(method, path, body)
+        if method in WRITES and self._state.is_administrators(_token_of(headers)):
+            body = self._completed(written).body
         self._audit.expect(request_id)
         try:
             answer = await server.request(
@@ -210,7 +239,7 @@ class Vault:
         if answer.status in _SUCCESS:
             if entry is None and not unaudited:
                 raise VaultDownError("openbao: it answered and wrote no audit entry")
-            self._state.took(_token_of(headers), Written(method, path, body))
+            self._state.took(_token_of(headers), written)
         if path.startswith(_UNAUDITED):
             return answer, None
         return answer, decided(Asked(method, path, answer.status, answer.errors), entry or {})

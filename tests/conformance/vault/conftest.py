@@ -9,9 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from iamrange.core.clock import SystemClock
+from iamrange.credentials.database.binary import find_postgres
+from iamrange.credentials.database.door import Database
+from iamrange.credentials.database.errors import DatabaseMissingError
+from iamrange.credentials.database.holdings import MANAGER, DatabaseState
 from iamrange.credentials.errors import VaultMissingError
 from iamrange.credentials.vault.app import Vault, VaultState
 from iamrange.credentials.vault.binary import find_openbao
@@ -95,6 +102,118 @@ class Lab:
         asked = {"policies": ["one"], "no_default_policy": True, "ttl": "60s", **options}
         _, answer, _ = await self.call("POST", "auth/token/create-orphan", asked)
         return str(answer["auth"]["client_token"])
+
+
+CREATION = (
+    "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' "
+    'IN ROLE "agent-one"'
+)
+REVOCATION = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
+    'DROP ROLE IF EXISTS "{{name}}"',
+)
+
+
+class DatabaseLab(Lab):
+    """The same with a PostgreSQL behind the vault, which holds what two agents read."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        super().__init__(folder)
+        self.held = DatabaseState()
+        self.held.plant("agent-one", "nonce of one")
+        self.held.plant("agent-two", "nonce of two")
+        self.connects: list[DecisionRecord] = []
+        self.database = Database(
+            self.held, database, clock=SystemClock(), records=self.connects.append
+        )
+        self.vault = Vault(
+            self.state,
+            folder,
+            address="https://vault.iamrange.example",
+            environment=lambda: {"NO_PROXY": "*", **self.database.environment},
+            clock=SystemClock(),
+            records=self.records.append,
+            databases=self.database,
+        )
+
+    async def prepare_database(self, *, lease: str = "60s", longest: str = "120s") -> None:
+        """Have the engine, one connection, and a role of it."""
+        await self.call("POST", "sys/mounts/database", {"type": "database"})
+        connection = {
+            "plugin_name": "postgresql-database-plugin",
+            "connection_url": "postgresql://{{username}}:{{password}}@/records",
+            "username": MANAGER,
+            "allowed_roles": ["one"],
+            "password_authentication": "scram-sha-256",
+            "username_template": "agent-one-{{random 16}}",
+            "verify_connection": False,
+        }
+        role = {
+            "db_name": "records",
+            "creation_statements": [CREATION],
+            "revocation_statements": REVOCATION,
+            "default_ttl": lease,
+            "max_ttl": longest,
+        }
+        for path, body in (("config/records", connection), ("roles/one", role)):
+            status, answer, _ = await self.call("POST", f"database/{path}", body)
+            assert status == 204, answer
+
+    async def made(self) -> tuple[dict[str, str], str]:
+        """Have a login made; return it, and its lease."""
+        status, answer, _ = await self.call("GET", "database/creds/one")
+        assert status == 200, answer
+        data = answer["data"]
+        login = {"user": data["username"], "password": data["password"]}
+        return login, str(answer["lease_id"])
+
+    async def enter(self, **login: str) -> psycopg.AsyncConnection[Answer]:
+        """Connect through the door, as psycopg does by itself."""
+        environment = self.database.environment
+        place = {"host": environment["PGHOST"], "port": environment["PGPORT"]}
+        where = make_conninfo("", **{"dbname": "records", **place, **login})
+        return await psycopg.AsyncConnection.connect(where, autocommit=True)
+
+    async def read(self, login: dict[str, str], schema: str = "agent-one") -> str:
+        """Read what lies in a schema, in a session of its own."""
+        async with await self.enter(**login) as session:
+            query = sql.SQL("SELECT value FROM {}.records").format(sql.Identifier(schema))
+            found = await session.execute(query)
+            return str((await found.fetchone() or [""])[0])
+
+    async def manage(self, statement: str) -> list[Answer]:
+        """Carry a statement out as the login that the vault has."""
+        async with await self.enter(user=MANAGER, password=self.held.password) as session:
+            found = await session.execute(statement.encode())
+            return await found.fetchall() if found.description else []
+
+
+@pytest.fixture
+def in_database_lab(
+    folder: Path,
+) -> Iterator[Callable[[Callable[[Answer], Awaitable[None]]], None]]:
+    try:
+        find_openbao()
+        find_postgres()
+    except (VaultMissingError, DatabaseMissingError) as error:
+        pytest.skip(str(error))
+    database = Path(tempfile.mkdtemp(prefix="d-"))
+
+    def run(test: Callable[[Answer], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            lab = DatabaseLab(folder, database)
+            await lab.database.start()
+            await lab.vault.start()
+            try:
+                await test(lab)
+            finally:
+                await lab.vault.stop()
+                await lab.database.stop()
+
+        asyncio.run(whole())
+
+    yield run
+    shutil.rmtree(database)
 
 
 @pytest.fixture

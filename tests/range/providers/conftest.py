@@ -26,6 +26,8 @@ from iamrange.clouds.aws.cloud import AwsCloud
 from iamrange.clouds.fetch import Fetched, FetchError
 from iamrange.clouds.gcp.cloud import GcpCloud
 from iamrange.core.clock import SystemClock
+from iamrange.credentials.database.door import Database
+from iamrange.credentials.database.holdings import DatabaseState
 from iamrange.credentials.vault.app import Vault, VaultState
 from iamrange.engine.endpoints import VaultEndpoint
 from iamrange.engine.server import AccessKey, AwsEndpoint, GcpEndpoint, ProviderEndpoints, serve
@@ -245,24 +247,35 @@ def gcp_cloud() -> Iterator[Google]:
 
 
 class Vaulted:
-    """A real vault on loopback, in a thread, and its administrator; started when it is asked."""
+    """A real vault on loopback, in a thread, and its administrator; started when it is asked.
+
+    So is the database that it makes logins of: there `agent-one` reads a schema.
+    """
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="v-"))
+        self._database_folder = Path(tempfile.mkdtemp(prefix="d-"))
+        held = DatabaseState()
+        held.plant("agent-one", "nonce")
+        self._database = Database(
+            held, self._database_folder, clock=SystemClock(), records=_no_record
+        )
         state = VaultState()
         self.token = state.administrator
         self._vault = Vault(
             state,
             self._folder / "v",
             address="https://vault.iamrange.example",
-            environment=lambda: {"NO_PROXY": "*"},
+            environment=lambda: {"NO_PROXY": "*", **self._database.environment},
             clock=SystemClock(),
             records=_no_record,
+            databases=self._database,
         )
         self._edge = Edge([Route("*", self._vault)], ca=None)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._run(self._database.start())
         self._run(self._vault.start())
         self._run(self._edge.start())
         self.url = f"http://127.0.0.1:{self._edge.port}"
@@ -281,10 +294,12 @@ class Vaulted:
     def stop(self) -> None:
         self._run(self._edge.stop())
         self._run(self._vault.stop())
+        self._run(self._database.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         shutil.rmtree(self._folder)
+        shutil.rmtree(self._database_folder)
 
 
 @pytest.fixture
@@ -315,6 +330,22 @@ def engine(
         return made
 
     return make
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One input of one resource: what was written, how it is read, how it is spoiled."""
+
+    resource: str
+    input: str
+    written: Answer
+    read: Callable[[Live], Answer]
+    spoil: Callable[[Live], Answer]
+
+
+@pytest.fixture
+def drift() -> type[Drift]:
+    return Drift
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from iamrange.engine.vault_types.package import TYPES
+from iamrange.engine.vault_types import jwt, mounts
 from iamrange.jose import SigningKey
 from iamrange.network.ca import CertificateAuthority
 
@@ -291,7 +291,8 @@ def test_every_input_drift_of_the_vault_shows_in_refresh_and_is_put_right(
     issuers: str,
     prove_drift: Callable[..., None],
 ) -> None:
-    prove_drift(engine(program(issuers)), drifts(issuers), TYPES, vault_cloud.call)
+    types = (*mounts.TYPES, *jwt.TYPES)
+    prove_drift(engine(program(issuers)), drifts(issuers), types, vault_cloud.call)
 
 
 def test_vault_resources_can_be_imported_and_their_loss_shows(

@@ -1,0 +1,1 @@
+"""A world's PostgreSQL: its process, the door before it, what it holds, its decisions."""
