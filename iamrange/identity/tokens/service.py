@@ -106,6 +106,7 @@ class TokenService:
             real_clock=real_clock or clock,
             trust_bundle=trust_bundle,
             svid_keys=svid_keys,
+            unsafe_ignores_withdrawal=chosen.unsafe_ignores_withdrawal,
         )
         limits = Limits(limiter=limiter, settings=chosen)
         token = TokenEndpoint(

@@ -54,6 +54,11 @@ def bundle(*authorities: LocalAuthority) -> str:
     )
 
 
+def lists(*authorities: LocalAuthority) -> str:
+    """Return what the authorities have withdrawn, as PEM."""
+    return "".join(authority.trust_bundle().lists_pem for authority in authorities)
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A configuration, and the authorities of its certificates."""
@@ -94,5 +99,6 @@ def mesh_config(
         "sidecars": sidecars,
         "gateway_svid": workload(authority, GATEWAY),
         "trust_bundle": bundle(authority),
+        "revocation_lists": lists(authority),
     }
     return Made(EnvoyConfig(**whole | changes), authority, ca)
