@@ -27,7 +27,14 @@ from infra.gcp.platform_assets import PlatformAssets as GcpPlatformAssets
 from infra.gcp.platform_assets import PlatformAssetsArgs as GcpPlatformAssetsArgs
 from infra.unsafe import UnsafeOmissions
 from infra.vault.agent_access import AgentAccess, AgentAccessArgs
+from infra.vault.agent_keys import AgentKeys, AgentKeysArgs
 from infra.vault.agent_store import AgentStore, AgentStoreArgs
+from infra.vault.certificate_authority import (
+    AgentCertificate,
+    AgentCertificateArgs,
+    CertificateAuthority,
+    CertificateAuthorityArgs,
+)
 
 stack = settings.load()
 omissions = UnsafeOmissions(stack.left_out)
@@ -176,11 +183,27 @@ if stack.vault is not None:
         ).role
         for agent in stack.agents
     }
+    authority = CertificateAuthority(
+        "agents", CertificateAuthorityArgs(trust_domain=stack.trust_domain), in_vault
+    )
+    for agent in stack.agents:
+        AgentCertificate(
+            agent.part,
+            AgentCertificateArgs(
+                agent=agent.name, trust_domain=stack.trust_domain, authority=authority.path
+            ),
+            in_vault,
+        )
+    keys = AgentKeys(
+        "agents", AgentKeysArgs(agents={agent.part: agent.name for agent in stack.agents}), in_vault
+    )
     vault_facts = {
         "address": stack.vault.address,
         "audience": stack.vault.address,
         "store": store.path,
         "login": store.login,
+        "certificates": authority.path,
+        "keys": keys.path,
         "lease": str(stack.vault.lease),
     }
 

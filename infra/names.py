@@ -37,6 +37,13 @@ VAULT_STORE = "agents"
 """Where the vault keeps what agents read: a key-value store of version 2."""
 
 VAULT_LOGIN = "jwt"
+VAULT_CERTIFICATES = "certificates"
+"""Where the vault is a certificate authority; each agent's role there has the agent's name."""
+
+VAULT_ISSUER = "agents"
+VAULT_KEYS = "keys"
+"""Where the vault keeps keys that never leave it; each agent's has the agent's name."""
+
 AWS_AUDIENCE = "sts.amazonaws.com"
 
 _GCP_ACCOUNT_ID_LENGTH = 30

@@ -143,9 +143,9 @@ class UnsafeOmissions:
         return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
 
     def vault_policy(self, policy: vault_documents.VaultPolicy) -> vault_documents.VaultPolicy:
-        """Let the agent read what all have in the vault, or have in clear what it hands on."""
+        """Let the agent use what all have in the vault, or have in clear what it hands on."""
         if self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
-            policy = vault_documents.read_everybodys()
+            policy = vault_documents.use_everybodys()
         if self.lacks(secrets_controls.SINGLE_USE_WRAPPING):
             plain = {path: replace(rule, wrapped=False) for path, rule in policy.paths.items()}
             policy = replace(policy, paths=plain)

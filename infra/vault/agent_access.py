@@ -36,7 +36,7 @@ class AgentAccess(pulumi.ComponentResource):
         policy = vault.Policy(
             name,
             name=names.vault_role(args.agent),
-            policy=omissions.vault_policy(vault_documents.read_own(args.agent)).to_hcl(),
+            policy=omissions.vault_policy(vault_documents.use_own(args.agent)).to_hcl(),
             opts=child,
         )
         binding = omissions.vault_binding(args.binding)

@@ -24,7 +24,7 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
-from iamrange.credentials.vault.journal import Written, is_lasting
+from iamrange.credentials.vault.journal import Written, is_lasting, mounted
 from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
 
 if TYPE_CHECKING:
@@ -59,13 +59,17 @@ class VaultState:
         """Choose the administrator's token."""
         self.administrator = f"administrator-{secrets.token_hex(32)}"
         self.journal: list[Written] = []
+        self._mounts: dict[str, str] = {}
 
     def took(self, token: str, written: Written) -> None:
         """Keep a write that the vault took, if it was an administrator's and lasts."""
-        if is_lasting(written.method, written.path) and hmac.compare_digest(
+        if is_lasting(written.method, written.path, self._mounts) and hmac.compare_digest(
             token.encode(), self.administrator.encode()
         ):
             self.journal.append(written)
+            found = mounted(written)
+            if found is not None:
+                self._mounts[found[0]] = found[1]
 
 
 class Vault:
