@@ -102,23 +102,26 @@ class VaultThread:
             ttl="720h",
         )
         for agent in agents:
-            self.write(
-                f"{MOUNT}/roles/{agent}",
-                allowed_uri_sans=[f"spiffe://{TRUST_DOMAIN}/agent/{agent}"],
-                allow_ip_sans=False,
-                allow_localhost=False,
-                require_cn=False,
-                use_csr_common_name=False,
-                use_csr_sans=False,
-                organization=["iamrange"],
-                key_type="ec",
-                key_bits=256,
-                key_usage=["DigitalSignature"],
-                basic_constraints_valid_for_non_ca=True,
-                not_before_duration="10s",
-                ttl="3600s",
-                max_ttl="3600s",
-            )
+            self.certify_role(agent, f"spiffe://{TRUST_DOMAIN}/agent/{agent}")
+
+    def certify_role(self, name: str, spiffe_id: str) -> None:
+        self.write(
+            f"{MOUNT}/roles/{name}",
+            allowed_uri_sans=[spiffe_id],
+            allow_ip_sans=False,
+            allow_localhost=False,
+            require_cn=False,
+            use_csr_common_name=False,
+            use_csr_sans=False,
+            organization=["iamrange"],
+            key_type="ec",
+            key_bits=256,
+            key_usage=["DigitalSignature"],
+            basic_constraints_valid_for_non_ca=True,
+            not_before_duration="10s",
+            ttl="3600s",
+            max_ttl="3600s",
+        )
 
     def kill(self) -> None:
         assert self.vault.running is not None

@@ -23,6 +23,8 @@ from iamrange.network.envoy import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from iamrange.identity.certificates.port import CertificateAuthorityPort
+
 AUTH = "auth.iamrange.example"
 CUSTOMERS = "customers.iamrange.example"
 LOGS = "logs.iamrange.example"
@@ -36,7 +38,9 @@ def service_id(name: str) -> str:
     return f"spiffe://iamrange.example/service/{name}"
 
 
-def workload(authority: LocalAuthority, spiffe_id: str, life: float = 3600) -> WorkloadCertificate:
+def workload(
+    authority: CertificateAuthorityPort, spiffe_id: str, life: float = 3600
+) -> WorkloadCertificate:
     """Return a fresh key and SVID."""
     made = new_key_and_request(spiffe_id)
     issued = authority.issue_for_request(
