@@ -46,6 +46,10 @@ class CertificateAuthority(pulumi.ComponentResource):
             name,
             backend=mount.path,
             expiry=f"{vault_documents.LIST_SECONDS}s",
+            # else each withdrawal makes a list, and an agent with a thousand certificates keeps
+            # whoever cuts it off waiting; who withdraws has one made when all is done
+            auto_rebuild=True,
+            auto_rebuild_grace_period=f"{vault_documents.LIST_SECONDS // 2}s",
             opts=child,
         )
         root = vault.pkisecret.SecretBackendRootCert(

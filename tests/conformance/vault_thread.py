@@ -88,7 +88,12 @@ class VaultThread:
     def certify(self, agents: Iterable[str]) -> None:
         """Make it an authority, as the stack does."""
         self.write("sys/mounts/certificates", type="pki", config={"max_lease_ttl": "720h"})
-        self.write(f"{MOUNT}/config/crl", expiry=f"{vault_documents.LIST_SECONDS}s")
+        self.write(
+            f"{MOUNT}/config/crl",
+            expiry=f"{vault_documents.LIST_SECONDS}s",
+            auto_rebuild=True,
+            auto_rebuild_grace_period=f"{vault_documents.LIST_SECONDS // 2}s",
+        )
         self.write(
             f"{MOUNT}/root/generate/internal",
             common_name="agents",

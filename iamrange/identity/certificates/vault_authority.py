@@ -145,6 +145,9 @@ class VaultAuthority:
                 and not one.withdrawn
             ]
             withdrawn = [serial for serial in found if self._revoke(serial)]
+            if found:
+                # a mount that makes its lists by itself does not make one at each withdrawal
+                self._tried("GET", "crl/rotate")
             self._bundle = None
         return tuple(int(serial.replace(":", ""), 16) for serial in withdrawn)
 
