@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from iamrange.identity.certificates.port import CertificateAuthorityPort
 
 ROUNDS = 3
-MOUNT, NAME = "certificates", "one"
+MOUNT, NAME, ROOT = "certificates", "one", "root/generate/internal"
 AGENT = f"spiffe://{TRUST_DOMAIN}/agent/{NAME}"
 LISTED = (0, 10_000)
 
@@ -49,7 +49,7 @@ def _prepare(administrator: hvac.Client) -> None:
             "auto_rebuild": True,
             "auto_rebuild_grace_period": "300s",
         },
-        f"{MOUNT}/root/generate/internal": {
+        f"{MOUNT}/{ROOT}": {
             "common_name": "agents",
             "issuer_name": "agents",
             "uri_sans": f"spiffe://{TRUST_DOMAIN}",

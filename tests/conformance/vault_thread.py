@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOUNT = "certificates"
 KEYS = "keys"
+ROOT = "root/generate/internal"
 TRUST_DOMAIN = "iamrange.example"
 AUTHORITY_RULES = """
 path "certificates/sign/+" { capabilities = ["update"] }
@@ -95,7 +96,7 @@ class VaultThread:
             auto_rebuild_grace_period=f"{vault_documents.LIST_SECONDS // 2}s",
         )
         self.write(
-            f"{MOUNT}/root/generate/internal",
+            f"{MOUNT}/{ROOT}",
             common_name="agents",
             organization="iamrange",
             issuer_name="agents",

@@ -5,6 +5,7 @@ import pytest
 from iamrange.credentials.vault.app import VaultState
 from iamrange.credentials.vault.journal import Written, is_lasting
 
+ROOT = "root/generate/internal"
 LASTS = (
     ("PUT", "sys/policies/acl/one"),
     ("POST", "sys/mounts/agents"),
@@ -72,7 +73,7 @@ def test_what_is_done_with_keys_of_one_server_is_not_done_again() -> None:
         assert not took(f"certificates/{path}")
     for path in ("encrypt/one", "decrypt/one", "sign/one", "verify/one/sha2-256", "rewrap/one"):
         assert not took(f"keys/{path}")
-    for path in ("certificates/roles/one", "certificates/root/generate/internal", "keys/keys/one"):
+    for path in ("certificates/roles/one", f"certificates/{ROOT}", "keys/keys/one"):
         assert took(path)
     for path in ("certificates/config/crl", "keys/keys/one/rotate", "plain/sign/one", "plain/tidy"):
         assert took(path)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _INTERNAL: Final = "internal"
+_MAKE_ROOT: Final = f"root/generate/{_INTERNAL}"
 
 _ROLE: Final[dict[str, tuple[str, Any]]] = {
     "allowAnyName": ("allow_any_name", False),
@@ -93,7 +94,7 @@ def _create_root(session: VaultSession, inputs: Properties) -> Created:
         raise ProviderError(f"issuer {path!r} exists already; import it, or choose another name")
     session.call(
         "POST",
-        f"{trimmed(inputs['backend'])}/root/generate/{_INTERNAL}",
+        f"{trimmed(inputs['backend'])}/{_MAKE_ROOT}",
         {
             "issuer_name": inputs["issuerName"],
             "common_name": inputs["commonName"],
