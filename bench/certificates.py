@@ -32,7 +32,7 @@ from iamrange.range.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iamrange.identity.certificates.port import CertificateAuthorityPort
+    from iamrange.identity.certificates.port import CertificateAuthorityPort, TrustBundle
 
 ROUNDS = 3
 MOUNT, NAME, ROOT = "certificates", "one", "root/generate/internal"
@@ -97,6 +97,12 @@ def _mean(act: Callable[[], object], seconds: float) -> tuple[int, float]:
     return count, spent
 
 
+def _checking(
+    chain: list[bytes], bundle: TrustBundle, *, asks: bool = True
+) -> Callable[[], object]:
+    return lambda: verify_client(chain, bundle, time.time(), unsafe_ignores_withdrawal=not asks)
+
+
 def _checks(seconds: float) -> dict[str, float]:
     """Return milliseconds of a check, by how many serial numbers are listed."""
     found = {}
@@ -120,14 +126,10 @@ def _checks(seconds: float) -> dict[str, float]:
         if not isinstance(verify_client(chain, bundle, time.time()), VerifiedClient):
             raise SystemExit("not verified")
         found[f"first check of {listed}"] = 1000 * (time.perf_counter() - began)
-        count, spent = _mean(
-            lambda chain=chain, bundle=bundle: verify_client(chain, bundle, time.time()), seconds
-        )
+        count, spent = _mean(_checking(chain, bundle), seconds)
         found[f"check of {listed}"] = 1000 * spent / count
-    count, spent = _mean(
-        lambda: verify_client(chain, bundle, time.time(), unsafe_ignores_withdrawal=True), seconds
-    )
-    found["check without a list"] = 1000 * spent / count
+        count, spent = _mean(_checking(chain, bundle, asks=False), seconds)
+        found[f"check that asks no list of {listed}"] = 1000 * spent / count
     return {name: round(value, 3) for name, value in found.items()}
 
 

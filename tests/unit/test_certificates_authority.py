@@ -231,6 +231,16 @@ def test_no_changed_byte_of_a_request_raises_or_certifies(position: int, change:
     assert isinstance(authority().issue_for_request(bytes(changed), spiffe_id=AGENT), IssueRefusal)
 
 
+def test_a_request_whose_signature_has_unused_bits_is_malformed() -> None:
+    """The parser takes it where those bits happen to be nought."""
+    while (der := request(uri(AGENT)))[-1] & 1:
+        pass
+    signature = x509.load_der_x509_csr(der).signature
+    changed = der[: -len(signature) - 1] + b"\1" + signature
+    refused = authority().issue_for_request(changed, spiffe_id=AGENT)
+    assert refused == IssueRefusal("malformed-request")
+
+
 def test_a_rotated_authority_is_trusted_until_its_last_svid_has_ended() -> None:
     clock = FixedClock(NOW)
     issuing = authority(clock)

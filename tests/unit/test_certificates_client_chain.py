@@ -495,3 +495,15 @@ def test_no_changed_byte_of_a_list_raises_or_answers(position: int, change: int)
     refused = verify_client([Made().der()], bundle, NOW)
     assert isinstance(refused, ChainRefusal)
     assert refused.reason == "withdrawal-unknown"
+
+
+def test_a_list_whose_signature_has_unused_bits_answers_nothing() -> None:
+    """The parser takes it where those bits happen to be nought."""
+    while (der := crl(ROOT, ROOT_KEY, at=NOW))[-1] & 1:
+        pass
+    signature = x509.load_der_x509_crl(der).signature
+    assert der.endswith(b"\0" + signature)
+    changed = der[: -len(signature) - 1] + b"\1" + signature
+    refused = verify_client([Made().der()], TrustBundle(DOMAIN, (ROOT,), (changed,)), NOW)
+    assert isinstance(refused, ChainRefusal)
+    assert refused.reason == "withdrawal-unknown"

@@ -84,7 +84,7 @@ def withdrawal_of(
 
     None: a list that counts now does not have it.
     """
-    found = [read for der in lists if isinstance(read := _read(der, issuer), _List)]
+    found = [read for der in lists if (read := _read(der, issuer)) is not None]
     # an old list can still accuse: what was withdrawn does not come back
     if any(certificate.serial_number in one.serials for one in found):
         return Unanswered(WITHDRAWN)
@@ -97,33 +97,38 @@ def withdrawal_of(
 
 
 @functools.lru_cache(maxsize=64)
-def _read(der: bytes, issuer: x509.Certificate) -> _List | str:
-    """Return what the list says, or why it says nothing about this issuer's certificates."""
-    if len(der) > _MAX_LIST:
-        return "too long"
+def _read(der: bytes, issuer: x509.Certificate) -> _List | None:
+    """Return what the list says of this issuer's certificates; None: nothing."""
     try:
-        read = x509.load_der_x509_crl(der)
-        if read.issuer != issuer.subject:
-            return "another authority's"
-        if not isinstance(read.signature_hash_algorithm, _STRONG_HASHES):
-            return "weak signature"
-        if not _may_sign_lists(issuer) or not read.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]  # other kinds of keys raise, and are caught
-            return "not signed by the authority"
-        # a critical extension limits what the list is about (RFC 5280 sections 5.2 and 5.3)
-        if any(extension.critical for extension in read.extensions):
-            return "critical extension"
-        if read.next_update_utc is None:
-            return "without an end"
-        serials = set()
-        for entry in read:
-            if any(extension.critical for extension in entry.extensions):
-                return "critical extension of an entry"
-            serials.add(entry.serial_number)
-        return _List(
-            frozenset(serials), read.last_update_utc.timestamp(), read.next_update_utc.timestamp()
-        )
-    except Exception as error:  # noqa: BLE001 - the parser raises many kinds
-        return type(error).__name__
+        read = x509.load_der_x509_crl(der[: _MAX_LIST + 1])
+        ends = read.next_update_utc
+        if ends is None or not _is_by(read, der, issuer) or not _is_whole(read):
+            return None
+        serials = frozenset(entry.serial_number for entry in read)
+        return _List(serials, read.last_update_utc.timestamp(), ends.timestamp())
+    except Exception:  # noqa: BLE001 - the parser raises many kinds
+        return None
+
+
+def _is_by(read: x509.CertificateRevocationList, der: bytes, issuer: x509.Certificate) -> bool:
+    """Tell whether the issuer has signed the list, and may."""
+    return (
+        read.issuer == issuer.subject
+        and isinstance(read.signature_hash_algorithm, _STRONG_HASHES)
+        # the parser lets a signature with unused bits pass
+        and der.endswith(b"\0" + read.signature)
+        and _may_sign_lists(issuer)
+        and read.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # other kinds of keys raise, and are caught
+    )
+
+
+def _is_whole(read: x509.CertificateRevocationList) -> bool:
+    """Tell whether the list is about all certificates of its issuer, and about no others.
+
+    A critical extension says that it is not (RFC 5280 sections 5.2 and 5.3).
+    """
+    extensions = [*read.extensions, *(one for entry in read for one in entry.extensions)]
+    return not any(extension.critical for extension in extensions)
 
 
 def _may_sign_lists(issuer: x509.Certificate) -> bool:

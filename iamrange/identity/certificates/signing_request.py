@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from iamrange.identity.certificates.algorithms import is_strong_key
 from iamrange.identity.certificates.port import IssueRefusal
@@ -42,9 +43,11 @@ def _load(data: bytes) -> x509.CertificateSigningRequest | None:
         else:
             request = x509.load_der_x509_csr(data)
         _ = request.extensions, request.public_key(), request.signature_hash_algorithm
+        der = request.public_bytes(Encoding.DER)
     except Exception:  # noqa: BLE001 - the parser raises many kinds; a stranger chose the bytes
         return None
-    return request
+    # the parser lets a signature with unused bits pass, by which one request has several spellings
+    return request if der.endswith(b"\0" + request.signature) else None
 
 
 def _is_signed(request: x509.CertificateSigningRequest) -> bool:
