@@ -342,16 +342,46 @@ def svid(
 
 
 @app.command()
-def bundle() -> None:
+def bundle(
+    *,
+    crl: Annotated[
+        bool, typer.Option("--crl", help="What they have withdrawn: their revocation lists.")
+    ] = False,
+) -> None:
     """Print the certificates that SVIDs are verified by: the running range's trust bundle, PEM.
 
-    Example: iamrange agents bundle > bundle.pem
+    Example: iamrange agents bundle > bundle.pem && iamrange agents bundle --crl > crl.pem
     """
     from iamrange.range.service import orders_socket, running
     from iamrange.range.service_socket import order
 
     running()
-    sys.stdout.write(str(order(orders_socket(), "trust_bundle")))
+    sys.stdout.write(str(order(orders_socket(), "revocation_lists" if crl else "trust_bundle")))
+
+
+@app.command()
+def withdraw_certificates(
+    name: Annotated[str, typer.Argument(help="An agent's name, or a service's SPIFFE id.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Have the running range withdraw all certificates that an agent has; it may have others.
+
+    Quarantine, revoke and retire do this too.
+
+    Example: iamrange agents withdraw-certificates data-analyst
+    """
+    from iamrange.identity.directory.model import identifier_of
+    from iamrange.range.service import orders_socket, running
+    from iamrange.range.service_socket import order
+
+    running()
+    agent_id = identifier_of(name)
+    count = int(order(orders_socket(), "withdraw_certificates", agent_id=agent_id))
+    if as_json:
+        sys.stdout.write(f"{json.dumps({'agent_id': agent_id, 'withdrawn': count})}\n")
+        return
+    out.print(Text(f"{agent_id}: {count} certificates withdrawn", "bold"))
 
 
 def _transition(action: str, summary: str, example: str) -> None:

@@ -28,7 +28,14 @@ from infra.gcp.platform_assets import PlatformAssetsArgs as GcpPlatformAssetsArg
 from infra.unsafe import UnsafeOmissions
 from infra.vault.agent_access import AgentAccess, AgentAccessArgs
 from infra.vault.agent_database import AgentDatabase, AgentDatabaseArgs
+from infra.vault.agent_keys import AgentKeys, AgentKeysArgs
 from infra.vault.agent_store import AgentStore, AgentStoreArgs
+from infra.vault.certificate_authority import (
+    AgentCertificate,
+    AgentCertificateArgs,
+    CertificateAuthority,
+    CertificateAuthorityArgs,
+)
 from infra.vault.database_engine import DatabaseEngine, DatabaseEngineArgs
 
 stack = settings.load()
@@ -201,11 +208,27 @@ if stack.vault is not None:
                 AgentDatabaseArgs(path=engine.path, connection=engine.connection, logins=made),
                 in_vault,
             )
+    authority = CertificateAuthority(
+        "agents", CertificateAuthorityArgs(trust_domain=stack.trust_domain), in_vault
+    )
+    for agent in stack.agents:
+        AgentCertificate(
+            agent.part,
+            AgentCertificateArgs(
+                agent=agent.name, trust_domain=stack.trust_domain, authority=authority.path
+            ),
+            in_vault,
+        )
+    keys = AgentKeys(
+        "agents", AgentKeysArgs(agents={agent.part: agent.name for agent in stack.agents}), in_vault
+    )
     vault_facts = {
         "address": stack.vault.address,
         "audience": stack.vault.address,
         "store": store.path,
         "login": store.login,
+        "certificates": authority.path,
+        "keys": keys.path,
         "lease": str(stack.vault.lease),
         **(
             {}

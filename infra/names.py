@@ -46,6 +46,12 @@ STATIC = "-static"
 DATABASE = "records"
 DATABASE_MANAGER = "vault"
 """The login by which the vault makes others; it reads nothing."""
+VAULT_CERTIFICATES = "certificates"
+"""Where the vault is a certificate authority; each agent's role there has the agent's name."""
+
+VAULT_ISSUER = "agents"
+VAULT_KEYS = "keys"
+"""Where the vault keeps keys that never leave it; each agent's has the agent's name."""
 
 AWS_AUDIENCE = "sts.amazonaws.com"
 

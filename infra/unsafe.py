@@ -143,13 +143,13 @@ class UnsafeOmissions:
         return "FALSE" if self.lacks(gcp_controls.NO_SERVICE_ACCOUNT_KEYS) else "TRUE"
 
     def vault_policy(self, policy: vault_documents.VaultPolicy) -> vault_documents.VaultPolicy:
-        """Let the agent read what all have in the vault, or have in clear what it hands on.
+        """Let the agent use what all have in the vault, or have in clear what it hands on.
 
         Or let it read the database login that is kept, instead of having logins made.
         """
         if self.lacks(secrets_controls.VAULT_POLICY_PER_AGENT):
             logins = {p: r for p, r in policy.paths.items() if vault_documents.makes_logins(p)}
-            everybodys = vault_documents.read_everybodys()
+            everybodys = vault_documents.use_everybodys()
             policy = replace(everybodys, paths={**everybodys.paths, **logins})
         if self.lacks(secrets_controls.SINGLE_USE_WRAPPING):
             plain = {path: replace(rule, wrapped=False) for path, rule in policy.paths.items()}

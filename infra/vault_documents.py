@@ -23,16 +23,23 @@ _MADE = f"{names.VAULT_DATABASE}/creds/"
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """What may be done at a path; `wrapped` answers only with a token that opens it once."""
+    """What may be done at a path; `wrapped` answers only with a token that opens it once.
+
+    With `parameters` a request may have these and no others.
+    """
 
     capabilities: tuple[str, ...]
     wrapped: bool = False
+    parameters: tuple[str, ...] = ()
 
     def to_hcl(self, path: str) -> str:
         """Return the rule's text. HCL's strings are JSON's."""
         lines = [f"capabilities = {json.dumps(list(self.capabilities))}"]
         if self.wrapped:
             lines += ['min_wrapping_ttl = "1s"', f'max_wrapping_ttl = "{WRAPPED_SECONDS}s"']
+        if self.parameters:
+            allowed = " ".join(f"{json.dumps(name)} = []," for name in self.parameters)
+            lines += [f"allowed_parameters = {{ {allowed} }}"]
         body = "".join(f"  {line}\n" for line in lines)
         return f"path {json.dumps(path)} {{\n{body}}}\n"
 
@@ -63,25 +70,43 @@ class LoginBinding:
     claims: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_own(agent: str, *, database: bool = False) -> VaultPolicy:
-    """Let the agent read its own secret, and hand on what its workers start with.
+CERTIFICATE_SECONDS = 3600
+"""How long a certificate of the vault's lives at most."""
 
+LIST_SECONDS = 600
+"""For how long its revocation list answers."""
+
+_IN_A_REQUEST = ("csr", "uri_sans", "ttl")
+"""What a request for a certificate may say. With `not_after` it would choose its own end: a role's
+`max_ttl` does not bind it."""
+
+
+def use_own(agent: str, *, database: bool = False) -> VaultPolicy:
+    """Let the agent use what is its own: secret, certificates, key; and hand on what workers need.
+
+    The key's own path is not among them: the agent neither reads nor configures nor rotates it.
     With `database` it may have logins made of its own role there.
     """
     data = f"{names.VAULT_STORE}/data"
+    keys = names.VAULT_KEYS
     logins = {made_logins(agent): PathRule(("read",))} if database else {}
     return VaultPolicy(
         {
             f"{data}/{names.vault_path(agent)}": PathRule(("read",)),
             f"{data}/{names.vault_bootstrap(agent)}": PathRule(("read",), wrapped=True),
+            f"{names.VAULT_CERTIFICATES}/sign/{agent}": PathRule(
+                ("update",), parameters=_IN_A_REQUEST
+            ),
+            f"{keys}/encrypt/{agent}": PathRule(("update",)),
+            f"{keys}/decrypt/{agent}": PathRule(("update",)),
             **logins,
         }
     )
 
 
-def read_everybodys() -> VaultPolicy:
+def use_everybodys() -> VaultPolicy:
     """Return the same for whoever stands in an agent's place in the path: `+` is any name."""
-    return read_own("+")
+    return use_own("+")
 
 
 def made_logins(agent: str) -> str:

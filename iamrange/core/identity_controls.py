@@ -100,6 +100,16 @@ KEY_ROTATION = _control(
     reason="unknown-key",
     maps_to=(fw.NHI7, fw.NHI2, fw.IA_5),
 )
+CERTIFICATE_WITHDRAWAL = _control(
+    "certificate-withdrawal",
+    summary="A certificate whose agent was cut off, left, or got a new one is on its authority's "
+    "revocation list, which every verifier asks.",
+    without_it="The list is kept and nobody asks it: a certificate is good until it ends.",
+    point="as.token",
+    layer="client",
+    reason="certificate-withdrawn",
+    maps_to=(fw.NHI7, fw.NHI1, fw.IA_5),
+)
 CLOUD_TOKENS_APART = _control(
     "cloud-tokens-apart",
     summary="The token service makes tokens for our own services only: no cloud trusts it, and "
@@ -123,6 +133,7 @@ CONTROLS = (
     EXCHANGE_NARROWS,
     REVOCATION,
     KEY_ROTATION,
+    CERTIFICATE_WITHDRAWAL,
     CLOUD_TOKENS_APART,
 )
 """All of them, in the order in which they are listed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
@@ -12,7 +12,7 @@ from iamrange.jose.gate import base64url
 from iamrange.jose.profile import RSA_AND_EC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _CURVE_ALGORITHMS = {curve: algorithm for algorithm, curve in _CURVES.items()}
@@ -20,6 +20,34 @@ _RSA_BITS = 2048
 
 
 _REGISTRY = jws.JWSRegistry(algorithms=sorted(RSA_AND_EC))
+
+
+class Signer(Protocol):
+    """Whatever signs with one key and one algorithm, wherever the key is."""
+
+    @property
+    def alg(self) -> str:
+        """The algorithm."""
+        ...
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint of the key."""
+        ...
+
+    def public_jwk(self) -> dict[str, Any]:
+        """Return the public key as it goes into a JWKS."""
+        ...
+
+    def sign(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        typ: str = "JWT",
+        header: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Return a compact JWS over the claims; `header` adds to or replaces header members."""
+        ...
 
 
 class SigningKey:
@@ -79,16 +107,34 @@ class SigningKey:
         header: Mapping[str, Any] | None = None,
     ) -> str:
         """Return a compact JWS over the claims; `header` adds to or replaces header members."""
-        protected = {"alg": self.alg, "typ": typ, "kid": self.kid, **(header or {})}
-        signing_input = f"{_part(protected)}.{_part(dict(claims))}"
         # The library's own algorithm, asked directly: its serialiser would read back what is
         # written here, which costs two thirds of what the signature does.
-        signature = _REGISTRY.get_alg(self.alg).sign(signing_input.encode(), self._key)
-        return f"{signing_input}.{base64url(signature)}"
+        algorithm = _REGISTRY.get_alg(self.alg)
+        return compact(
+            {"alg": self.alg, "typ": typ, "kid": self.kid, **(header or {})},
+            claims,
+            lambda signing_input: algorithm.sign(signing_input, self._key),
+        )
 
     def __repr__(self) -> str:
         """Show which key, never the key."""
         return f"SigningKey(kid={self.kid!r}, alg={self.alg!r})"
+
+
+def verifies(key: RSAKey | ECKey, alg: str, signing_input: bytes, signature: bytes) -> bool:
+    """Tell whether a signature over these bytes is by this key."""
+    try:
+        return _REGISTRY.get_alg(alg).verify(signing_input, signature, key)
+    except ValueError:  # bytes that are no signature at all
+        return False
+
+
+def compact(
+    protected: Mapping[str, Any], claims: Mapping[str, Any], sign: Callable[[bytes], bytes]
+) -> str:
+    """Return a compact JWS (RFC 7515 section 7.1) with whatever signs its signing input."""
+    signing_input = f"{_part(protected)}.{_part(dict(claims))}"
+    return f"{signing_input}.{base64url(sign(signing_input.encode()))}"
 
 
 def _part(value: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ from iamrange.network.envoy_folder import (
 )
 from iamrange.network.envoy_log import LOG_FILE
 from iamrange.network.envoy_sidecars import sidecar_address
-from iamrange.network.envoy_svid import check_bundle
+from iamrange.network.envoy_svid import check_bundle, check_lists
 from iamrange.network.envoy_tls import (
     BUNDLE_FILE,
     GATEWAY_FILE,
@@ -128,6 +128,7 @@ class EnvoyProcess:
         self._folder = folder
         self._owner = os.getpid()
         self._ids = {sidecar.name: sidecar.svid.spiffe_id for sidecar in config.sidecars}
+        self._ignores_withdrawal = config.unsafe_ignores_withdrawal
         self._gateway = None if config.gateway_svid is None else config.gateway_svid.spiffe_id
         self._addresses = {name: sidecar_address(config, name) for name in self._ids}
         self._files = file_names(config, folder)
@@ -228,16 +229,21 @@ class EnvoyProcess:
         _check_same(svid.spiffe_id, self._ids[name])
         write_document(self._folder, sidecar_file(name), svid_document(name, svid))
 
-    def replace_trust_bundle(self, pem: str) -> None:
-        """Believe these authorities from now on, at sidecars and of sidecars.
+    def replace_trust_bundle(self, pem: str, lists: str) -> None:
+        """Believe these authorities from now on, at sidecars and of sidecars, and their lists.
+
+        Handshakes go by it; connections that are open go on, as long as they may.
 
         Raises:
-            ValueError: it holds none, or there is nobody whom it could concern.
+            ValueError: it holds none, one has no list, or there is nobody whom it could concern.
         """
         check_bundle(pem)
+        if not self._ignores_withdrawal:
+            check_lists(pem, lists)
         if not self._ids:
             raise ValueError("envoy: no sidecars")
-        write_document(self._folder, BUNDLE_FILE, bundle_document(pem))
+        asked = "" if self._ignores_withdrawal else lists
+        write_document(self._folder, BUNDLE_FILE, bundle_document(pem, asked))
 
     def _keep_logs_short(self) -> None:
         """Look at the logs, now and from now on each second."""

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from iamrange.network.envoy_svid import WorkloadCertificate, check_bundle, is_spiffe_id
+from iamrange.network.envoy_svid import WorkloadCertificate, check_bundle, check_lists, is_spiffe_id
 from iamrange.network.names import canonical_host
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ class EnvoyConfig:
     """What the edge presents to sidecars; its SPIFFE id alone may speak for agents there."""
     trust_bundle: str = field(default="", repr=False)
     """The authorities, as PEM, in which the certificates of sidecars and their callers end."""
+    revocation_lists: str = field(default="", repr=False)
+    """What those authorities have withdrawn, as PEM: a list (RFC 5280 section 5) of each."""
     workers: int = 1
 
     unsafe_sidecars_accept_anyone: bool = False
@@ -200,6 +202,8 @@ class EnvoyConfig:
     """What clients say about themselves stays; what the authorizer says is put behind it."""
     unsafe_raw_paths: bool = False
     """Paths are neither normalised nor refused: each server on the way reads its own meaning."""
+    unsafe_ignores_withdrawal: bool = False
+    """Nobody asks the revocation lists: a certificate is good until it ends."""
 
     def __post_init__(self) -> None:
         """Check what Envoy would accept and we would regret.
@@ -234,6 +238,13 @@ class EnvoyConfig:
             raise ValueError("envoy: an upstream has a sidecar, and the gateway has no SVID")
         if self.sidecars:
             check_bundle(self.trust_bundle)
+            if not self.unsafe_ignores_withdrawal:
+                check_lists(self.trust_bundle, self.revocation_lists)
+
+    @property
+    def lists_asked(self) -> str:
+        """The revocation lists that Envoy is given."""
+        return "" if self.unsafe_ignores_withdrawal else self.revocation_lists
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ _WITHOUT = {
     "unsafe_sidecars_accept_anyone": "sidecars accept anyone, with or without a certificate, "
     "and believe what it says of agents",
     "unsafe_keeps_identity_headers": "what clients say about themselves reaches the services",
+    "unsafe_ignores_withdrawal": "nobody asks whether a certificate was withdrawn",
     "unsafe_raw_paths": "paths are neither normalised nor refused",
 }
 

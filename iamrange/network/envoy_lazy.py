@@ -95,10 +95,10 @@ class LazyEnvoy:
         if self.running is not None:
             self.running.replace_sidecar_svid(name, svid)
 
-    def replace_trust_bundle(self, pem: str) -> None:
-        """Hand other authorities to the sidecars and the gateway, if they run."""
+    def replace_trust_bundle(self, pem: str, lists: str) -> None:
+        """Hand other authorities and lists to the sidecars and the gateway, if they run."""
         if self.running is not None:
-            self.running.replace_trust_bundle(pem)
+            self.running.replace_trust_bundle(pem, lists)
 
     async def stop(self) -> None:
         """End the Envoy, or its start. May be called again."""

@@ -31,6 +31,7 @@ _VERIFY = (
     r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_"
 )
 _DEPTH = r"X509_verify_cert:_certificate_verification_error_at_depth_\d+:_"
+_ASKED = rf"{_VERIFY}{_DEPTH}certificate_revocation_check_against_provided_CRLs_failed:_"
 _REASONS = (
     # Anchored, and the words of strangers come last in each: a name in a certificate cannot pass
     # for another reason.
@@ -41,6 +42,8 @@ _REASONS = (
     (rf"{_VERIFY}SAN_matcher,", "other-identity"),
     (rf"{_VERIFY}{_DEPTH}certificate_has_expired:", "expired"),
     (rf"{_VERIFY}{_DEPTH}certificate_is_not_yet_valid:", "not-yet-valid"),
+    (rf"{_ASKED}certificate_revoked:", "certificate-withdrawn"),
+    (_ASKED, "withdrawal-unknown"),
     (rf"{_VERIFY}{_DEPTH}unsupported_certificate_purpose:", "certificate-purpose"),
     (rf"{_VERIFY}{_DEPTH}", "untrusted"),
     (r"TLS_error:\|\d+:SSL_routines:OPENSSL_internal:(?:SSLV3|TLSV1)_ALERT_", REFUSED_BY_PEER),

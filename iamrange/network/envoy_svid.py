@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 # SPIFFE-ID sections 2.1 to 2.3: nothing to fold or decode, no empty or dot segments.
 _SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
 _MAX_ID = 2048
+_LIST = re.compile(r"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
 def is_spiffe_id(text: str) -> bool:
@@ -76,6 +78,33 @@ def check_bundle(pem: str) -> None:
         found = []
     if not found:
         raise ValueError("trust bundle: expected one or more certificates as PEM")
+
+
+def check_lists(bundle: str, lists: str) -> None:
+    """Check that each authority of the bundle has a revocation list of its own.
+
+    Raises:
+        ValueError: one has none: Envoy would turn away everybody whom it has certified.
+    """
+    found = [_read_list(text) for text in _LIST.findall(lists)]
+    for authority in x509.load_pem_x509_certificates(bundle.encode()):
+        if not any(one is not None and _is_of(one, authority) for one in found):
+            name = authority.subject.rfc4514_string()
+            raise ValueError(f"revocation lists: expected one that {name!r} has signed")
+
+
+def _read_list(text: str) -> x509.CertificateRevocationList | None:
+    try:
+        return x509.load_pem_x509_crl(text.encode())
+    except ValueError:
+        return None
+
+
+def _is_of(one: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    key = authority.public_key()
+    if one.issuer != authority.subject or not isinstance(key, ec.EllipticCurvePublicKey):
+        return False
+    return one.is_signature_valid(key)
 
 
 def _uris(certificate: x509.Certificate) -> list[str]:

@@ -49,14 +49,21 @@ def svid_document(name: str, svid: WorkloadCertificate) -> dict[str, Any]:
     return _certificate(name, svid.private_key_pem, svid.chain_pem, svid.version)
 
 
-def bundle_document(pem: str) -> dict[str, Any]:
-    """Return the file by which Envoy is given the authorities that count."""
+def bundle_document(pem: str, lists: str) -> dict[str, Any]:
+    """Return the file by which Envoy is given the authorities that count, and what they withdrew.
+
+    With lists, each authority of a chain is asked for one, and one that has ended is none. Without,
+    the lapse, nobody is asked.
+    """
+    context: dict[str, Any] = {"trusted_ca": {"inline_string": pem}}
+    if lists:
+        context["crl"] = {"inline_string": lists}
     secret = {
         "@type": f"{TYPES}transport_sockets.tls.v3.Secret",
         "name": "bundle",
-        "validation_context": {"trusted_ca": {"inline_string": pem}},
+        "validation_context": context,
     }
-    return {"version_info": version_of(pem), "resources": [secret]}
+    return {"version_info": version_of(pem + lists), "resources": [secret]}
 
 
 def documents(config: EnvoyConfig) -> dict[str, dict[str, Any]]:
@@ -65,7 +72,7 @@ def documents(config: EnvoyConfig) -> dict[str, dict[str, Any]]:
     if config.gateway_svid is not None:
         files[GATEWAY_FILE] = svid_document("gateway", config.gateway_svid)
     if config.trust_bundle:
-        files[BUNDLE_FILE] = bundle_document(config.trust_bundle)
+        files[BUNDLE_FILE] = bundle_document(config.trust_bundle, config.lists_asked)
     for sidecar in config.sidecars:
         files[sidecar_file(sidecar.name)] = svid_document(sidecar.name, sidecar.svid)
     return files

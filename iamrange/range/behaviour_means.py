@@ -48,7 +48,7 @@ class DirectoryMeans:
             MeansError: the directory did not.
         """
         self._change(agent, "quarantine")
-        return "quarantined; its tokens are dead, and it gets none"
+        return "quarantined; its tokens are dead, its certificates withdrawn, and it gets none"
 
     def restore(self, agent: str) -> str:
         """Release the agent.

@@ -27,7 +27,9 @@ T = TypeVar("T")
 _PAGE: Final = 500
 _KEPT: Final = 10_000
 _SHOWN: Final = 200
-READING: Final = frozenset({"note_findings", "policy_status", "token_keys", "trust_bundle"})
+READING: Final = frozenset(
+    {"note_findings", "policy_status", "revocation_lists", "token_keys", "trust_bundle"}
+)
 """Orders that change nothing; findings are events of their own."""
 
 MOST_FINDINGS: Final = 100

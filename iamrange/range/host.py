@@ -82,8 +82,10 @@ class Host:
             "register_agent": self._register_agent,
             "change_agent": self._change_agent,
             "issue_svid": self._issue_svid,
+            "withdraw_certificates": self._withdraw_certificates,
             "issue_jwt_svid": self._issue_jwt_svid,
             "trust_bundle": self._trust_bundle,
+            "revocation_lists": self._revocation_lists,
             "switch": self._switch,
             "plant": self._plant,
             "plant_in_database": self._plant_in_database,
@@ -198,10 +200,24 @@ class Host:
             AgentRegistration.from_json(registration),
             withdraws=content.identity.rotation_withdraws,
         )
+        # whoever is enrolled again gets another certificate too
+        self._withdraw_certificates(agent.id)
         return agent.id
 
     def _change_agent(self, name: str, transition: str) -> None:
         self._content.agents.change(name, transition)
+        self._content.identity.follow_directory()
+        self._refresh_lists()
+
+    def _withdraw_certificates(self, agent_id: str) -> int:
+        """Withdraw what an agent or a service has; return how many certificates that are."""
+        withdrawn = self._content.identity.withdraw_certificates(agent_id)
+        self._refresh_lists()
+        return withdrawn
+
+    def _refresh_lists(self) -> None:
+        if self._listeners.mesh is not None:
+            self._listeners.mesh.refresh_lists()
 
     def _issue_svid(self, agent_id: str, public_key_pem: str) -> str:
         if agent_id not in {service.spiffe_id for service in SERVICES.values()}:
@@ -214,6 +230,9 @@ class Host:
 
     def _trust_bundle(self) -> str:
         return self._content.identity.trust_bundle_pem
+
+    def _revocation_lists(self) -> str:
+        return self._content.identity.trust_bundle().lists_pem
 
     def _check_usable(self, agent_id: str) -> None:
         """Refuse to certify whom the directory would give nothing."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from iamrange.core.clock import Clock
     from iamrange.core.decision import RecordSink, Tamper
+    from iamrange.identity.certificates.port import TrustBundle
     from iamrange.identity.directory.model import Agent
     from iamrange.range.world_directory import WorldDirectory
 
@@ -72,6 +73,8 @@ class IdentityServices:
         self.keys = AuthorityKeys(clock=clock)
         # certificates are checked in handshakes, which go by real time
         self.authority = LocalAuthority.create("iamrange services", clock=real_clock)
+        self._certified: dict[str, int] = {}
+        """Agents with certificates -> their epoch in the directory when they got them."""
         self._jwt_svids = SigningKey.generate("ES256")
         self._replay = MemoryReplay()
         self._limiter = LocalLimiter()
@@ -127,7 +130,7 @@ class IdentityServices:
             records=self._records,
             tamper=self._tamper,
             settings=settings,
-            trust_bundle=self.authority.trust_bundle,
+            trust_bundle=self.trust_bundle,
             svid_keys=self._svid_keys,
             cloud_minter=self._cloud_minter,
             registrar=self._agents.take_at_its_word,
@@ -174,7 +177,41 @@ class IdentityServices:
             ValueError: the key or the id is none that can be certified.
         """
         key: Any = serialization.load_pem_public_key(public_key_pem.encode())
-        return self.authority.issue_svid(agent_id, key).chain_pem
+        self.follow_directory()  # else the new one would go with those from before
+        chain = self.authority.issue_svid(agent_id, key).chain_pem
+        agent = self._agents.by_id(agent_id)
+        if agent is not None:
+            self._certified[agent_id] = agent.epoch
+        return chain
+
+    def withdraw_certificates(self, spiffe_id: str) -> int:
+        """Withdraw what an agent or a service has; return how many certificates that are."""
+        self._certified.pop(spiffe_id, None)
+        return len(self.authority.withdraw_certificates(spiffe_id))
+
+    def trust_bundle(self) -> TrustBundle:
+        """Return the authorities in which service certificates end, and what they have withdrawn.
+
+        Raises:
+            StoreDownError: the directory is away, so that nobody knows who was cut off.
+        """
+        self.follow_directory()
+        return self.authority.trust_bundle()
+
+    def follow_directory(self) -> None:
+        """Withdraw the certificates of agents that have been cut off since they got them.
+
+        Whatever takes an agent's power away raises its epoch, by whichever tool: operators' own
+        write into the directory while the world runs.
+
+        Raises:
+            StoreDownError: the directory is away.
+        """
+        for agent_id, epoch in tuple(self._certified.items()):
+            agent = self._agents.by_id(agent_id)
+            if agent is not None and agent.epoch == epoch:
+                continue
+            self.withdraw_certificates(agent_id)
 
     def issue_jwt_svid(self, agent_id: str) -> str:
         """Return a JWT-SVID of an agent for the token service, good for five minutes."""

@@ -52,6 +52,9 @@ LAPSES: Mapping[Control, Lapse] = {
     identity_controls.CLOUD_TOKENS_APART: Lapse(tokens={"unsafe_cloud_resources": True}),
     # the directory's: the old key stays
     identity_controls.KEY_ROTATION: Lapse(),
+    identity_controls.CERTIFICATE_WITHDRAWAL: Lapse(
+        tokens={"unsafe_ignores_withdrawal": True}, edge={"unsafe_ignores_withdrawal": True}
+    ),
     # the operators' own: the old secret stays in the directory
     secrets_controls.ROTATION: Lapse(),
     access_controls.SCOPE_ENFORCED: Lapse(gateway={"unsafe_ignores_scope": True}),

@@ -2,7 +2,8 @@
 
 - Started at the first connection, anew whenever a control that works in it is switched.
 - Certificates come from the world's own authority; each start has fresh ones, and SVIDs are
-  replaced when half their life is over.
+  replaced when half their life is over. Revocation lists are replaced sooner, and whenever
+  something is withdrawn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from iamrange.access.decision_app import DecisionApp
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.identity.certificates.forwarded import XfccMiddleware
 from iamrange.identity.certificates.port import SVID_LIFE
+from iamrange.identity.certificates.revocation_list import LIST_LIFE
 from iamrange.network.edge import Edge, Route
 from iamrange.network.envoy_config import new_secret
 from iamrange.network.envoy_lazy import LazyEnvoy
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from iamrange.range.services import Service
 
 RENEW_SECONDS = SVID_LIFE / 2
+REFRESH_SECONDS = LIST_LIFE / 3
 HANDSHAKE = "mesh.handshake"
 """The decision point of a sidecar's TLS listener."""
 
@@ -69,6 +72,7 @@ class Mesh:
         self._told: frozenset[TlsRefusal] = frozenset()
         self._dialled = False
         self._renewal: asyncio.TimerHandle | None = None
+        self._refresh: asyncio.TimerHandle | None = None
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -146,8 +150,9 @@ class Mesh:
 
     async def stop(self) -> None:
         """End Envoy."""
-        if self._renewal is not None:
-            self._renewal.cancel()
+        for timer in (self._renewal, self._refresh):
+            if timer is not None:
+                timer.cancel()
         await asyncio.gather(self.envoy.stop(), *self._ending)
 
     def _renew_later(self) -> None:
@@ -163,14 +168,29 @@ class Mesh:
         for service in SERVICES.values():
             self.envoy.replace_sidecar_svid(service.name, self._svid(service.spiffe_id))
 
+    def refresh_lists(self) -> None:
+        """Hand Envoy what is withdrawn now, long before its lists end."""
+        if self.envoy.running is None:
+            return  # it gets the lists of the moment when it starts
+        self._refresh_later()
+        bundle = self._services.authority.trust_bundle()
+        self.envoy.replace_trust_bundle(bundle.pem, bundle.lists_pem)
+
+    def _refresh_later(self) -> None:
+        if self._refresh is not None:
+            self._refresh.cancel()
+        loop = asyncio.get_running_loop()
+        self._refresh = loop.call_later(REFRESH_SECONDS, self.refresh_lists)
+
     def _configuration(self) -> EnvoyConfig:
         self._renew_later()
+        self._refresh_later()
         return mesh_config(
             sockets=self._folder,
             certificate=self._authority.server_certificate(HOSTS),
             secret=self._secret,
             svid=self._svid,
-            trust_bundle=self._services.trust_bundle_pem,
+            bundle=self._services.authority.trust_bundle(),
             settings=self._settings,
         )
 

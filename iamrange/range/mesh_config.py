@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.clock import SystemClock
 from iamrange.identity.certificates.local_authority import LocalAuthority
-from iamrange.identity.certificates.svid import new_key
+from iamrange.identity.certificates.port import AuthorityError, IssueRefusal
+from iamrange.identity.certificates.svid import new_key_and_request
 from iamrange.identity.names import AUTH_ISSUER
 from iamrange.network.ca import CertificateAuthority
 from iamrange.network.envoy_config import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from iamrange.identity.certificates.port import CertificateAuthorityPort
+    from iamrange.identity.certificates.port import CertificateAuthorityPort, TrustBundle
     from iamrange.network.ca import ServerCertificate
 
 EDGE_SOCKET = "edge.sock"
@@ -48,7 +49,7 @@ def mesh_config(  # noqa: PLR0913 - keyword-only parts of one configuration
     certificate: ServerCertificate,
     secret: str,
     svid: Callable[[str], WorkloadCertificate],
-    trust_bundle: str,
+    bundle: TrustBundle,
     settings: Mapping[str, Any],
 ) -> EnvoyConfig:
     """Return the configuration; `settings` are the `unsafe_...` that are on.
@@ -77,15 +78,23 @@ def mesh_config(  # noqa: PLR0913 - keyword-only parts of one configuration
         authorizer=Authorizer(socket=sockets / AUTHORIZER_SOCKET, timeout=_DECISION_SECONDS),
         sidecars=tuple(sidecars.values()),
         gateway_svid=svid(GATEWAY_ID),
-        trust_bundle=trust_bundle,
+        trust_bundle=bundle.pem,
+        revocation_lists=bundle.lists_pem,
         **settings,
     )
 
 
 def certified(authority: CertificateAuthorityPort, spiffe_id: str) -> WorkloadCertificate:
-    """Return a new key with the authority's certificate for it."""
-    key, private = new_key()
-    return WorkloadCertificate(private, authority.issue_svid(spiffe_id, key.public_key()).chain_pem)
+    """Return a new key with the authority's certificate for it.
+
+    Raises:
+        AuthorityError: the authority refuses our own request, or cannot be asked.
+    """
+    made = new_key_and_request(spiffe_id)
+    issued = authority.issue_for_request(made.request_pem.encode(), spiffe_id=spiffe_id)
+    if isinstance(issued, IssueRefusal):
+        raise AuthorityError(f"certificate of {spiffe_id}: {issued.reason} {issued.detail}")
+    return WorkloadCertificate(made.private_key_pem, issued.chain_pem)
 
 
 def drawn(sockets: Path, off: Iterable[str] = ()) -> EnvoyConfig:
@@ -97,6 +106,6 @@ def drawn(sockets: Path, off: Iterable[str] = ()) -> EnvoyConfig:
         certificate=edge.server_certificate(HOSTS),
         secret=new_secret(),
         svid=lambda spiffe_id: certified(services, spiffe_id),
-        trust_bundle=services.trust_bundle().pem,
+        bundle=services.trust_bundle(),
         settings=dict(combined(off).edge),
     )

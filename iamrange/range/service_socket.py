@@ -32,10 +32,12 @@ ORDERS = frozenset(
         "issue_jwt_svid",
         "issue_svid",
         "policy_status",
+        "revocation_lists",
         "rotate_token_keys",
         "switch",
         "token_keys",
         "trust_bundle",
+        "withdraw_certificates",
         "withdraw_token_key",
     }
 )

@@ -37,7 +37,7 @@ class AgentAccess(pulumi.ComponentResource):
         super().__init__("iamrange:vault:AgentAccess", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         omissions = args.omissions
-        own = vault_documents.read_own(args.agent, database=args.database)
+        own = vault_documents.use_own(args.agent, database=args.database)
         policy = vault.Policy(
             name,
             name=names.vault_role(args.agent),

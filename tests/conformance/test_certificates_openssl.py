@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 AGENT = "spiffe://iamrange.example/agent/data-analyst"
 
 
-def openssl(folder: Path, *arguments: str) -> str:
+def openssl(folder: Path, *arguments: str, fails: bool = False) -> str:
     ran = subprocess.run(  # noqa: S603 - the client under test
         ["openssl", *arguments],  # noqa: S607 - openssl from PATH, as everywhere
         cwd=folder,
@@ -34,8 +35,8 @@ def openssl(folder: Path, *arguments: str) -> str:
         timeout=30,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    assert (ran.returncode != 0) == fails, ran.stderr
+    return ran.stderr if fails else ran.stdout
 
 
 def issue(folder: Path) -> LocalAuthority:
@@ -102,7 +103,22 @@ def chain_of_openssl(folder: Path, digest: str, *key: str) -> tuple[list[bytes],
     ders = [
         ssl.PEM_cert_to_DER_cert((folder / name).read_text()) for name in ("leaf.pem", "ca.pem")
     ]
-    return ders[:1], TrustBundle("iamrange.example", (ders[1],))
+    return ders[:1], TrustBundle("iamrange.example", (ders[1],), (list_of_openssl(folder),))
+
+
+def list_of_openssl(folder: Path, *withdrawn: str) -> bytes:
+    """Return the list of the authority in the folder; `withdrawn` are files of certificates."""
+    (folder / "ca.cnf").write_text(
+        "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ndefault_md = sha256\n"
+        "default_crl_days = 1\n"
+    )
+    (folder / "index.txt").touch()
+    authority = ("-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.pem")
+    for name in withdrawn:
+        openssl(folder, "ca", *authority, "-revoke", name)
+    openssl(folder, "ca", *authority, "-gencrl", "-out", "crl.pem")
+    openssl(folder, "crl", "-in", "crl.pem", "-outform", "DER", "-out", "crl.der")
+    return (folder / "crl.der").read_bytes()
 
 
 EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
@@ -132,6 +148,25 @@ def test_a_chain_of_openssl_is_judged_by_its_algorithms(tmp_path: Path, case: st
     else:
         assert isinstance(answer, ChainRefusal)
         assert answer.reason == reason
+
+
+def test_a_certificate_on_a_list_of_openssls_is_withdrawn(tmp_path: Path) -> None:
+    chain, bundle = chain_of_openssl(tmp_path, "-sha256", *EC)
+    assert isinstance(verify_client(chain, bundle, time.time() + 2), VerifiedClient)
+    now_on = replace(bundle, revocation_lists=(list_of_openssl(tmp_path, "leaf.pem"),))
+    refused = verify_client(chain, now_on, time.time() + 2)
+    assert refused == ChainRefusal("certificate-withdrawn")
+
+
+def test_openssl_asks_our_list(tmp_path: Path) -> None:
+    authority = issue(tmp_path)
+    asking = ("-crl_check", "-x509_strict", "-CAfile", "root.pem", "-CRLfile", "crl.pem")
+    (tmp_path / "crl.pem").write_text(authority.trust_bundle().lists_pem)
+    assert "OK" in openssl(tmp_path, "verify", *asking, "svid.pem")
+    authority.withdraw_certificates(AGENT)
+    (tmp_path / "crl.pem").write_text(authority.trust_bundle().lists_pem)
+    said = openssl(tmp_path, "verify", *asking, "svid.pem", fails=True)
+    assert "certificate revoked" in said
 
 
 def test_python_s_own_tls_takes_an_svid_on_both_ends(tmp_path: Path) -> None:

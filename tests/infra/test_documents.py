@@ -316,10 +316,14 @@ def test_cut_service_account_ids_stay_apart() -> None:
 
 
 def test_vault_policy_reads_one_path_and_quotes_what_it_names() -> None:
-    assert vault_documents.read_own("data-analyst").to_hcl() == (
+    assert vault_documents.use_own("data-analyst").to_hcl() == (
         'path "agents/data/data-analyst/credentials" {\n  capabilities = ["read"]\n}\n'
         'path "agents/data/data-analyst/bootstrap" {\n  capabilities = ["read"]\n'
         '  min_wrapping_ttl = "1s"\n  max_wrapping_ttl = "120s"\n}\n'
+        'path "certificates/sign/data-analyst" {\n  capabilities = ["update"]\n'
+        '  allowed_parameters = { "csr" = [], "uri_sans" = [], "ttl" = [], }\n}\n'
+        'path "keys/encrypt/data-analyst" {\n  capabilities = ["update"]\n}\n'
+        'path "keys/decrypt/data-analyst" {\n  capabilities = ["update"]\n}\n'
     )
     rule = vault_documents.PathRule(("read",))
     hostile = vault_documents.VaultPolicy({'a" { capabilities = ["sudo"] }': rule})
@@ -342,7 +346,7 @@ def test_vault_lapses_are_the_ones_asked_for_and_are_marked() -> None:
     binding = vault_documents.LoginBinding(
         audience="a", lease=900, subject="s", claims={"tenant": "ours"}
     )
-    policy = vault_documents.read_own("one")
+    policy = vault_documents.use_own("one")
     none = NOTHING_OMITTED
     assert (none.vault_binding(binding), none.vault_policy(policy)) == (binding, policy)
     bound = UnsafeOmissions(frozenset({"secrets.vault-bound-claims"}))
@@ -353,8 +357,10 @@ def test_vault_lapses_are_the_ones_asked_for_and_are_marked() -> None:
     text = wide.vault_policy(policy).to_hcl()
     assert text.startswith("# iamrange:unsafe=secrets.vault-policy-per-agent\n")
     assert 'path "agents/data/+/credentials"' in text
+    assert 'path "certificates/sign/+"' in text
+    assert 'path "keys/decrypt/+"' in text
     assert "min_wrapping_ttl" in text
-    asking = vault_documents.read_own("one", database=True)
+    asking = vault_documents.use_own("one", database=True)
     assert 'path "database/creds/agent-one"' in asking.to_hcl()
     assert 'path "database/creds/agent-one"' in wide.vault_policy(asking).to_hcl()
     static = UnsafeOmissions(frozenset({"secrets.dynamic-database-credentials"}))

@@ -317,6 +317,93 @@ def test_agent_proves_itself_by_certificate_and_by_jwt_svid(running: Shell) -> N
     assert not (running.folder / "nobody-svid.pem").exists()
 
 
+BY_CERTIFICATE = """
+import sys
+import requests
+endpoint = "https://auth.iamrange.example/oauth/token"
+asked = {"grant_type": "client_credentials", "client_id": sys.argv[1]}
+for certificate in sys.argv[2:]:
+    print(requests.post(endpoint, data=asked, cert=certificate, timeout=20).status_code)
+"""
+
+
+def test_a_quarantined_agents_certificate_stays_refused_after_its_release(running: Shell) -> None:
+    made = running.json(
+        "agents", "register", "accused", "--owner", "o", "--scope", "read:logs", "--tls-client-auth"
+    )
+    running.ok("agents", "svid", "accused", "--key-out", "stolen.pem")
+    assert script(running, BY_CERTIFICATE, made["id"], "stolen.pem") == "200\n"
+    # operators' own tool writes into the directory, and tells the range nothing
+    running.ok("agents", "quarantine", "accused")
+    assert script(running, BY_CERTIFICATE, made["id"], "stolen.pem") == "401\n"
+    running.ok("agents", "release", "accused")
+    running.ok("agents", "svid", "accused", "--key-out", "new.pem")
+    both = ("stolen.pem", "new.pem")
+    assert script(running, BY_CERTIFICATE, made["id"], *both) == "401\n200\n"
+    withdrawn = running.json("agents", "withdraw-certificates", "accused")
+    assert withdrawn == {"agent_id": made["id"], "withdrawn": 1}
+    assert script(running, BY_CERTIFICATE, made["id"], *both) == "401\n401\n"
+    (running.folder / "bundle.pem").write_text(running.ok("agents", "bundle"))
+    (running.folder / "crl.pem").write_text(running.ok("agents", "bundle", "--crl"))
+    files = ("-CAfile", "bundle.pem", "-CRLfile", "crl.pem")
+    judged = subprocess.run(  # noqa: S603 - the client under test
+        ["openssl", "verify", "-crl_check", *files, "new.pem"],  # noqa: S607 - as everywhere
+        cwd=running.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "certificate revoked" in judged.stderr
+
+
+IN_THE_VAULT = """
+import base64, json, os, sys
+import hvac, hvac.exceptions
+from cryptography import x509
+from iamrange.identity.certificates.svid import new_key_and_request
+administrator = hvac.Client(token=sys.argv[1])
+policies = ["agent-log-writer"]
+login = administrator.auth.token.create_orphan(policies=policies, no_default_policy=True)
+agent = hvac.Client(token=login["auth"]["client_token"])
+
+def certified(name, **more):
+    spiffe_id = "spiffe://iamrange.example/agent/" + name
+    body = {"csr": new_key_and_request(spiffe_id).request_pem, "uri_sans": spiffe_id, **more}
+    return agent.write_data("certificates/sign/" + name, data=body)["data"]["certificate"]
+
+def refused(act):
+    try:
+        act()
+    except hvac.exceptions.Forbidden:
+        return True
+    return False
+
+names = x509.load_pem_x509_certificate(certified("log-writer").encode()).extensions
+print(names.get_extension_for_class(x509.SubjectAlternativeName).value[0].value)
+print(refused(lambda: certified("hr-assistant")))
+print(refused(lambda: certified("log-writer", not_after="2099-01-01T00:00:00Z")))
+transit = agent.secrets.transit
+text = base64.b64encode(b"a nonce").decode()
+sealed = transit.encrypt_data("log-writer", text, mount_point="keys")["data"]["ciphertext"]
+opened = transit.decrypt_data("log-writer", sealed, mount_point="keys")["data"]["plaintext"]
+print(base64.b64decode(opened).decode())
+print(refused(lambda: transit.decrypt_data("hr-assistant", sealed, mount_point="keys")))
+print(refused(lambda: transit.read_key("log-writer", mount_point="keys")))
+print(refused(lambda: transit.rotate_key("log-writer", mount_point="keys")))
+print(refused(lambda: transit.export_key("log-writer", "encryption-key", mount_point="keys")))
+"""
+
+
+def test_an_agents_policy_in_the_vault_gives_its_own_certificate_and_key_and_no_others(
+    running: Shell,
+) -> None:
+    token = running.json("status")["vault"]["token"]
+    said = script(running, IN_THE_VAULT, token).splitlines()
+    assert said[0] == "spiffe://iamrange.example/agent/log-writer"
+    assert said[3] == "a nonce"
+    assert [*said[1:3], *said[4:]] == ["True"] * 6
+
+
 def test_status_tells_where_tokens_and_the_directory_are(running: Shell) -> None:
     status = running.json("status")
     assert status["token_endpoint"] == "https://auth.iamrange.example/oauth/token"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import pytest
 from cryptography import x509
@@ -27,6 +28,7 @@ from iamrange.identity.certificates.port import (
     Svid,
     TrustBundle,
 )
+from iamrange.identity.certificates.revocation_list import LIST_LIFE
 from iamrange.identity.certificates.spiffe import SpiffeId, parse_spiffe_id
 from iamrange.identity.certificates.svid import new_key_and_request, svid_id, thumbprint
 
@@ -51,7 +53,9 @@ def accepted(svid: Svid, bundle: TrustBundle, now: float) -> bool:
 
 def test_the_local_authority_is_an_adapter_of_the_port() -> None:
     port: CertificateAuthorityPort = authority()
-    assert port.issue_svid(AGENT, KEY.public_key()).spiffe_id == AGENT
+    granted = port.issue_for_request(request(), spiffe_id=AGENT)
+    assert isinstance(granted, Svid)
+    assert granted.spiffe_id == AGENT
 
 
 def test_an_svid_has_the_form_that_the_standard_asks_for() -> None:
@@ -227,6 +231,16 @@ def test_no_changed_byte_of_a_request_raises_or_certifies(position: int, change:
     assert isinstance(authority().issue_for_request(bytes(changed), spiffe_id=AGENT), IssueRefusal)
 
 
+def test_a_request_whose_signature_has_unused_bits_is_malformed() -> None:
+    """The parser takes it where those bits happen to be nought."""
+    while (der := request(uri(AGENT)))[-1] & 1:
+        pass
+    signature = x509.load_der_x509_csr(der).signature
+    changed = der[: -len(signature) - 1] + b"\1" + signature
+    refused = authority().issue_for_request(changed, spiffe_id=AGENT)
+    assert refused == IssueRefusal("malformed-request")
+
+
 def test_a_rotated_authority_is_trusted_until_its_last_svid_has_ended() -> None:
     clock = FixedClock(NOW)
     issuing = authority(clock)
@@ -267,28 +281,98 @@ def test_a_withdrawn_authority_is_distrusted_at_once_and_the_active_one_cannot_b
     assert not accepted(old, issuing.trust_bundle(), NOW)
 
 
-def test_the_state_goes_through_pem_with_its_overlap() -> None:
+def test_the_state_goes_through_json_with_its_overlap() -> None:
     clock = FixedClock(NOW)
     first = authority(clock)
     old = first.issue_svid(AGENT, KEY.public_key())
     first.rotate("second")
-    again = LocalAuthority.from_pem(first.to_pem(), clock=clock)
-    assert again.trust_bundle() == first.trust_bundle()
+    again = LocalAuthority.from_json(first.to_json(), clock=clock)
+    assert again.trust_bundle().authorities == first.trust_bundle().authorities
     assert accepted(old, again.trust_bundle(), NOW)
     assert accepted(again.issue_svid(AGENT, KEY.public_key()), first.trust_bundle(), NOW)
     clock.moment = NOW + MAX_SVID_LIFE + 1
     assert len(again.trust_bundle().authorities) == 1
 
 
+def test_a_withdrawal_is_kept_by_the_state() -> None:
+    clock = FixedClock(NOW)
+    first = authority(clock)
+    svid = first.issue_svid(AGENT, KEY.public_key())
+    kept = first.issue_svid(AGENT, KEY.public_key())
+    assert len(first.withdraw_certificates(AGENT)) == 2
+    again = LocalAuthority.from_json(first.to_json(), clock=clock)
+    assert not accepted(svid, again.trust_bundle(), NOW)
+    assert not accepted(kept, again.trust_bundle(), NOW)
+    assert again.withdraw_certificates(AGENT) == ()
+    new = again.issue_svid(AGENT, KEY.public_key())
+    assert accepted(new, again.trust_bundle(), NOW)
+
+
+def test_a_rotated_authority_still_withdraws_what_it_signed() -> None:
+    issuing = authority()
+    old = issuing.issue_svid(AGENT, KEY.public_key())
+    issuing.rotate("second")
+    assert accepted(old, issuing.trust_bundle(), NOW)
+    issuing.withdraw_certificates(AGENT)
+    assert not accepted(old, issuing.trust_bundle(), NOW)
+
+
+def test_a_withdrawn_certificate_is_listed_until_a_list_after_its_end_and_then_forgotten() -> None:
+    clock = FixedClock(NOW)
+    issuing = authority(clock)
+    issuing.issue_svid(AGENT, KEY.public_key(), lifetime=60)
+    (serial,) = issuing.withdraw_certificates(AGENT)
+
+    def listed() -> list[int]:
+        (der,) = issuing.trust_bundle().revocation_lists
+        return [one.serial_number for one in x509.load_der_x509_crl(der)]
+
+    assert listed() == [serial]
+    clock.moment = NOW + 60 + LIST_LIFE / 2
+    assert listed() == [serial]
+    clock.moment = NOW + 60 + 2 * LIST_LIFE
+    assert listed() == []
+    assert json.loads(issuing.to_json())["issued"] == {}
+
+
+def test_a_list_is_made_anew_in_time_and_each_has_a_higher_number() -> None:
+    clock = FixedClock(NOW)
+    issuing = authority(clock)
+
+    def latest() -> x509.CertificateRevocationList:
+        (der,) = issuing.trust_bundle().revocation_lists
+        return x509.load_der_x509_crl(der)
+
+    seen = [latest()]
+    for later in (LIST_LIFE / 2 - 1, LIST_LIFE / 2, LIST_LIFE):
+        clock.moment = NOW + later
+        seen.append(latest())
+        ends = seen[-1].next_update_utc
+        assert ends is not None
+        assert ends.timestamp() > clock.now()
+    issuing.issue_svid(AGENT, KEY.public_key())
+    issuing.withdraw_certificates(AGENT)
+    seen.append(latest())
+    numbers = [
+        one.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number for one in seen
+    ]
+    assert numbers[0] == numbers[1]
+    assert sorted(set(numbers)) == numbers[1:]
+
+
 def test_a_state_that_does_not_fit_together_is_an_error() -> None:
-    one, other = authority(), authority()
-    key, _, certificate = one.to_pem().partition("-----BEGIN CERTIFICATE-----")
-    foreign = (
-        "-----BEGIN CERTIFICATE-----" + other.to_pem().partition("-----BEGIN CERTIFICATE-----")[2]
-    )
-    for state in ("", key, "-----BEGIN CERTIFICATE-----" + certificate, key + foreign, "junk"):
+    one, other = (json.loads(authority().to_json()) for _ in range(2))
+    (pem,) = one["authorities"]
+    key, mark, certificate = pem.partition("-----BEGIN CERTIFICATE-----")
+    foreign = mark + other["authorities"][0].partition(mark)[2]
+    for pems in ([], [key], [mark + certificate], [key + foreign], ["junk"], [3], 3):
         with pytest.raises(ValueError):  # noqa: PT011 - whichever part is missing
-            LocalAuthority.from_pem(state, clock=FixedClock(NOW))
+            LocalAuthority.from_json(
+                json.dumps({**one, "authorities": pems}), clock=FixedClock(NOW)
+            )
+    for state in ("", "[]", "{}", json.dumps({**one, "issued": {"1": {}}})):
+        with pytest.raises(ValueError):  # noqa: PT011 - same
+            LocalAuthority.from_json(state, clock=FixedClock(NOW))
 
 
 def test_nothing_prints_a_private_key() -> None:

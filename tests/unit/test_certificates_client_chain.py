@@ -24,6 +24,7 @@ from iamrange.identity.certificates.client_chain import (
 )
 from iamrange.identity.certificates.local_authority import LocalAuthority
 from iamrange.identity.certificates.port import TrustBundle
+from iamrange.identity.certificates.revocation_list import LIST_LIFE, sign_list
 from iamrange.identity.certificates.svid import new_key_and_request, thumbprint
 
 if TYPE_CHECKING:
@@ -123,7 +124,16 @@ ROOT = AUTHORITY.der()
 MIDDLE = replace(AUTHORITY, key=MIDDLE_KEY, subject="middle")
 UNDER_MIDDLE = Made(issuer="middle", signer=MIDDLE_KEY)
 OTHER_ROOT = replace(AUTHORITY, key=OTHER_KEY, signer=OTHER_KEY).der()
-BUNDLE = TrustBundle(DOMAIN, (ROOT,))
+
+
+def crl(issuer: bytes, key: Key, *withdrawn: int, at: float = NOW) -> bytes:
+    """Return the list of an authority, made at that moment."""
+    certificate = x509.load_der_x509_certificate(issuer)
+    return sign_list(certificate, key, dict.fromkeys(withdrawn, at), number=1, now=at)
+
+
+LISTS = (crl(ROOT, ROOT_KEY), crl(MIDDLE.der(), MIDDLE_KEY))
+BUNDLE = TrustBundle(DOMAIN, (ROOT,), LISTS)
 
 
 def uri(text: str) -> x509.UniformResourceIdentifier:
@@ -378,5 +388,122 @@ def test_what_the_local_authority_issues_is_accepted_until_it_ends() -> None:
         refused = verify_client([der], bundle, NOW + offset)
         assert isinstance(refused, ChainRefusal)
         assert refused.reason == reason
-    for offset in (-10, 0, 3599):
-        assert isinstance(verify_client([der], bundle, NOW + offset), VerifiedClient)
+    assert isinstance(verify_client([der], bundle, NOW - 10), VerifiedClient)
+    for offset in (0, 3599):
+        clock.moment = NOW + offset
+        lately = authority.trust_bundle()
+        assert isinstance(verify_client([der], lately, NOW + offset), VerifiedClient)
+
+
+def serial(der: bytes) -> int:
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+def special_list(*, critical: bool = False, entry: bool = False, digest: Key = None) -> bytes:
+    """Return a list of the root's that says something beyond which numbers are withdrawn."""
+    issuer = x509.load_der_x509_certificate(ROOT)
+    moment = dt.datetime.fromtimestamp(NOW, dt.UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(moment)
+        .next_update(moment + dt.timedelta(seconds=60))
+    )
+    if critical:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+    if entry:
+        one = x509.RevokedCertificateBuilder().serial_number(7).revocation_date(moment)
+        names = [x509.DirectoryName(issuer.subject)]
+        one = one.add_extension(x509.CertificateIssuer(names), critical=True)
+        builder = builder.add_revoked_certificate(one.build())
+    return builder.sign(ROOT_KEY, digest or hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+ROOT_LIST, MIDDLE_LIST = LISTS
+NO_LISTS: dict[str, tuple[bytes, ...]] = {
+    "none": (),
+    "another-authoritys": (MIDDLE_LIST,),
+    "signed-by-another-key": (crl(ROOT, OTHER_KEY),),
+    "stale": (crl(ROOT, ROOT_KEY, at=NOW - LIST_LIFE),),
+    "of-tomorrow": (crl(ROOT, ROOT_KEY, at=NOW + 86_400),),
+    "half": (ROOT_LIST[:-10],),
+    "junk": (b"junk", b""),
+    "with-a-changed-byte": (ROOT_LIST[:-1] + bytes([ROOT_LIST[-1] ^ 1]),),
+    "a-delta-of-another": (special_list(critical=True),),
+    "with-entries-of-another-authority": (special_list(entry=True),),
+    "weakly-signed": (special_list(digest=hashes.SHA224()),),
+}
+
+
+@pytest.mark.parametrize("case", NO_LISTS)
+def test_without_an_answer_about_withdrawal_nobody_is_believed(case: str) -> None:
+    bundle = TrustBundle(DOMAIN, (ROOT,), NO_LISTS[case])
+    chain = [Made().der()]
+    refused = verify_client(chain, bundle, NOW)
+    assert isinstance(refused, ChainRefusal)
+    assert refused.reason == "withdrawal-unknown"
+    lapsed = verify_client(chain, bundle, NOW, unsafe_ignores_withdrawal=True)
+    assert isinstance(lapsed, VerifiedClient)
+
+
+def test_the_lists_that_are_refused_are_sound_but_for_one_thing() -> None:
+    sound = TrustBundle(DOMAIN, (ROOT,), (special_list(),))
+    assert isinstance(verify_client([Made().der()], sound, NOW), VerifiedClient)
+
+
+def test_a_stale_list_still_accuses() -> None:
+    leaf = Made().der()
+    lists = (crl(ROOT, ROOT_KEY, serial(leaf), at=NOW - LIST_LIFE), ROOT_LIST)
+    refused = verify_client([leaf], TrustBundle(DOMAIN, (ROOT,), lists), NOW)
+    assert refused == ChainRefusal("certificate-withdrawn")
+
+
+def test_a_withdrawn_certificate_is_refused_and_its_neighbour_is_not() -> None:
+    leaf, neighbour = Made().der(), Made().der()
+    bundle = TrustBundle(DOMAIN, (ROOT,), (crl(ROOT, ROOT_KEY, serial(leaf)),))
+    assert verify_client([leaf], bundle, NOW) == ChainRefusal("certificate-withdrawn")
+    assert isinstance(verify_client([neighbour], bundle, NOW), VerifiedClient)
+
+
+def test_a_withdrawn_intermediate_takes_its_leaves_along() -> None:
+    chain = middle()
+    lists = (crl(ROOT, ROOT_KEY, serial(chain[1])), MIDDLE_LIST)
+    refused = verify_client(chain, TrustBundle(DOMAIN, (ROOT,), lists), NOW)
+    assert refused == ChainRefusal("certificate-withdrawn")
+
+
+def test_each_authority_of_a_chain_needs_a_list_of_its_own() -> None:
+    for lists in ((ROOT_LIST,), (MIDDLE_LIST,)):
+        refused = verify_client(middle(), TrustBundle(DOMAIN, (ROOT,), lists), NOW)
+        assert isinstance(refused, ChainRefusal)
+        assert refused.reason == "withdrawal-unknown"
+
+
+def test_an_authority_that_may_sign_no_lists_has_none() -> None:
+    mute = replace(AUTHORITY, key_usage=usage(sign=False, certify=True)).der()
+    bundle = TrustBundle(DOMAIN, (mute,), (crl(mute, ROOT_KEY),))
+    refused = verify_client([Made().der()], bundle, NOW)
+    assert isinstance(refused, ChainRefusal)
+    assert refused.reason == "withdrawal-unknown"
+
+
+@given(st.integers(0, len(ROOT_LIST) - 1), st.integers(1, 255))
+def test_no_changed_byte_of_a_list_raises_or_answers(position: int, change: int) -> None:
+    changed = bytearray(ROOT_LIST)
+    changed[position] ^= change
+    bundle = TrustBundle(DOMAIN, (ROOT,), (bytes(changed),))
+    refused = verify_client([Made().der()], bundle, NOW)
+    assert isinstance(refused, ChainRefusal)
+    assert refused.reason == "withdrawal-unknown"
+
+
+def test_a_list_whose_signature_has_unused_bits_answers_nothing() -> None:
+    """The parser takes it where those bits happen to be nought."""
+    while (der := crl(ROOT, ROOT_KEY, at=NOW))[-1] & 1:
+        pass
+    signature = x509.load_der_x509_crl(der).signature
+    assert der.endswith(b"\0" + signature)
+    changed = der[: -len(signature) - 1] + b"\1" + signature
+    refused = verify_client([Made().der()], TrustBundle(DOMAIN, (ROOT,), (changed,)), NOW)
+    assert isinstance(refused, ChainRefusal)
+    assert refused.reason == "withdrawal-unknown"

@@ -32,6 +32,7 @@ from tests.conformance.access.envoy_mesh_config import (
     GATEWAY,
     NEIGHBOUR,
     bundle,
+    lists,
     service_id,
     workload,
 )
@@ -39,6 +40,7 @@ from tests.conformance.access.envoy_mesh_config import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+OTHER = LocalAuthority.create("other", clock=SystemClock())
 AUTHORITY = LocalAuthority.create("test", clock=SystemClock())
 FOLDER = Path("/state")
 HOST = "customers.iamrange.example"
@@ -60,11 +62,13 @@ WHOLE: dict[str, Any] = {
     "sidecars": (SIDECAR,),
     "gateway_svid": workload(AUTHORITY, GATEWAY),
     "trust_bundle": bundle(AUTHORITY),
+    "revocation_lists": lists(AUTHORITY),
 }
 UNSAFE = (
     "unsafe_sidecars_accept_anyone",
     "unsafe_keeps_identity_headers",
     "unsafe_raw_paths",
+    "unsafe_ignores_withdrawal",
 )
 
 
@@ -228,6 +232,8 @@ REGRETTED: dict[str, Callable[[], object]] = {
     "the gateway has no SVID": lambda: config(gateway_svid=None),
     "trust bundle": lambda: config(trust_bundle=""),
     "trust bundle:": lambda: config(trust_bundle="nonsense"),
+    "revocation lists:": lambda: config(revocation_lists=""),
+    "revocation lists: expected one that": lambda: config(revocation_lists=lists(OTHER)),
     "not among the sidecars": lambda: config(sidecars=(sidecar(name="other"),)),
     "each name once": lambda: config(
         sidecars=(SIDECAR, sidecar(hosts=("x.mesh.example",))),

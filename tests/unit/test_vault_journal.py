@@ -5,6 +5,7 @@ import pytest
 from iamrange.credentials.vault.app import VaultState
 from iamrange.credentials.vault.journal import Written, is_lasting
 
+ROOT = "root/generate/internal"
 LASTS = (
     ("PUT", "sys/policies/acl/one"),
     ("POST", "sys/mounts/agents"),
@@ -54,3 +55,27 @@ def test_what_was_written_does_not_show() -> None:
 
 def test_each_vault_has_an_administrators_token_of_its_own() -> None:
     assert len({VaultState().administrator for _ in range(3)}) == 3
+
+
+def test_what_is_done_with_keys_of_one_server_is_not_done_again() -> None:
+    """Another server, which made keys of its own, would answer it with an error, and not start."""
+    state = VaultState()
+
+    def took(path: str, body: bytes = b"{}") -> bool:
+        before = len(state.journal)
+        state.took(state.administrator, Written("POST", path, body))
+        return len(state.journal) > before
+
+    assert took("sys/mounts/certificates", b'{"type": "pki"}')
+    assert took("sys/mounts/keys", b'{"type": "transit"}')
+    assert took("sys/mounts/plain", b'{"type": "kv"}')
+    for path in ("sign/one", "sign-verbatim", "revoke", "revoke-with-key", "issue/one", "tidy"):
+        assert not took(f"certificates/{path}")
+    for path in ("encrypt/one", "decrypt/one", "sign/one", "verify/one/sha2-256", "rewrap/one"):
+        assert not took(f"keys/{path}")
+    for path in ("certificates/roles/one", f"certificates/{ROOT}", "keys/keys/one"):
+        assert took(path)
+    for path in ("certificates/config/crl", "keys/keys/one/rotate", "plain/sign/one", "plain/tidy"):
+        assert took(path)
+    assert took("sys/mounts/certificates/tune", b"[]")
+    assert not took("certificates/sign/one")

@@ -26,7 +26,7 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
-from iamrange.credentials.vault.journal import WRITES, Written, is_lasting
+from iamrange.credentials.vault.journal import WRITES, Written, is_lasting, mounted
 from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class VaultState:
         """Choose the administrator's token."""
         self.administrator = f"administrator-{secrets.token_hex(32)}"
         self.journal: list[Written] = []
+        self._mounts: dict[str, str] = {}
 
     def is_administrators(self, token: str) -> bool:
         """Tell whether a token is the administrator's."""
@@ -68,8 +69,13 @@ class VaultState:
 
     def took(self, token: str, written: Written) -> None:
         """Keep a write that the vault took, if it was an administrator's and lasts."""
-        if is_lasting(written.method, written.path) and self.is_administrators(token):
+        if is_lasting(
+            written.method, written.path, self._mounts
+        ) and self.is_administrators(token):
             self.journal.append(written)
+            found = mounted(written)
+            if found is not None:
+                self._mounts[found[0]] = found[1]
 
 
 class Databases(Protocol):

@@ -8,7 +8,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NO_MOUNTS: Mapping[str, str] = MappingProxyType({})
 
 WRITES = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
@@ -29,6 +37,25 @@ _ACTS = (
 )
 """Paths to which one writes to have something done: nothing of it is to be done again."""
 
+_ACTS_OF = {
+    "pki": ("issue/", "revoke", "sign", "tidy"),
+    "transit": (
+        "datakey/",
+        "decrypt/",
+        "encrypt/",
+        "hash",
+        "hmac/",
+        "random",
+        "rewrap/",
+        "sign/",
+        "verify/",
+    ),
+}
+"""The same below mounts, by their kind. They name numbers and ciphertexts that another server does
+not know, which makes keys of its own."""
+
+_MOUNTS = "sys/mounts/"
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -39,8 +66,28 @@ class Written:
     body: bytes = field(repr=False)
 
 
-def is_lasting(method: str, path: str) -> bool:
-    """Tell whether a request writes what a vault keeps. `path` is without `/v1/`."""
+def mounted(written: Written) -> tuple[str, str] | None:
+    """Return path and kind of what a write has mounted, None if it has mounted nothing."""
+    path = written.path.removeprefix(_MOUNTS)
+    if not written.path.startswith(_MOUNTS) or path.endswith("/tune"):
+        return None
+    try:
+        value = json.loads(written.body)
+    except ValueError:
+        return None
+    return (path.strip("/"), str(value.get("type", ""))) if isinstance(value, dict) else None
+
+
+def is_lasting(method: str, path: str, mounts: Mapping[str, str] = _NO_MOUNTS) -> bool:
+    """Tell whether a request writes what a vault keeps. `path` is without `/v1/`.
+
+    `mounts` are those whose kind is known: path -> kind.
+    """
     if method not in WRITES or path.startswith(_ACTS):
         return False
+    for mount, kind in mounts.items():
+        if path.startswith(f"{mount}/") and path.removeprefix(f"{mount}/").startswith(
+            _ACTS_OF.get(kind, ())
+        ):
+            return False
     return not (path.startswith("auth/") and path.endswith("/login"))

@@ -6,14 +6,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from iamrange.engine.package import ConfigurationError, Package
-from iamrange.engine.vault_types import database, jwt, mounts
+from iamrange.engine.vault_types import database, jwt, mounts, pki, transit
 from iamrange.engine.vault_types.session import VaultSession, describe
 
 if TYPE_CHECKING:
     from iamrange.engine.endpoints import VaultEndpoint
     from iamrange.engine.resource import Properties, ResourceType
 
-TYPES: Final[tuple[ResourceType[VaultSession], ...]] = (*mounts.TYPES, *jwt.TYPES, *database.TYPES)
+TYPES: Final[tuple[ResourceType[VaultSession], ...]] = (
+    *mounts.TYPES,
+    *jwt.TYPES,
+    *database.TYPES,
+    *pki.TYPES,
+    *transit.TYPES,
+)
 _OWN: Final = "the embedded provider takes its credentials from its own process"
 
 

@@ -24,7 +24,12 @@ _UPGRADE_SECONDS: Final = 10.0
 _SUCCESS: Final = range(200, 300)
 _NOT_FOUND: Final = 404
 _BAD_REQUEST: Final = 400
-_ABSENT: Final = ("No secret engine mount at", "No auth engine at")
+_SERVER_ERROR: Final = 500
+_ABSENT: Final = {
+    _BAD_REQUEST: ("No secret engine mount at", "No auth engine at"),
+    _SERVER_ERROR: ("unable to find PKI issuer for reference",),
+}
+"""What it says with another status of things that are not there."""
 _UPGRADING: Final = "Upgrading from non-versioned to versioned"
 _STATUS: Final = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -41,8 +46,8 @@ class VaultApiError(Exception):
         """Take the HTTP status, the message and the request."""
         super().__init__(f"{said or 'no reason given'} (HTTP {status}, {call})")
         self.status = status
-        self.absent = status == _NOT_FOUND or (
-            status == _BAD_REQUEST and any(words in said for words in _ABSENT)
+        self.absent = status == _NOT_FOUND or any(
+            words in said for words in _ABSENT.get(status, ())
         )
         self.upgrading = _UPGRADING in said
 

@@ -4,6 +4,8 @@
 - Whatever a client presents, the answer is a value: bytes that do not parse are a refusal.
 - A self-signed certificate is refused here: it authenticates by its registered thumbprint
   (RFC 8705 section 2.2), which is checked where keys are.
+- Each authority along the chain is asked whether it has withdrawn what it signed (RFC 5280 section
+  6.3): no answer is a refusal.
 - Signatures, times and constraints along the chain are checked by `cryptography`'s verifier, which
   refuses name constraints on URIs since it cannot judge them; the leaf's form is checked here.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from iamrange.identity.certificates.algorithms import is_strong_key
+from iamrange.identity.certificates.revocation_list import withdrawal_of
 from iamrange.identity.certificates.spiffe import parse_spiffe_id
 from iamrange.identity.certificates.svid import load_certificate, thumbprint, uri_names
 
@@ -51,9 +55,16 @@ class ChainRefusal:
 
 
 def verify_client(
-    chain: Sequence[bytes], bundle: TrustBundle, now: float
+    chain: Sequence[bytes],
+    bundle: TrustBundle,
+    now: float,
+    *,
+    unsafe_ignores_withdrawal: bool = False,
 ) -> VerifiedClient | ChainRefusal:
-    """Judge the chain that a client presented, as DER, leaf first, roots optional."""
+    """Judge the chain that a client presented, as DER, leaf first, roots optional.
+
+    With `unsafe_ignores_withdrawal` nobody asks whether a certificate was withdrawn.
+    """
     if not chain:
         return ChainRefusal("no-certificate")
     if len(chain) > _MAX_CHAIN:
@@ -68,8 +79,15 @@ def verify_client(
         or _wrong_form(leaf)
         or _wrong_name(leaf, bundle.trust_domain)
         or _wrong_time(leaf, now)
-        or _untrusted(leaf, intermediates, bundle, now)
     )
+    if refusal is not None:
+        return refusal
+    verified = _verified(leaf, intermediates, bundle, now)
+    if isinstance(verified, ChainRefusal):
+        return verified
+    refusal = _foreign_authority(verified, bundle.trust_domain)
+    if refusal is None and not unsafe_ignores_withdrawal:
+        refusal = _withdrawn(verified, bundle, now)
     if refusal is not None:
         return refusal
     return VerifiedClient(uri_names(leaf)[0], thumbprint(chain[0]))
@@ -131,12 +149,13 @@ def _wrong_time(leaf: x509.Certificate, now: float) -> ChainRefusal | None:
     return None
 
 
-def _untrusted(
+def _verified(
     leaf: x509.Certificate,
     intermediates: list[x509.Certificate],
     bundle: TrustBundle,
     now: float,
-) -> ChainRefusal | None:
+) -> list[x509.Certificate] | ChainRefusal:
+    """Return the chain to one of the bundle's authorities, leaf first, with that authority."""
     if not bundle.authorities:
         return ChainRefusal("untrusted", "the bundle is empty")
     verifier = (
@@ -147,16 +166,29 @@ def _untrusted(
         .build_client_verifier()
     )
     try:
-        verified = verifier.verify(leaf, intermediates)
+        return list(verifier.verify(leaf, intermediates).chain)
     except VerificationError as error:
         return ChainRefusal("untrusted", str(error)[:200])
     except Exception as error:  # noqa: BLE001 - whatever a stranger's certificate makes it raise
         return ChainRefusal("untrusted", type(error).__name__)
-    for authority in verified.chain[1:]:
+
+
+def _foreign_authority(chain: Sequence[x509.Certificate], trust_domain: str) -> ChainRefusal | None:
+    for authority in chain[1:]:
         for uri in uri_names(authority):
             name = parse_spiffe_id(uri)
-            if name is None or name.trust_domain != bundle.trust_domain:
+            if name is None or name.trust_domain != trust_domain:
                 return ChainRefusal("trust-domain", "of an authority in the chain")
+    return None
+
+
+def _withdrawn(
+    chain: Sequence[x509.Certificate], bundle: TrustBundle, now: float
+) -> ChainRefusal | None:
+    for certificate, issuer in itertools.pairwise(chain):
+        unanswered = withdrawal_of(certificate, issuer, bundle.revocation_lists, now)
+        if unanswered is not None:
+            return ChainRefusal(unanswered.reason, unanswered.detail)
     return None
 
 

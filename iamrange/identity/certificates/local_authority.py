@@ -1,15 +1,18 @@
 """The local certificate authority: SVIDs of one trust domain, from a key held in memory.
 
 - A requester chooses its key and nothing else: names, usages and times are the authority's.
-- A rotation leaves the old authority in the bundle until the last SVID that it signed has ended.
-- State is handed to the caller as PEM, and never printed.
+- A rotation leaves the old authority in the bundle until the last SVID that it signed has ended; it
+  keeps its key, for its revocation list alone.
+- Each SVID is remembered as long as it lives: a withdrawal is by whose they are.
+- State is handed to the caller as JSON, and never printed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -19,6 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iamrange.identity.certificates.algorithms import is_strong_key
 from iamrange.identity.certificates.port import SVID_LIFE, IssueRefusal, Svid, TrustBundle
+from iamrange.identity.certificates.revocation_list import LIST_LIFE, sign_list
+from iamrange.identity.certificates.signing_request import read_request
 from iamrange.identity.certificates.spiffe import (
     TRUST_DOMAIN,
     SpiffeId,
@@ -39,13 +44,35 @@ AUTHORITY_LIFE = 30 * 24 * 3600
 BACKDATED = 10
 """Seconds by which clocks of verifiers may be behind ours."""
 
-_MAX_REQUEST = 16 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class _Authority:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     certificate: x509.Certificate
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def x5t_s256(self) -> str:
+        return thumbprint(self.der)
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """One SVID: who has it, until when, which authority's it is, and when it was withdrawn."""
+
+    spiffe_id: str
+    expires: float
+    authority: str
+    withdrawn: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedList:
+    der: bytes
+    made: float
 
 
 @dataclass(slots=True)
@@ -55,8 +82,12 @@ class LocalAuthority:
     trust_domain: str
     clock: Clock
     _active: _Authority = field(repr=False)
-    _retired: list[x509.Certificate] = field(default_factory=list, repr=False)
+    _retired: list[_Authority] = field(default_factory=list, repr=False)
     """Oldest first."""
+    _issued: dict[int, _Issued] = field(default_factory=dict, repr=False)
+    """By serial number."""
+    _lists: dict[str, _SignedList] = field(default_factory=dict, repr=False)
+    _list_number: int = 0
 
     @classmethod
     def create(cls, name: str, *, clock: Clock, trust_domain: str = TRUST_DOMAIN) -> LocalAuthority:
@@ -70,34 +101,38 @@ class LocalAuthority:
         return cls(trust_domain, clock, _new_authority(name, trust_domain, clock.now()))
 
     @classmethod
-    def from_pem(cls, state: str, *, clock: Clock) -> LocalAuthority:
-        """Take up the state that `to_pem` returned.
+    def from_json(cls, state: str, *, clock: Clock) -> LocalAuthority:
+        """Take up the state that `to_json` returned.
 
         Raises:
             ValueError: it is no such state.
         """
-        key = serialization.load_pem_private_key(state.encode(), password=None)
-        active, *retired = x509.load_pem_x509_certificates(state.encode())
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("authority state: the key is not on an elliptic curve")  # noqa: TRY004 - a wrong value in a file
-        if active.public_key() != key.public_key():
-            raise ValueError("authority state: the key is not the first certificate's")
-        uris = uri_names(active)
+        try:
+            value = json.loads(state)
+            active, *retired = (_read_authority(pem) for pem in value["authorities"])
+            issued = {int(serial): _Issued(**one) for serial, one in value["issued"].items()}
+            number = int(value["list_number"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"authority state: {type(error).__name__}") from error
+        uris = uri_names(active.certificate)
         name = parse_spiffe_id(uris[0]) if len(uris) == 1 else None
         if name is None or name.path:
             raise ValueError("authority state: the certificate names no trust domain")
-        return cls(name.trust_domain, clock, _Authority(key, active), retired)
+        return cls(name.trust_domain, clock, active, retired, issued, {}, number)
 
-    def to_pem(self) -> str:
-        """Return the key and the certificates, active first; whoever holds it is the authority."""
-        private = self._active.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode()
-        return private + "".join(
-            _pem(certificate) for certificate in (self._active.certificate, *self._retired)
+    def to_json(self) -> str:
+        """Return keys, certificates and what was issued; whoever holds it is the authority."""
+        return json.dumps(
+            {
+                "authorities": [_authority_pem(one) for one in self._authorities],
+                "issued": {str(serial): asdict(one) for serial, one in self._issued.items()},
+                "list_number": self._list_number,
+            }
         )
+
+    @property
+    def _authorities(self) -> tuple[_Authority, ...]:
+        return self._active, *self._retired
 
     def issue_svid(
         self,
@@ -128,6 +163,9 @@ class LocalAuthority:
         if ends.timestamp() <= now:
             raise ValueError("the authority itself has expired, or the lifetime is below a second")
         certificate = self._sign(name, public_key, now, ends)
+        self._issued[certificate.serial_number] = _Issued(
+            str(name), ends.timestamp(), self._active.x5t_s256
+        )
         leaf = _pem(certificate)
         return Svid(
             spiffe_id=str(name), certificate_pem=leaf, chain_pem=leaf, expires=ends.timestamp()
@@ -144,31 +182,56 @@ class LocalAuthority:
         Raises:
             ValueError: the id or the lifetime is none that this authority certifies.
         """
-        asked = _load_request(request)
-        if asked is None:
-            return IssueRefusal("malformed-request")
-        if not is_strong_key(asked.public_key()):
-            return IssueRefusal("weak-key")
-        if not _is_signed(asked):
-            return IssueRefusal("no-proof-of-possession")
-        names = _requested_names(asked)
-        if names is None or (names and names != (spiffe_id,)):
-            return IssueRefusal("other-name", f"expected {spiffe_id!r} or none")
+        asked = read_request(request, spiffe_id=spiffe_id)
+        if isinstance(asked, IssueRefusal):
+            return asked
         return self.issue_svid(spiffe_id, asked.public_key(), lifetime=lifetime)
 
-    def trust_bundle(self) -> TrustBundle:
-        """Return the active authority and those whose SVIDs may still live."""
+    def withdraw_certificates(self, spiffe_id: str) -> tuple[int, ...]:
+        """Put all that the id has and that still live on the list; return their serial numbers."""
         self._drop_ended()
-        certificates = (self._active.certificate, *self._retired)
+        now = self.clock.now()
+        found = {
+            serial: one
+            for serial, one in self._issued.items()
+            if one.spiffe_id == spiffe_id and one.withdrawn is None
+        }
+        for serial, one in found.items():
+            self._issued[serial] = replace(one, withdrawn=now)
+            self._lists.pop(one.authority, None)  # another is made when it is asked for
+        return tuple(found)
+
+    def trust_bundle(self) -> TrustBundle:
+        """Return the active authority and those whose SVIDs may still live, with their lists."""
+        self._drop_ended()
         return TrustBundle(
             self.trust_domain,
-            tuple(c.public_bytes(serialization.Encoding.DER) for c in certificates),
+            tuple(one.der for one in self._authorities),
+            tuple(self._list(one) for one in self._authorities),
         )
+
+    def _list(self, authority: _Authority) -> bytes:
+        """Return the authority's list of the moment: half of its life lies before it."""
+        now, name = self.clock.now(), authority.x5t_s256
+        known = self._lists.get(name)
+        if known is not None and 0 <= now - known.made < LIST_LIFE / 2:
+            return known.der
+        withdrawn = {
+            serial: one.withdrawn
+            for serial, one in self._issued.items()
+            if one.authority == name and one.withdrawn is not None
+        }
+        self._list_number = max(self._list_number + 1, int(now))
+        der = sign_list(
+            authority.certificate, authority.key, withdrawn, number=self._list_number, now=now
+        )
+        self._lists[name] = _SignedList(der, now)
+        return der
 
     def rotate(self, name: str) -> None:
         """Sign with a new key from now on; what the old one signed stays valid until it ends."""
         self._drop_ended()
-        self._retired.append(self._active.certificate)
+        self._retired.append(self._active)
         self._active = _new_authority(name, self.trust_domain, self.clock.now())
 
     def withdraw(self, x5t_s256: str) -> bool:
@@ -177,15 +240,9 @@ class LocalAuthority:
         Raises:
             ValueError: it is the active one: rotate first.
         """
-        if thumbprint(self._active.certificate.public_bytes(serialization.Encoding.DER)) == (
-            x5t_s256
-        ):
+        if self._active.x5t_s256 == x5t_s256:
             raise ValueError("the active authority cannot be withdrawn: rotate first")
-        kept = [
-            c
-            for c in self._retired
-            if thumbprint(c.public_bytes(serialization.Encoding.DER)) != x5t_s256
-        ]
+        kept = [one for one in self._retired if one.x5t_s256 != x5t_s256]
         found = len(kept) < len(self._retired)
         self._retired = kept
         return found
@@ -197,14 +254,21 @@ class LocalAuthority:
         return name
 
     def _drop_ended(self) -> None:
-        """An authority signed its last SVID when its successor was made."""
+        """Forget what no longer counts.
+
+        An authority signed its last SVID when its successor was made. A withdrawn SVID stays on
+        the list until one is made after its end (RFC 5280 section 3.3).
+        """
         now = self.clock.now()
-        successors = [*self._retired, self._active.certificate][1:]
+        successors = [*self._retired, self._active][1:]
         self._retired = [
-            certificate
-            for certificate, successor in zip(self._retired, successors, strict=True)
-            if successor.not_valid_before_utc.timestamp() + BACKDATED + MAX_SVID_LIFE > now
+            one
+            for one, successor in zip(self._retired, successors, strict=True)
+            if successor.certificate.not_valid_before_utc.timestamp() + BACKDATED + MAX_SVID_LIFE
+            > now
         ]
+        for serial in [s for s, one in self._issued.items() if one.expires + LIST_LIFE <= now]:
+            del self._issued[serial]
 
     def _sign(
         self, name: SpiffeId, key: CertificatePublicKeyTypes, now: float, ends: dt.datetime
@@ -283,39 +347,23 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _load_request(data: bytes) -> x509.CertificateSigningRequest | None:
-    if len(data) > _MAX_REQUEST:
-        return None
-    try:
-        if data.lstrip().startswith(b"-----BEGIN"):
-            request = x509.load_pem_x509_csr(data)
-        else:
-            request = x509.load_der_x509_csr(data)
-        _ = request.extensions, request.public_key(), request.signature_hash_algorithm
-    except Exception:  # noqa: BLE001 - the parser raises many kinds; a stranger chose the bytes
-        return None
-    return request
+def _read_authority(pem: str) -> _Authority:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("authority state: the key is not on an elliptic curve")  # noqa: TRY004 - a wrong value in a file
+    if certificate.public_key() != key.public_key():
+        raise ValueError("authority state: the key is not the certificate's")
+    return _Authority(key, certificate)
 
 
-def _is_signed(request: x509.CertificateSigningRequest) -> bool:
-    if not isinstance(
-        request.signature_hash_algorithm, (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-    ):
-        return False
-    try:
-        return request.is_signature_valid
-    except Exception:  # noqa: BLE001 - an unsupported or malformed signature proves nothing
-        return False
-
-
-def _requested_names(request: x509.CertificateSigningRequest) -> tuple[str, ...] | None:
-    """Return the URIs asked for; None if other kinds of names are asked for too."""
-    try:
-        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
-    return uris if len(uris) == len(tuple(names)) else None
+def _authority_pem(authority: _Authority) -> str:
+    private = authority.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    return private + _pem(authority.certificate)
 
 
 def _moment(seconds: float) -> dt.datetime:

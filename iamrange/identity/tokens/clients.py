@@ -61,6 +61,7 @@ class ClientAuthenticator:
     real_clock: Clock
     trust_bundle: Callable[[], TrustBundle] | None = None
     svid_keys: Callable[[], KeySet] | None = None
+    unsafe_ignores_withdrawal: bool = False
 
     def examine(
         self, presented: Presented, certificates: tuple[bytes, ...], *, spend: bool = True
@@ -137,7 +138,12 @@ class ClientAuthenticator:
     ) -> str | None:
         if self.trust_bundle is None:
             return "method-not-allowed"
-        verified = verify_client(certificates, self.trust_bundle(), now)
+        verified = verify_client(
+            certificates,
+            self.trust_bundle(),
+            now,
+            unsafe_ignores_withdrawal=self.unsafe_ignores_withdrawal,
+        )
         if not isinstance(verified, VerifiedClient):
             return verified.reason
         return None if verified.spiffe_id == claimed else "client-id-mismatch"

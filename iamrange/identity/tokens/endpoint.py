@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.model import Agent
     from iamrange.identity.nonces import NonceSource
     from iamrange.identity.tokens.clients import ClientAuthenticator, Examined
-    from iamrange.identity.tokens.keys import AuthorityKeys
+    from iamrange.identity.tokens.keys import TokenKeys
     from iamrange.identity.tokens.limits import Limits
     from iamrange.identity.tokens.settings import TokenSettings
 
@@ -87,7 +87,7 @@ class TokenEndpoint:
     binder: Binder
     exchanger: Exchanger
     limits: Limits
-    keys: AuthorityKeys
+    keys: TokenKeys
     nonces: NonceSource
     resources: Mapping[str, frozenset[str] | None]
     settings: TokenSettings

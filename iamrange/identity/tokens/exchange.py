@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.model import Agent, AgentSource
     from iamrange.identity.stores.ports import RevocationReader
     from iamrange.identity.tokens.form import Form
-    from iamrange.identity.tokens.keys import AuthorityKeys
+    from iamrange.identity.tokens.keys import TokenKeys
     from iamrange.identity.tokens.settings import TokenSettings
 
 LAYER: Final = "exchange"
@@ -142,7 +142,7 @@ class Exchanger:
     """Judges exchanges."""
 
     agents: AgentSource
-    keys: AuthorityKeys
+    keys: TokenKeys
     revocation: RevocationReader
     settings: TokenSettings
 

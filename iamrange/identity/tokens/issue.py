@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from iamrange.identity.directory.model import Agent
     from iamrange.identity.tokens.binding import Confirmation
-    from iamrange.identity.tokens.keys import AuthorityKeys
+    from iamrange.identity.tokens.keys import TokenKeys
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type's name
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -77,7 +77,7 @@ def first_claims(  # noqa: PLR0913 - one argument a claim
     return claims | {name: value for name, value in optional.items() if value is not None}
 
 
-def sign(claims: Mapping[str, Any], keys: AuthorityKeys) -> str:
+def sign(claims: Mapping[str, Any], keys: TokenKeys) -> str:
     """Sign the claims as an access token (RFC 9068 section 2.1)."""
     return keys.signer.sign(claims, typ=ACCESS_TOKEN_TYPE)
 

@@ -13,15 +13,16 @@ import hashlib
 import json
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.identity.names import ACCESS_TOKEN_LIFE
 from iamrange.jose import STRICT, KeySet, Refusal, SigningKey, parse_key_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from iamrange.core.clock import Clock
+    from iamrange.jose import Signer
 
 OVERLAP = ACCESS_TOKEN_LIFE + 60
 """Seconds that a rotated key verifies: the longest token life, skew and a cached key set."""
@@ -59,6 +60,28 @@ class KeyDocument:
 
     body: bytes = field(repr=False)
     etag: str
+
+
+class TokenKeys(Protocol):
+    """The keys of a token service, wherever they are."""
+
+    @property
+    def signer(self) -> Signer:
+        """The key that signs now."""
+        ...
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The published keys' ids: the one that signs, the one that will, the earlier ones."""
+        ...
+
+    def key_set(self) -> KeySet:
+        """Return the keys that verify our tokens now."""
+        ...
+
+    def document(self) -> KeyDocument:
+        """Return the JWKS document (RFC 7517 section 5) and its entity tag."""
+        ...
 
 
 class AuthorityKeys:
@@ -163,14 +186,23 @@ class AuthorityKeys:
         cached = self._cached
         if cached is not None and cached[0] == kids:
             return cached
-        members = {"keys": [key.public_jwk() for key in published]}
-        key_set = parse_key_set(members, STRICT)
-        if isinstance(key_set, Refusal):  # pragma: no cover - our own keys are keys
-            raise AuthorityKeysError(key_set.detail)
-        body = json.dumps(members, separators=(",", ":")).encode()
-        tag = hashlib.sha256(body).hexdigest()[:32]
-        self._cached = (kids, key_set, KeyDocument(body, f'"{tag}"'))
+        self._cached = (kids, *publish(published))
         return self._cached
+
+
+def publish(keys: Iterable[Signer]) -> tuple[KeySet, KeyDocument]:
+    """Return what verifies the keys' signatures, as a key set and as the document of a JWKS.
+
+    Raises:
+        AuthorityKeysError: they are no keys that may sign tokens.
+    """
+    members = {"keys": [key.public_jwk() for key in keys]}
+    key_set = parse_key_set(members, STRICT)
+    if isinstance(key_set, Refusal):
+        raise AuthorityKeysError(key_set.detail)
+    body = json.dumps(members, separators=(",", ":")).encode()
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    return key_set, KeyDocument(body, f'"{tag}"')
 
 
 def _forget(_: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.model import Agent
     from iamrange.identity.stores.ports import RevocationStore
     from iamrange.identity.tokens.clients import ClientAuthenticator, Examined
-    from iamrange.identity.tokens.keys import AuthorityKeys
+    from iamrange.identity.tokens.keys import TokenKeys
     from iamrange.identity.tokens.limits import Limits
 
 REVOKE: Final = "as.revoke"
@@ -55,7 +55,7 @@ class TokenManagement:
 
     clients: ClientAuthenticator
     limits: Limits
-    keys: AuthorityKeys
+    keys: TokenKeys
     revocation: RevocationStore
     clock: Clock
     judge: Judge

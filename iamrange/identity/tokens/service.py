@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from iamrange.identity.directory.model import Agent, AgentSource
     from iamrange.identity.nonces import NonceSource
     from iamrange.identity.stores.ports import Limiter, ReplayStore, RevocationStore
-    from iamrange.identity.tokens.keys import AuthorityKeys, KeyDocument
+    from iamrange.identity.tokens.keys import KeyDocument, TokenKeys
     from iamrange.jose import KeySet
 
     Scope = MutableMapping[str, Any]
@@ -65,7 +65,7 @@ class TokenService:
         self,
         *,
         agents: AgentSource,
-        keys: AuthorityKeys,
+        keys: TokenKeys,
         replay: ReplayStore,
         revocation: RevocationStore,
         limiter: Limiter,
@@ -106,6 +106,7 @@ class TokenService:
             real_clock=real_clock or clock,
             trust_bundle=trust_bundle,
             svid_keys=svid_keys,
+            unsafe_ignores_withdrawal=chosen.unsafe_ignores_withdrawal,
         )
         limits = Limits(limiter=limiter, settings=chosen)
         token = TokenEndpoint(

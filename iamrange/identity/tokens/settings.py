@@ -48,6 +48,7 @@ class TokenSettings:
     unsafe_open_registration: bool = False
     unsafe_issues_bearer: bool = False
     unsafe_unbound_certificates: bool = False
+    unsafe_ignores_withdrawal: bool = False
     unsafe_any_audience: bool = False
     unsafe_any_scope: bool = False
     unsafe_exchange_widens: bool = False

@@ -23,6 +23,8 @@ from iamrange.network.envoy import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from iamrange.identity.certificates.port import CertificateAuthorityPort
+
 AUTH = "auth.iamrange.example"
 CUSTOMERS = "customers.iamrange.example"
 LOGS = "logs.iamrange.example"
@@ -36,7 +38,9 @@ def service_id(name: str) -> str:
     return f"spiffe://iamrange.example/service/{name}"
 
 
-def workload(authority: LocalAuthority, spiffe_id: str, life: float = 3600) -> WorkloadCertificate:
+def workload(
+    authority: CertificateAuthorityPort, spiffe_id: str, life: float = 3600
+) -> WorkloadCertificate:
     """Return a fresh key and SVID."""
     made = new_key_and_request(spiffe_id)
     issued = authority.issue_for_request(
@@ -52,6 +56,11 @@ def bundle(*authorities: LocalAuthority) -> str:
         x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM).decode()
         for der in found
     )
+
+
+def lists(*authorities: LocalAuthority) -> str:
+    """Return what the authorities have withdrawn, as PEM."""
+    return "".join(authority.trust_bundle().lists_pem for authority in authorities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +103,6 @@ def mesh_config(
         "sidecars": sidecars,
         "gateway_svid": workload(authority, GATEWAY),
         "trust_bundle": bundle(authority),
+        "revocation_lists": lists(authority),
     }
     return Made(EnvoyConfig(**whole | changes), authority, ca)

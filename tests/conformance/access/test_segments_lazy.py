@@ -18,6 +18,7 @@ from tests.conformance.access.envoy_mesh_config import (
     GATEWAY,
     MESH,
     bundle,
+    lists,
     mesh_config,
     service_id,
     workload,
@@ -49,7 +50,7 @@ def test_an_envoy_starts_for_a_sidecar_as_for_the_edge_and_anew_after_its_death(
             # nobody is there to hear of it
             lazy.replace_gateway_svid(workload(made.authority, GATEWAY))
             lazy.replace_sidecar_svid("customers", made.config.sidecars[0].svid)
-            lazy.replace_trust_bundle(bundle(made.authority))
+            lazy.replace_trust_bundle(bundle(made.authority), lists(made.authority))
             assert lazy.running is None
             assert [await dial(proxy, host) for host in (MESH, CUSTOMERS)] == [200, 200]
             running = lazy.running
@@ -60,7 +61,7 @@ def test_an_envoy_starts_for_a_sidecar_as_for_the_edge_and_anew_after_its_death(
             assert running.sidecar_port("logs") == running.sidecar_address("logs")[1]
             lazy.replace_gateway_svid(workload(made.authority, GATEWAY))
             lazy.replace_sidecar_svid("logs", workload(made.authority, service_id("logs")))
-            lazy.replace_trust_bundle(bundle(made.authority))
+            lazy.replace_trust_bundle(bundle(made.authority), lists(made.authority))
             os.kill(running.pid, signal.SIGKILL)
             await asyncio.to_thread(psutil.Process(running.pid).wait, 20)
             assert await dial(proxy, MESH) == 200

@@ -24,6 +24,7 @@ from tests.conformance.access.envoy_mesh_config import (
     GATEWAY,
     MESH,
     bundle,
+    lists,
     service_id,
     workload,
 )
@@ -126,13 +127,13 @@ def test_the_authority_is_replaced_without_a_failed_call(mesh: Mesh) -> None:
     new = LocalAuthority.create("new", clock=SystemClock())
     with Traffic(mesh) as traffic:
         traffic.more()
-        mesh.envoy.replace_trust_bundle(bundle(mesh.authority, new))
+        mesh.envoy.replace_trust_bundle(bundle(mesh.authority, new), lists(mesh.authority, new))
         traffic.more()
         mesh.envoy.replace_gateway_svid(workload(new, GATEWAY))
         for name in ("customers", "logs"):
             mesh.envoy.replace_sidecar_svid(name, workload(new, service_id(name)))
         traffic.more()
-        mesh.envoy.replace_trust_bundle(bundle(new))
+        mesh.envoy.replace_trust_bundle(bundle(new), lists(new))
         traffic.more(300)
     assert traffic.failed == []
     old = mesh.file(workload(mesh.authority, GATEWAY))
@@ -219,7 +220,9 @@ def test_another_ids_svid_is_not_taken(mesh: Mesh) -> None:
     with pytest.raises(KeyError):
         mesh.envoy.replace_sidecar_svid("hr", other)
     with pytest.raises(ValueError, match="trust bundle"):
-        mesh.envoy.replace_trust_bundle("")
+        mesh.envoy.replace_trust_bundle("", "")
+    with pytest.raises(ValueError, match="revocation lists"):
+        mesh.envoy.replace_trust_bundle(bundle(mesh.authority), "")
     assert mesh.curl("/").status == 200
 
 

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pulumi
 import pulumi_vault as vault
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -102,8 +103,100 @@ WRITTEN_ROLE: dict[str, tuple[str, Answer, Answer]] = {
 """Input -> the vault's own name, what is written, what somebody makes of it by hand."""
 
 
+CERTIFIES = "certificates/roles/worker"
+WRITTEN_CERTIFICATE_ROLE: dict[str, tuple[str, Answer, Answer]] = {
+    "allowAnyName": ("allow_any_name", False, True),
+    "allowIpSans": ("allow_ip_sans", False, True),
+    "allowLocalhost": ("allow_localhost", False, True),
+    "allowedUriSans": ("allowed_uri_sans", ["spiffe://example.com/agent/one"], ["spiffe://*"]),
+    "basicConstraintsValidForNonCa": ("basic_constraints_valid_for_non_ca", True, False),
+    "clientFlag": ("client_flag", True, False),
+    "enforceHostnames": ("enforce_hostnames", True, False),
+    "keyBits": ("key_bits", 256, 384),
+    "keyType": ("key_type", "ec", "any"),
+    "keyUsages": ("key_usage", ["DigitalSignature"], ["CertSign"]),
+    "maxTtl": ("max_ttl", 3600, 7200),
+    "noStore": ("no_store", False, True),
+    "notBeforeDuration": ("not_before_duration", 10, 600),
+    "organizations": ("organization", ["ours"], ["theirs"]),
+    "requireCn": ("require_cn", False, True),
+    "serverFlag": ("server_flag", True, False),
+    "ttl": ("ttl", 3600, 1800),
+    "useCsrCommonName": ("use_csr_common_name", False, True),
+    "useCsrSans": ("use_csr_sans", False, True),
+}
+WRITTEN_LISTS: dict[str, tuple[str, Answer, Answer]] = {
+    "autoRebuild": ("auto_rebuild", True, False),
+    "autoRebuildGracePeriod": ("auto_rebuild_grace_period", "5m", "9m"),
+    "disable": ("disable", False, True),
+    "expiry": ("expiry", "10m", "99h"),
+}
+WRITTEN_KEY: dict[str, tuple[str, Answer, Answer]] = {
+    "allowPlaintextBackup": ("allow_plaintext_backup", False, True),
+    "autoRotatePeriod": ("auto_rotate_period", 3600, 7200),
+    "deletionAllowed": ("deletion_allowed", False, True),
+    "exportable": ("exportable", False, True),
+    "minDecryptionVersion": ("min_decryption_version", 1, 2),
+    "minEncryptionVersion": ("min_encryption_version", 0, 2),
+}
+
+
+def certificates() -> None:
+    """Declare an authority, a role of it, and a key that works in the vault."""
+    mount = vault.Mount("certificates", path="certificates", type="pki")
+    root = vault.pkisecret.SecretBackendRootCert(
+        "root",
+        backend=mount.path,
+        type="internal",
+        common_name="example",
+        organization="ours",
+        issuer_name="root",
+        key_type="ec",
+        key_bits=256,
+        max_path_length=0,
+        ttl="24h",
+        uri_sans=["spiffe://example.com"],
+        exclude_cn_from_sans=True,
+    )
+    vault.pkisecret.SecretBackendCrlConfig(
+        "lists",
+        backend=mount.path,
+        expiry="10m",
+        auto_rebuild=True,
+        auto_rebuild_grace_period="5m",
+    )
+    vault.pkisecret.SecretBackendRole(
+        "certifies",
+        backend=root.backend,
+        name="worker",
+        key_type="ec",
+        key_bits=256,
+        key_usages=["DigitalSignature"],
+        allowed_uri_sans=["spiffe://example.com/agent/one"],
+        allow_ip_sans=False,
+        allow_localhost=False,
+        require_cn=False,
+        use_csr_common_name=False,
+        use_csr_sans=False,
+        organizations=["ours"],
+        basic_constraints_valid_for_non_ca=True,
+        not_before_duration="10s",
+        ttl="3600s",
+        max_ttl="1h",
+    )
+    keys = vault.Mount("transit", path="transit", type="transit")
+    vault.transit.SecretBackendKey(
+        "key",
+        backend=keys.path,
+        name="one",
+        auto_rotate_period=3600,
+        opts=pulumi.ResourceOptions(deleted_with=keys),
+    )
+
+
 def program(issuers: str) -> Callable[[], None]:
     def declare() -> None:
+        certificates()
         vault.Mount(
             "store",
             path="kv",
@@ -176,6 +269,25 @@ def _post(path: str, **body: Answer) -> Callable[[Live], Answer]:
 def _config(resource: str, name: str, wire: str, written: Answer, **spoilt: Answer) -> Drift:
     path = f"auth/{resource}/config"
     return Drift(resource, name, written, _data(path, wire), _post(path, **spoilt))
+
+
+def _spoilt(
+    resource: str,
+    path: str,
+    written_at: str,
+    table: dict[str, tuple[str, Answer, Answer]],
+    *,
+    rotates: bool = False,
+) -> list[Drift]:
+    def spoil(live: Live) -> None:
+        if rotates:
+            live.client("POST", f"{path}/rotate", {})
+        live.client("POST", written_at, {wire: bad for wire, _, bad in table.values()})
+
+    return [
+        Drift(resource, name, written, _data(path, wire), spoil)
+        for name, (wire, written, _) in table.items()
+    ]
 
 
 def drifts(issuers: str) -> list[Drift]:
@@ -282,6 +394,9 @@ def drifts(issuers: str) -> list[Drift]:
             )
             for name, (wire, written, _) in WRITTEN_ROLE.items()
         ),
+        *_spoilt("certifies", CERTIFIES, CERTIFIES, WRITTEN_CERTIFICATE_ROLE),
+        *_spoilt("lists", "certificates/config/crl", "certificates/config/crl", WRITTEN_LISTS),
+        *_spoilt("key", "transit/keys/one", "transit/keys/one/config", WRITTEN_KEY, rotates=True),
     ]
 
 
