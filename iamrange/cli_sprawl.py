@@ -105,6 +105,7 @@ def _of_the_range(
     from iamrange.credentials.inventory.directory import DirectoryReader, every_entry, registered
     from iamrange.credentials.inventory.owners import Owners
     from iamrange.credentials.inventory.sprawl import Waiver
+    from iamrange.credentials.vault.openbao import ADMINISTRATOR
     from iamrange.range.service import running
 
     state = running().state
@@ -120,6 +121,7 @@ def _of_the_range(
     places = {"aws": aws, "gcp": state["gcp"]}
     readers: list[Reader] = [
         *_cloud_readers(places, regions or own_regions(state), uses, agents),
+        *_vault_readers(state, uses),
         DirectoryReader(directory=directory, now=time.time(), uses=uses),
         CertificateReader(folder=Path(state["folder"]) / "agents"),
     ]
@@ -128,16 +130,22 @@ def _of_the_range(
         for account in ours
         for rule in ("long-lived-key", "no-owner")
     ]
+    own += [
+        Waiver(rule, f"bao tokens *: token-{ADMINISTRATOR} *", _RANGES_OWN)
+        for rule in ("no-expiry", "no-owner")
+    ]
     return readers, Owners.of(registered(every_entry(directory)), people), own
 
 
 def _uses(state: Mapping[str, Any]) -> Uses | None:
     """Return what the audit log says of uses; nothing where it cannot be trusted, and say so."""
     from iamrange.credentials.inventory.uses import Uses, uses_in
+    from iamrange.credentials.vault.openbao import ADMINISTRATOR
     from iamrange.detect.audit_events import LogUntrustedError
 
     own = [f"arn:aws:iam::{account}:user/admin" for account in state["aws"]["accounts"]]
     own += [f"user:administrator@{p}.iamrange.example" for p in state["gcp"]["projects"]]
+    own.append(f"token-{ADMINISTRATOR}")
     try:
         return uses_in(events_of_the_range(state), own)
     except (LogUntrustedError, OSError, ValueError) as error:
@@ -175,6 +183,23 @@ def _cloud_readers(
         readers.append(SecretManagerReader(access=access, uses=uses))
         readers.append(ServiceAccountKeyReader(access=access, agents=agents, uses=uses))
     return readers
+
+
+def _vault_readers(state: Mapping[str, Any], uses: Uses | None) -> list[Reader]:
+    from iamrange.cli_range import vault_access
+    from iamrange.credentials.inventory.vault import KeyValueReader, LeaseReader, TokenReader
+    from iamrange.credentials.inventory.vault_logins import LoginRoleReader
+
+    access = vault_access(state)
+    if access is None:
+        return []
+    agents = {facts["spiffe_id"]: facts["name"] for facts in state["facts"].values()}
+    return [
+        KeyValueReader(access=access, uses=uses),
+        TokenReader(access=access, agents=agents, uses=uses),
+        LeaseReader(access=access),
+        LoginRoleReader(access=access, agents=agents),
+    ]
 
 
 def _without_owners(inventory: Inventory) -> Inventory:

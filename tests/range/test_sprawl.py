@@ -71,6 +71,18 @@ class Range:
             aws_secret_access_key=key["secret_access_key"],
         )
 
+    def bao(
+        self, method: str, path: str, body: object = None, token: str = ""
+    ) -> requests.Response:
+        facts = self.state["vault"]
+        return requests.request(
+            method,
+            f"{facts['endpoint']}/v1/{path}",
+            json=body,
+            headers={"x-vault-token": token or facts["token"]},
+            timeout=20,
+        )
+
     def google(self, method: str, path: str, token: str = "", **body: object) -> requests.Response:
         return requests.request(
             method,
@@ -98,6 +110,7 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     key_id = _leavers_key(running, iamrange)
     _copied_secret(running)
     session, secret = _ghost_role(running)
+    _vaults_own(running)
     token = _moonlighting_account(running, iamrange)
 
     said = iamrange("scan", "sprawl", "--json")
@@ -112,7 +125,18 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     assert copies == {
         f"aws secretsmanager {running.workloads} us-east-1: shadow/copy",
         f"gcp secretmanager {running.project}: shadow-copy",
+        "bao kv vault.iamrange.example: agents/shadow/copy",
     }
+    everlasting = "bao tokens vault.iamrange.example: token-pipeline "
+    assert [rule for rule, place in found if place.startswith(everlasting)].count("no-expiry") == 1
+    assert ("login-too-long", "bao logins vault.iamrange.example: jwt/anybody") in found
+    roles = [one for one in report["credentials"] if one["kind"] == "vault-login-role"]
+    assert {one["agent"] for one in roles} == {*running.state["names"].values(), None}
+    kept = {one["name"]: one for one in report["credentials"] if one["kind"] == "vault-secret"}
+    analyst = kept["agents/data-analyst/credentials"]
+    assert (analyst["agent"], analyst["owner_is"]) == ("data-analyst", "present")
+    assert kept["agents/shadow/copy"]["last_used"] is None  # the inventory's own reading is no use
+    assert {one["source"] for one in report["unread"]} == set()
     used = {one["name"]: one["last_used"] for one in report["credentials"]}
     assert used["platform/backup-key"] is not None  # by the ghost
     assert used[f"user/left-over/{key_id}"] is not None
@@ -181,6 +205,23 @@ def _copied_secret(running: Range) -> None:
     data = base64.b64encode(COPIED.encode()).decode()
     added = running.google("POST", f"{path}/shadow-copy:addVersion", payload={"data": data})
     assert added.status_code == 200, added.text
+
+
+def _vaults_own(running: Range) -> None:
+    """Plant a copy, a token without an end, and a role that keeps what the vault's default is."""
+    for path, body in (
+        ("agents/data/shadow/copy", {"data": {"password": COPIED}}),
+        (
+            "auth/token/create-orphan",
+            {"policies": ["default"], "period": "24h", "display_name": "pipeline"},
+        ),
+        (
+            "auth/jwt/role/anybody",
+            {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["x"]},
+        ),
+    ):
+        made = running.bao("POST", path, body)
+        assert made.status_code in {200, 204}, made.text
 
 
 def _ghost_role(running: Range) -> tuple[Any, str]:

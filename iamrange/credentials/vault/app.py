@@ -18,7 +18,7 @@ import sys
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
@@ -39,6 +39,7 @@ BODY_LIMIT = 1024 * 1024
 _ENTRY_SECONDS = 2.0
 _RETRY_AFTER = 1.0
 _SUCCESS = range(200, 300)
+_TRUE = frozenset({"1", "t", "true"})
 _SERVER_ERROR = 500
 _SEALED = 503
 
@@ -223,12 +224,13 @@ class Vault:
                 request_id=request_id,
                 time=self._clock.now(),
                 point=found.point,
-                action=f"vault:{scope['method']}",
+                action=f"vault:{_method_of(scope)}",
                 resource=path[:256],
                 principal=found.principal,
                 outcome=found.outcome,
                 reason=found.reason,
                 layers=found.layers,
+                facts={"operation": found.operation} if found.operation else {},
                 source_ip=str(client[0]) if client else "",
                 user_agent=agents[0].decode("latin-1")[:256] if agents else "",
             )
@@ -248,6 +250,12 @@ def _path_of(scope: Scope) -> str | None:
         return None
     parts = path.removeprefix("/v1/").split("/")
     return None if {".", ".."} & set(parts) else "/".join(parts)
+
+
+def _method_of(scope: Scope) -> str:
+    """Return the method as the vault takes it: a GET that asks for a list is its LIST."""
+    lists = parse_qs(scope["query_string"].decode("latin-1")).get("list", [""])[-1].lower()
+    return "LIST" if scope["method"] == "GET" and lists in _TRUE else str(scope["method"])
 
 
 async def _body_of(receive: Receive) -> bytes | None:

@@ -54,13 +54,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision record says of a request."""
+    """What a decision record says of a request. `operation` is the vault's own word for it."""
 
     point: str
     outcome: Outcome
     reason: str
     layers: tuple[LayerAnswer, ...]
     principal: str
+    operation: str = ""
 
 
 def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
@@ -76,7 +77,8 @@ def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
     else:
         point, answer = _request(asked, auth)
     outcome = Outcome.DENY if answer.refuses else Outcome.ALLOW
-    return Decided(point, outcome, answer.reason, (answer,), principal)
+    operation = str((entry.get("request") or {}).get("operation", ""))
+    return Decided(point, outcome, answer.reason, (answer,), principal, operation)
 
 
 def _login(asked: Asked) -> LayerAnswer:

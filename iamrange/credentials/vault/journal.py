@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 WRITES = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
@@ -37,6 +38,18 @@ class Written:
     method: str
     path: str
     body: bytes = field(repr=False)
+
+    def unchecked(self) -> Written:
+        """Return the same write of a secret without its check of the version before.
+
+        What agents wrote in between is gone with the server that had it, and its versions too.
+        """
+        try:
+            value = json.loads(self.body)
+            del value["options"]["cas"]
+        except (ValueError, KeyError, TypeError):
+            return self
+        return replace(self, body=json.dumps(value).encode())
 
 
 def is_lasting(method: str, path: str) -> bool:

@@ -52,6 +52,8 @@ _CONNECTIONS = 64
 _SUCCESS = range(200, 300)
 _UPGRADING = b"Upgrading from non-versioned to versioned"
 """What a KV store of version 2 answers for a moment after it was mounted."""
+_CHECKED = b"check-and-set parameter did not match"
+"""What it answers a write that names another version than is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,9 @@ class OpenBao:
                 headers=_headers(administrator, merge=written.method == "PATCH"),
                 body=written.body,
             )
+            if _CHECKED in answer.body and written != written.unchecked():
+                written = written.unchecked()
+                continue
             if _UPGRADING not in answer.body or time.monotonic() > deadline:
                 break
             await asyncio.sleep(_POLL)

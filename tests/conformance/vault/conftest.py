@@ -13,8 +13,10 @@ import pytest
 
 from iamrange.core.clock import SystemClock
 from iamrange.credentials.errors import VaultMissingError
+from iamrange.credentials.vault.access import VaultAccess
 from iamrange.credentials.vault.app import Vault, VaultState
 from iamrange.credentials.vault.binary import find_openbao
+from iamrange.network.edge import Edge, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -121,5 +123,31 @@ def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
                 await lab.vault.stop()
 
         asyncio.run(whole())
+
+    return run
+
+
+@pytest.fixture
+def over_http(
+    in_lab: Callable[[Callable[[Lab], Awaitable[None]]], None],
+) -> Callable[[Callable[[VaultAccess], None]], None]:
+    """Run a test with an administrator's access, in a thread: the vault's loop is the test's."""
+
+    def run(test: Callable[[VaultAccess], None]) -> None:
+        async def whole(lab: Lab) -> None:
+            await lab.prepare()
+            edge = Edge([Route("*", lab.vault)], ca=None)
+            await edge.start()
+            access = VaultAccess(
+                address=f"http://127.0.0.1:{edge.port}",
+                token=lab.state.administrator,
+                direct=True,
+            )
+            try:
+                await asyncio.to_thread(test, access)
+            finally:
+                await edge.stop()
+
+        in_lab(whole)
 
     return run
