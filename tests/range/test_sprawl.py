@@ -127,16 +127,7 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
         f"gcp secretmanager {running.project}: shadow-copy",
         "bao kv vault.iamrange.example: agents/shadow/copy",
     }
-    everlasting = "bao tokens vault.iamrange.example: token-pipeline "
-    assert [rule for rule, place in found if place.startswith(everlasting)].count("no-expiry") == 1
-    assert ("login-too-long", "bao logins vault.iamrange.example: jwt/anybody") in found
-    roles = [one for one in report["credentials"] if one["kind"] == "vault-login-role"]
-    assert {one["agent"] for one in roles} == {*running.state["names"].values(), None}
-    kept = {one["name"]: one for one in report["credentials"] if one["kind"] == "vault-secret"}
-    analyst = kept["agents/data-analyst/credentials"]
-    assert (analyst["agent"], analyst["owner_is"]) == ("data-analyst", "present")
-    assert kept["agents/shadow/copy"]["last_used"] is None  # the inventory's own reading is no use
-    assert {one["source"] for one in report["unread"]} == set()
+    _vault_is_told(running, report, found)
     used = {one["name"]: one["last_used"] for one in report["credentials"]}
     assert used["platform/backup-key"] is not None  # by the ghost
     assert used[f"user/left-over/{key_id}"] is not None
@@ -175,6 +166,19 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     assert answer.status_code in {401, 403}
     environment = json.loads(iamrange("env", "--agent", "data-analyst", "--json").out)
     assert "data-analyst-role" in _python(AGENT_WORKS, environment)
+
+
+def _vault_is_told(running: Range, report: Mapping[str, Any], found: set[tuple[str, str]]) -> None:
+    everlasting = "bao tokens vault.iamrange.example: token-pipeline "
+    assert "no-expiry" in {rule for rule, place in found if place.startswith(everlasting)}
+    assert ("login-too-long", "bao logins vault.iamrange.example: jwt/anybody") in found
+    roles = [one for one in report["credentials"] if one["kind"] == "vault-login-role"]
+    assert {one["agent"] for one in roles} == {*running.state["names"].values(), None}
+    kept = {one["name"]: one for one in report["credentials"] if one["kind"] == "vault-secret"}
+    analyst = kept["agents/data-analyst/credentials"]
+    assert (analyst["agent"], analyst["owner_is"]) == ("data-analyst", "present")
+    assert kept["agents/shadow/copy"]["last_used"] is None  # the inventory's own reading is no use
+    assert {one["source"] for one in report["unread"]} == set()
 
 
 def _leavers_key(running: Range, iamrange: CommandLine) -> str:

@@ -176,7 +176,10 @@ class TokenReader:
             name=f"{who or 'nobody'} {accessor} ({policies[:80]})",
             created=created,
             last_used=used,
-            expires=moment_of(facts.get("expire_time")),
+            # one with a period can be renewed for ever, whatever end it has until then
+            expires=None
+            if facts.get("period") and not facts.get("explicit_max_ttl")
+            else moment_of(facts.get("expire_time")),
             owner=(facts.get("meta") or {}).get("owner"),
             agent=agent,
             unread=unread,

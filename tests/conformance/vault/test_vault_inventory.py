@@ -108,6 +108,9 @@ def test_tokens_are_told_by_accessor_and_the_one_without_an_end_among_them(
         assert made["accessor"] in bot.name
         assert made["client_token"] not in str(found)
         assert root.expires is None
+        told(access, "POST", "auth/token/create", {"period": "1h", "display_name": "hourly"})
+        (hourly,) = (o for o in reader.read(Marker()) if o.name.startswith("token-hourly"))
+        assert hourly.expires is None
         told(access, "POST", "auth/token/create", asked)
         two = [one for one in reader.read(Marker()) if one.name.startswith("token-bot")]
         assert [set(one.unread) for one in two] == [{Fact.LAST_USED}] * 2
