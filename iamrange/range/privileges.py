@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.controls import UnknownNameError
 from iamrange.credentials.privileges import gcp_findings as privileges_gcp_findings
+from iamrange.credentials.privileges import vault as privileges_vault
 from iamrange.credentials.privileges.check import proposals_for
 from iamrange.credentials.privileges.findings import CLOUD, assumptions_of, findings_of
 from iamrange.credentials.privileges.gcp import agent_of
@@ -23,7 +24,12 @@ from iamrange.credentials.privileges.model import AgentAudit
 from iamrange.credentials.privileges.peers import peers_say
 from iamrange.credentials.privileges.read_aws import read_estate
 from iamrange.credentials.privileges.read_gcp import GcpProject, read_gcp
+from iamrange.credentials.privileges.read_vault import read_vault
 from iamrange.credentials.privileges.used import source_of, uses_on_aws, window_of
+from iamrange.credentials.privileges.vault import agent_at, assumptions_at, uses_at
+from iamrange.credentials.privileges.vault_findings import findings_at, granted_at
+from iamrange.credentials.privileges.vault_propose import propose_at
+from iamrange.credentials.vault.access import VaultAccess
 from iamrange.engine.workspace import Workspace
 from iamrange.range.catalogue import catalogue
 from iamrange.range.host import RECORDS_FILE
@@ -42,22 +48,28 @@ if TYPE_CHECKING:
     from iamrange.credentials.privileges.estate import Estate, Identity
     from iamrange.credentials.privileges.gcp import GcpEstate
     from iamrange.credentials.privileges.model import Window
+    from iamrange.credentials.privileges.vault import VaultEstate
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
     from iamrange.range.service import Running
 
-CLOUDS = ("aws-", "gcp-")
-"""What the kinds of assets begin with that clouds keep."""
+CLOUDS = ("aws-", "gcp-", "vault-")
+"""What the kinds of assets begin with that clouds and the vault keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An agent that is audited: its part, its name, its role and its service account's address."""
+    """An agent that is audited: its part and its name, and who it is in each place.
+
+    `vault_role` is empty where the stack has no vault.
+    """
 
     part: str
     name: str
     role_arn: str
     email: str
+    spiffe_id: str
+    vault_role: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +79,13 @@ class Observed:
     subjects: tuple[Subject, ...]
     estate: Estate
     project: GcpEstate
+    vault: VaultEstate | None
     records: tuple[DecisionRecord, ...]
     window: Window
 
 
 def work_of_all() -> Iterator[tuple[Part, Workload]]:
-    """Yield every piece of legitimate work that scenarios have agents do in a cloud, once."""
+    """Yield every piece of legitimate work of scenarios in a cloud or in the vault, once."""
     pairs: dict[tuple[Part, str], Workload] = {}
     for entry in catalogue().values():
         scenario = entry.scenario
@@ -92,7 +105,7 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
         ReadError: a cloud could not be read.
     """
     progress.step("read what is granted")
-    estate, project = read_deployed(base), read_project(base)
+    estate, project, vault = read_deployed(base), read_project(base), read_deployed_vault(base)
     pieces = tuple(work_of_all())
     progress.step(f"legitimate work of all scenarios: {len(pieces)} pieces")
     with base.fork() as world:
@@ -103,11 +116,12 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
             if not done.ok:
                 raise ProcessError(f"{part} could not do {name_of(workload)}: {done.detail}")
         records, _ = world.world.records_since(mark)
-    source = f"the legitimate work of all scenarios in the clouds, {len(pieces)} pieces"
+    source = f"the legitimate work of all scenarios in clouds and vault, {len(pieces)} pieces"
     return Observed(
         subjects=tuple(_subject(part.value, base.stage.agents[part]) for part in base.homes),
         estate=replace(estate, source_ip=source_of(records)),
         project=project,
+        vault=vault,
         records=tuple(records),
         window=window_of(records, source=source, since=since, until=time.time()),
     )
@@ -145,6 +159,7 @@ def observe_running(found: Running, progress: Progress) -> Observed:
             ),
             organization=landing.organization,
         ),
+        vault=_running_vault(state, subjects),
         records=tuple(records),
         window=window_of(
             records, source="the running range's records", since=None, until=time.time()
@@ -164,6 +179,33 @@ def read_deployed(base: Deployment) -> Estate:
         region=base.landing.region,
         management=base.landing.management,
     )
+
+
+def vault_of(base: Deployment) -> VaultAccess | None:
+    """Return a deployment's vault, for its administrator; None where its stack has none."""
+    if not base.stage.vault:
+        return None
+    world = base.world
+    return VaultAccess(address=world.vault_endpoint, token=world.vault_token, direct=True)
+
+
+def read_deployed_vault(base: Deployment) -> VaultEstate | None:
+    """Read the vault of a deployment, where there is one.
+
+    Raises:
+        ReadError: it could not be read.
+    """
+    access = vault_of(base)
+    subjects = (facts["spiffe_id"] for facts in base.stage.agents.values())
+    return None if access is None else read_vault(access, subjects)
+
+
+def _running_vault(state: Mapping[str, Any], subjects: Sequence[Subject]) -> VaultEstate | None:
+    if not any(subject.vault_role for subject in subjects):
+        return None
+    facts = state["vault"]
+    access = VaultAccess(address=facts["endpoint"], token=facts["token"], direct=True)
+    return read_vault(access, (subject.spiffe_id for subject in subjects))
 
 
 def project_of(base: Deployment) -> GcpProject:
@@ -187,7 +229,7 @@ def read_project(base: Deployment) -> GcpEstate:
 
 
 def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...]:
-    """Audit every agent in both clouds, or the one of that name.
+    """Audit every agent in both clouds and in the vault, or the one of that name.
 
     Raises:
         UnknownNameError: there is no such agent.
@@ -198,9 +240,31 @@ def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...
     if agent is not None and agent not in names:
         raise UnknownNameError("agent", agent, names)
     chosen = [s for s in observed.subjects if agent in (None, s.name)]
-    on_gcp = {subject.name: _on_gcp(observed, subject) for subject in chosen}
+    elsewhere = {
+        subject.name: (_on_gcp(observed, subject), *_in_vault(observed, subject))
+        for subject in chosen
+    }
     return tuple(
-        one for audited in _on_aws(observed, chosen) for one in (audited, on_gcp[audited.agent])
+        one for audited in _on_aws(observed, chosen) for one in (audited, *elsewhere[audited.agent])
+    )
+
+
+def _in_vault(observed: Observed, subject: Subject) -> Iterator[AgentAudit]:
+    vault = observed.vault
+    if vault is None:
+        return
+    agent = agent_at(vault, subject.name, subject.spiffe_id, subject.vault_role)
+    uses = uses_at(observed.records, vault, agent)
+    held = (vault.policies[name] for name in agent.policies if name in vault.policies)
+    yield AgentAudit(
+        agent=subject.name,
+        cloud=privileges_vault.CLOUD,
+        principal=agent.principal,
+        granted={"roles": [role.path for role in agent.roles], "policies": granted_at(held)},
+        uses=uses,
+        findings=tuple(findings_at(vault, agent, uses, observed.window)),
+        assumptions=tuple(assumptions_at(observed.records, vault, agent)),
+        proposals=propose_at(vault, agent, uses),
     )
 
 
@@ -260,6 +324,8 @@ def _subject(part: str, facts: Mapping[str, str]) -> Subject:
         name=facts["name"],
         role_arn=facts["aws_role_arn"],
         email=facts["gcp_service_account"],
+        spiffe_id=facts["spiffe_id"],
+        vault_role=facts.get("vault_role", ""),
     )
 
 

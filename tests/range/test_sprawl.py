@@ -110,7 +110,7 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     key_id = _leavers_key(running, iamrange)
     _copied_secret(running)
     session, secret = _ghost_role(running)
-    _vaults_own(running)
+    stray = _vaults_own(running)
     token = _moonlighting_account(running, iamrange)
 
     said = iamrange("scan", "sprawl", "--json")
@@ -136,13 +136,21 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     gaps = {one["place"].rpartition(": ")[2] for one in report["unevaluated"]}
     assert "agents/payments-agent/credentials" in gaps
 
-    named = _until_named(iamrange, "user/left-over", "assumed-role/ghost/work", "moonlighter@")
+    named = _until_named(
+        iamrange, "user/left-over", "assumed-role/ghost/work", "moonlighter@", "token-pipeline"
+    )
     by_name = {one["principal"]: one for one in named["unmanaged"]}
     ghost = by_name[f"arn:aws:sts::{running.workloads}:assumed-role/ghost/work"]
     assert ghost["reason"] == "unknown"
     assert secret in ghost["touched"]
     assert [made["operation"] for made in ghost["made"]] == ["iam:CreateRole", "sts:AssumeRole"]
     assert ghost["made"][0]["by"] == f"arn:aws:iam::{running.workloads}:user/admin"
+    pipeline = by_name["token-pipeline"]
+    assert (pipeline["reason"], list(pipeline["touched"])) == (
+        "unknown",
+        ["auth/token/lookup-self"],
+    )
+    assert [made["by"] for made in pipeline["made"]] == ["token-administrator"]
     moon = next(one for name, one in by_name.items() if "moonlighter@" in name)
     assert {made["operation"] for made in moon["made"]} == {
         "iam.serviceAccounts.create",
@@ -157,7 +165,8 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     applied = iamrange("scan", "actors", "--quarantine", "--apply", "--json")
     done = json.loads(applied.out)["done"]
     assert {one["error"] for one in done} == {None}
-    assert len(done) == 3
+    assert len(done) == 4
+    assert running.bao("GET", "auth/token/lookup-self", token=stray).status_code == 403
     with pytest.raises(ClientError, match="explicit deny in an identity-based policy"):
         session.get_secret_value(SecretId=secret)
     keys = running.admin("iam", running.management).list_access_keys(UserName="left-over")
@@ -211,21 +220,20 @@ def _copied_secret(running: Range) -> None:
     assert added.status_code == 200, added.text
 
 
-def _vaults_own(running: Range) -> None:
-    """Plant a copy, a token without an end, and a role that keeps what the vault's default is."""
+def _vaults_own(running: Range) -> str:
+    """Plant a copy, a role that keeps the vault's default, a token without an end; return that."""
+    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["x"]}
     for path, body in (
         ("agents/data/shadow/copy", {"data": {"password": COPIED}}),
-        (
-            "auth/token/create-orphan",
-            {"policies": ["default"], "period": "24h", "display_name": "pipeline"},
-        ),
-        (
-            "auth/jwt/role/anybody",
-            {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["x"]},
-        ),
+        ("auth/jwt/role/anybody", role),
     ):
         made = running.bao("POST", path, body)
         assert made.status_code in {200, 204}, made.text
+    asked = {"policies": ["default"], "period": "24h", "display_name": "pipeline"}
+    given = running.bao("POST", "auth/token/create-orphan", asked).json()
+    token = str(given["auth"]["client_token"])
+    assert running.bao("GET", "auth/token/lookup-self", token=token).status_code == 200
+    return token
 
 
 def _ghost_role(running: Range) -> tuple[Any, str]:

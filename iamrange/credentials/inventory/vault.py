@@ -55,7 +55,7 @@ class KeyValueReader:
         try:
             stores, others = stores_of(self.access)
             for store in stores:
-                for name in _below(self.access, store.metadata("")):
+                for name in names_below(self.access, store.metadata("")):
                     yield self._credential(store, name, marker)
         except _DOWN as error:
             raise SourceDownError(str(error)) from error
@@ -209,7 +209,7 @@ class LeaseReader:
                 if mount == _LOGINS:
                     continue
                 root = f"sys/leases/lookup/{mount}"
-                for name in _below(self.access, root):
+                for name in names_below(self.access, root):
                     yield from self._of(f"{mount}{name}")
         except _DOWN as error:
             raise SourceDownError(str(error)) from error
@@ -244,10 +244,10 @@ def readable(version: Mapping[str, Any]) -> bool:
     return bool(version) and not version.get("destroyed") and not version.get("deletion_time")
 
 
-def _below(access: VaultAccess, root: str, prefix: str = "") -> Iterator[str]:
+def names_below(access: VaultAccess, root: str, prefix: str = "") -> Iterator[str]:
     """Yield every name below a path that can be listed, folders entered."""
     for key in access.keys(root + prefix):
         if key.endswith("/"):
-            yield from _below(access, root, prefix + key)
+            yield from names_below(access, root, prefix + key)
         else:
             yield prefix + key

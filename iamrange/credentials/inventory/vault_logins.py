@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iamrange.credentials.inventory.gather import Marker
     from iamrange.credentials.vault.access import VaultAccess
 
-_COLLECTIONS: Final[Mapping[str, str]] = {
+COLLECTIONS: Final[Mapping[str, str]] = {
     "approle": "role",
     "cert": "certs",
     "jwt": "role",
@@ -57,7 +57,7 @@ class LoginRoleReader:
             for mount, facts in sorted((self.access.data("GET", "sys/auth") or {}).items()):
                 if not isinstance(facts, dict) or "type" not in facts:
                     continue
-                collection = _COLLECTIONS.get(facts["type"])
+                collection = COLLECTIONS.get(facts["type"])
                 if collection is None:
                     unknown.append(f"{mount} ({facts['type']})")
                     continue
@@ -68,7 +68,7 @@ class LoginRoleReader:
         if unknown:
             raise SourceDownError(
                 f"{', '.join(unknown)}: expected a login of a known kind, which are: "
-                f"{', '.join(_COLLECTIONS)}"
+                f"{', '.join(COLLECTIONS)}"
             )
 
     def _of(self, mount: str, kind: str, place: str) -> Iterator[Credential]:

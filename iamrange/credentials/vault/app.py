@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import secrets
 import sys
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
@@ -24,7 +26,8 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
-from iamrange.credentials.vault.journal import Written, is_lasting
+from iamrange.credentials.vault.identities import BY_ID, aliases_of
+from iamrange.credentials.vault.journal import Alias, Written, is_lasting
 from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
 
 if TYPE_CHECKING:
@@ -63,10 +66,14 @@ class VaultState:
 
     def took(self, token: str, written: Written) -> None:
         """Keep a write that the vault took, if it was an administrator's and lasts."""
-        if is_lasting(written.method, written.path) and hmac.compare_digest(
-            token.encode(), self.administrator.encode()
+        if self.administers(token) and (
+            written.aliases or is_lasting(written.method, written.path)
         ):
             self.journal.append(written)
+
+    def administers(self, token: str) -> bool:
+        """Tell whether a token is the administrator's."""
+        return hmac.compare_digest(token.encode(), self.administrator.encode())
 
 
 class Vault:
@@ -211,10 +218,22 @@ class Vault:
         if answer.status in _SUCCESS:
             if entry is None and not unaudited:
                 raise VaultDownError("openbao: it answered and wrote no audit entry")
-            self._state.took(_token_of(headers), Written(method, path, body))
+            written = Written(method, path, body)
+            if method in {"POST", "PUT"} and path.startswith(BY_ID):
+                written = replace(written, aliases=await self._aliases(server, path, headers))
+            self._state.took(_token_of(headers), written)
         if path.startswith(_UNAUDITED):
             return answer, None
         return answer, decided(Asked(method, path, answer.status, answer.errors), entry or {})
+
+    async def _aliases(
+        self, server: OpenBao, path: str, headers: Mapping[str, str]
+    ) -> tuple[Alias, ...]:
+        """Return who an entity is that an administrator has written about."""
+        token = _token_of(headers)
+        if not self._state.administers(token):
+            return ()
+        return await aliases_of(functools.partial(server.ask, token=token), path)
 
     def _record(self, scope: Scope, path: str, request_id: str, found: Decided) -> None:
         client = scope.get("client")
@@ -230,7 +249,7 @@ class Vault:
                 outcome=found.outcome,
                 reason=found.reason,
                 layers=found.layers,
-                facts={"operation": found.operation} if found.operation else {},
+                facts=found.facts(),
                 source_ip=str(client[0]) if client else "",
                 user_agent=agents[0].decode("latin-1")[:256] if agents else "",
             )

@@ -27,6 +27,7 @@ _REFUSED = 400
 _FORBIDDEN = 403
 
 _LOGIN_WORDS: tuple[tuple[str, str, str], ...] = (
+    (r"^permission denied$", "identity", "disabled"),
     (r"invalid subject \(sub\) claim", "bound-claims", "subject-mismatch"),
     (
         r"associated bound claim|claim \"[^\"]*\" (is missing|does not)",
@@ -54,7 +55,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision record says of a request. `operation` is the vault's own word for it."""
+    """What a decision record says of a request.
+
+    `operation` is the vault's own word for it; `gave` whose token was made by it, if one was.
+    """
 
     point: str
     outcome: Outcome
@@ -62,6 +66,12 @@ class Decided:
     layers: tuple[LayerAnswer, ...]
     principal: str
     operation: str = ""
+    gave: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known beside, by name."""
+        known = {"operation": self.operation, "gave": self.gave}
+        return {name: value for name, value in known.items() if value}
 
 
 def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
@@ -78,7 +88,8 @@ def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
         point, answer = _request(asked, auth)
     outcome = Outcome.DENY if answer.refuses else Outcome.ALLOW
     operation = str((entry.get("request") or {}).get("operation", ""))
-    return Decided(point, outcome, answer.reason, (answer,), principal, operation)
+    gave = "" if answer.refuses else _principal((entry.get("response") or {}).get("auth") or {})
+    return Decided(point, outcome, answer.reason, (answer,), principal, operation, gave)
 
 
 def _login(asked: Asked) -> LayerAnswer:

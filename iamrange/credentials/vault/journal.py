@@ -15,6 +15,7 @@ WRITES = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
 _ACTS = (
     "auth/token/",
+    "identity/lookup/",
     "sys/audit-hash/",
     "sys/capabilities",
     "sys/generate-root/",
@@ -31,13 +32,30 @@ _ACTS = (
 """Paths to which one writes to have something done: nothing of it is to be done again."""
 
 
+_MADE_UP = ("identity/entity", "identity/entity-alias", "identity/group", "identity/group-alias")
+_BY_ID = tuple(f"{one}/id/" for one in _MADE_UP)
+"""What the vault names by ids of its own: another server has others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Who an entity is at a login. `login` is its mount, like `jwt/`."""
+
+    login: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write that the vault took; its representation hides what was written."""
+    """One write that the vault took; its representation hides what was written.
+
+    One about an entity has its `aliases`: it is told again by those.
+    """
 
     method: str
     path: str
     body: bytes = field(repr=False)
+    aliases: tuple[Alias, ...] = ()
 
     def unchecked(self) -> Written:
         """Return the same write of a secret without its check of the version before.
@@ -54,6 +72,6 @@ class Written:
 
 def is_lasting(method: str, path: str) -> bool:
     """Tell whether a request writes what a vault keeps. `path` is without `/v1/`."""
-    if method not in WRITES or path.startswith(_ACTS):
+    if method not in WRITES or path.startswith((*_ACTS, *_BY_ID)) or path in _MADE_UP:
         return False
     return not (path.startswith("auth/") and path.endswith("/login"))

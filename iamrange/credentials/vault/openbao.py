@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from yarl import URL
 
 from iamrange.credentials.errors import VaultDownError, VaultStartError
 from iamrange.credentials.vault.binary import find_openbao
+from iamrange.credentials.vault.identities import write_again
 from iamrange.network import envoy_launch
 
 if TYPE_CHECKING:
@@ -228,7 +230,21 @@ class OpenBao:
                 raise VaultDownError(f"openbao: not listening within {_START_SECONDS:g} s")
             await asyncio.sleep(_POLL)
 
+    async def ask(
+        self, method: str, path: str, value: Mapping[str, Any], *, token: str
+    ) -> dict[str, Any]:
+        """Ask for something that must succeed; return the answer.
+
+        Raises:
+            VaultDownError: it did not.
+        """
+        return await self._ask(method, path, value, token=token)
+
     async def _write(self, written: Written, administrator: str) -> None:
+        if written.aliases:
+            ask = functools.partial(self._ask, token=administrator)
+            await write_again(ask, written.aliases, written.body)
+            return
         deadline = time.monotonic() + _START_SECONDS
         while True:
             answer = await self.request(

@@ -114,7 +114,9 @@ def parse_policy(name: str, text: str) -> Policy:
 
 def policy_json(rules: Sequence[Rule]) -> dict[str, Any]:
     """Return a policy's document in JSON, which a vault takes as its text."""
-    return {"path": {rule.pattern: rule.to_json() for rule in rules}}
+    # a slash at the beginning is taken away when a policy is read
+    paths = {("/" if rule.pattern.startswith("/") else "") + rule.pattern: rule for rule in rules}
+    return {"path": {path: rule.to_json() for path, rule in paths.items()}}
 
 
 def _rule(policy: str, path: str, said: Mapping[str, Any]) -> Rule:

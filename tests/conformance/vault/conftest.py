@@ -107,7 +107,18 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
+def running() -> list[Lab]:
+    """Hold the lab that runs, for a test that has to do with its server itself."""
+    return []
+
+
+@pytest.fixture
+def of_lab(running: list[Lab]) -> Callable[[], Lab]:
+    return lambda: running[0]
+
+
+@pytest.fixture
+def in_lab(folder: Path, running: list[Lab]) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
     try:
         find_openbao()
     except VaultMissingError as error:
@@ -116,6 +127,7 @@ def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
     def run(test: Callable[[Lab], Awaitable[None]]) -> None:
         async def whole() -> None:
             lab = Lab(folder)
+            running[:] = [lab]
             await lab.vault.start()
             try:
                 await test(lab)
