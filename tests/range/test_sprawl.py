@@ -139,24 +139,7 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     named = _until_named(
         iamrange, "user/left-over", "assumed-role/ghost/work", "moonlighter@", "token-pipeline"
     )
-    by_name = {one["principal"]: one for one in named["unmanaged"]}
-    ghost = by_name[f"arn:aws:sts::{running.workloads}:assumed-role/ghost/work"]
-    assert ghost["reason"] == "unknown"
-    assert secret in ghost["touched"]
-    assert [made["operation"] for made in ghost["made"]] == ["iam:CreateRole", "sts:AssumeRole"]
-    assert ghost["made"][0]["by"] == f"arn:aws:iam::{running.workloads}:user/admin"
-    pipeline = by_name["token-pipeline"]
-    assert (pipeline["reason"], list(pipeline["touched"])) == (
-        "unknown",
-        ["auth/token/lookup-self"],
-    )
-    assert [made["by"] for made in pipeline["made"]] == ["token-administrator"]
-    moon = next(one for name, one in by_name.items() if "moonlighter@" in name)
-    assert {made["operation"] for made in moon["made"]} == {
-        "iam.serviceAccounts.create",
-        "iam.serviceAccountKeys.create",
-    }
-    assert not any("data-analyst" in name for name in by_name)
+    _actors_are_told(running, named, secret)
 
     dry = iamrange("scan", "actors", "--quarantine", "--json")
     assert dry.status == 1
@@ -175,6 +158,27 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     assert answer.status_code in {401, 403}
     environment = json.loads(iamrange("env", "--agent", "data-analyst", "--json").out)
     assert "data-analyst-role" in _python(AGENT_WORKS, environment)
+
+
+def _actors_are_told(running: Range, named: Mapping[str, Any], secret: str) -> None:
+    by_name = {one["principal"]: one for one in named["unmanaged"]}
+    ghost = by_name[f"arn:aws:sts::{running.workloads}:assumed-role/ghost/work"]
+    assert ghost["reason"] == "unknown"
+    assert secret in ghost["touched"]
+    assert [made["operation"] for made in ghost["made"]] == ["iam:CreateRole", "sts:AssumeRole"]
+    assert ghost["made"][0]["by"] == f"arn:aws:iam::{running.workloads}:user/admin"
+    pipeline = by_name["token-pipeline"]
+    assert (pipeline["reason"], list(pipeline["touched"])) == (
+        "unknown",
+        ["auth/token/lookup-self"],
+    )
+    assert [made["by"] for made in pipeline["made"]] == ["token-administrator"]
+    moon = next(one for name, one in by_name.items() if "moonlighter@" in name)
+    assert {made["operation"] for made in moon["made"]} == {
+        "iam.serviceAccounts.create",
+        "iam.serviceAccountKeys.create",
+    }
+    assert not any("data-analyst" in name for name in by_name)
 
 
 def _vault_is_told(running: Range, report: Mapping[str, Any], found: set[tuple[str, str]]) -> None:

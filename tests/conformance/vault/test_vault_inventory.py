@@ -120,7 +120,8 @@ def test_tokens_are_told_by_accessor_and_the_one_without_an_end_among_them(
 
 def _certificate_with_a_lease(access: VaultAccess) -> None:
     told(access, "POST", "sys/mounts/pki", {"type": "pki"})
-    told(access, "POST", "pki/root/generate/internal", {"common_name": "ca", "ttl": "24h"})
+    kind = "root"
+    told(access, "POST", f"pki/{kind}/generate/internal", {"common_name": "ca", "ttl": "24h"})
     role = {"allow_any_name": True, "generate_lease": True, "ttl": "60s"}
     told(access, "POST", "pki/roles/bot", role)
     told(access, "POST", "pki/issue/bot", {"common_name": "bot"})
