@@ -75,7 +75,12 @@ class BehaviourWatch:
         """
         self._world = deployment.world
         domain = next(iter(deployment.stage.agents.values()))["spiffe_id"].split("/")[2]
-        self._calls = Calls(deployment.stage.agents.values(), NETWORKS, domain=domain)
+        self._calls = Calls(
+            deployment.stage.agents.values(),
+            NETWORKS,
+            domain=domain,
+            projects=(deployment.landing.project_number,),
+        )
         self._watcher = Watcher(self._declared)
         # one each: who is slow does not keep the directory waiting
         self._means: dict[str, Containment] = {

@@ -106,7 +106,7 @@ class Range:
         deployment: Any = SimpleNamespace(
             world=self.world,
             stage=SimpleNamespace(agents={Part.DATA_ANALYST: facts}, vault={"store": "agents"}),
-            landing=SimpleNamespace(project="p", region="r"),
+            landing=SimpleNamespace(project="p", region="r", project_number="1"),
             tools=SimpleNamespace(zygote=self.zygote),
         )
         self.watch = BehaviourWatch(deployment, state=self.state)

@@ -20,6 +20,7 @@ from iamrange.credentials.vault.access import (
     VaultRefusedError,
     stores_of,
 )
+from iamrange.credentials.vault.decisions import principal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -230,13 +231,6 @@ class LeaseReader:
             expires=moment_of(facts.get("expire_time")),
             unread={Fact.OWNER: _NO_OWNER},
         )
-
-
-def principal_of(facts: Mapping[str, Any]) -> str:
-    """Return who a token is, as decision records name its principal."""
-    name = str(facts.get("display_name") or "")
-    mount, _, subject = name.partition("-")
-    return subject if mount == "jwt" else name
 
 
 def readable(version: Mapping[str, Any]) -> bool:

@@ -77,7 +77,7 @@ class Decided:
 def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
     """Read one decision. `entry` is the audit entry; empty where the vault wrote none."""
     auth = entry.get("auth") or {}
-    principal = _principal(auth)
+    principal = principal_of(auth)
     if asked.status >= _SERVER_ERROR:
         point, answer = AUTHORIZE, LayerAnswer("vault", Effect.DENY, "upstream-failed")
     elif asked.path.startswith("auth/") and asked.path.rpartition("/")[2] == "login":
@@ -88,7 +88,7 @@ def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
         point, answer = _request(asked, auth)
     outcome = Outcome.DENY if answer.refuses else Outcome.ALLOW
     operation = str((entry.get("request") or {}).get("operation", ""))
-    gave = "" if answer.refuses else _principal((entry.get("response") or {}).get("auth") or {})
+    gave = "" if answer.refuses else principal_of((entry.get("response") or {}).get("auth") or {})
     return Decided(point, outcome, answer.reason, (answer,), principal, operation, gave)
 
 
@@ -126,8 +126,8 @@ def _request(asked: Asked, auth: Mapping[str, Any]) -> tuple[str, LayerAnswer]:
     return AUTHENTICATE, LayerAnswer("token", Effect.DENY, "unknown-token")
 
 
-def _principal(auth: Mapping[str, Any]) -> str:
-    """Return who asked, as the token's subject: a display name is `MOUNT-SUBJECT`."""
-    name = str(auth.get("display_name", ""))
+def principal_of(auth: Mapping[str, Any]) -> str:
+    """Return who a token is, as its subject: a display name is `MOUNT-SUBJECT`."""
+    name = str(auth.get("display_name") or "")
     mount, _, subject = name.partition("-")
     return (subject if mount == "jwt" else name)[:256]
