@@ -21,7 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
-from iamrange.cli_range import events_of_the_range, opened_directory, own_accounts, own_regions
+from iamrange.cli_range import (
+    events_of_the_range,
+    opened_directory,
+    own_accounts,
+    own_regions,
+    vault_access,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from iamrange.credentials.inventory.owners import Owners
     from iamrange.credentials.inventory.sprawl import Report, Waiver
     from iamrange.credentials.inventory.uses import Uses
+    from iamrange.credentials.vault.access import VaultAccess
 
 _DATE = "%Y-%m-%d"
 _RANGES_OWN = "the range's own administrator: random, and gone with the range"
@@ -49,7 +56,10 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
     ] = None,
     clouds: Annotated[
         Path | None,
-        typer.Option(help="Other clouds than the running range's: what `iamrange clouds` prints."),
+        typer.Option(
+            help="Other clouds than the running range's: what `iamrange clouds` prints; "
+            "beside them may be a vault: {address, token}."
+        ),
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option(help="An AWS region; default: the range's.")
@@ -84,7 +94,9 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
             accepted += own
             inventory = gather([*readers, *folders])
         else:
-            readers = _cloud_readers(_clouds_in(clouds), region or ["us-east-1"], None, {})
+            told = _clouds_in(clouds)
+            readers = _cloud_readers(told, region or ["us-east-1"], None, {})
+            readers += _vault_readers(_vault_in(told, clouds), {}, None)
             inventory = _without_owners(gather([*readers, *folders]))
             owners = _nobody(people)
     report = judge(inventory, owners, limits, time.time(), accepted)
@@ -113,6 +125,7 @@ def _of_the_range(
     closing.callback(directory.close)
     uses = _uses(state)
     agents = {fact["gcp_service_account"]: fact["name"] for fact in state["facts"].values()}
+    subjects = {fact["spiffe_id"]: fact["name"] for fact in state["facts"].values()}
     ours = own_accounts(state)
     aws = {
         **state["aws"],
@@ -121,7 +134,7 @@ def _of_the_range(
     places = {"aws": aws, "gcp": state["gcp"]}
     readers: list[Reader] = [
         *_cloud_readers(places, regions or own_regions(state), uses, agents),
-        *_vault_readers(state, uses),
+        *_vault_readers(vault_access(state), subjects, uses),
         DirectoryReader(directory=directory, now=time.time(), uses=uses),
         CertificateReader(folder=Path(state["folder"]) / "agents"),
     ]
@@ -185,15 +198,14 @@ def _cloud_readers(
     return readers
 
 
-def _vault_readers(state: Mapping[str, Any], uses: Uses | None) -> list[Reader]:
-    from iamrange.cli_range import vault_access
+def _vault_readers(
+    access: VaultAccess | None, agents: Mapping[str, str], uses: Uses | None
+) -> list[Reader]:
     from iamrange.credentials.inventory.vault import KeyValueReader, LeaseReader, TokenReader
     from iamrange.credentials.inventory.vault_logins import LoginRoleReader
 
-    access = vault_access(state)
     if access is None:
         return []
-    agents = {facts["spiffe_id"]: facts["name"] for facts in state["facts"].values()}
     return [
         KeyValueReader(access=access, uses=uses),
         TokenReader(access=access, agents=agents, uses=uses),
@@ -219,9 +231,22 @@ def _nobody(people: Sequence[str] | None) -> Owners:
 
 def _clouds_in(path: Path) -> Mapping[str, Any]:
     value = _json(path)
-    if not isinstance(value, dict) or not (value.get("aws") or value.get("gcp")):
+    known = ("aws", "gcp", "vault")
+    if not isinstance(value, dict) or not any(value.get(name) for name in known):
         misuse(f"--clouds '{path}': expected the JSON object that `iamrange clouds` prints")
     return value
+
+
+def _vault_in(clouds: Mapping[str, Any], path: Path) -> VaultAccess | None:
+    from iamrange.credentials.vault.access import VaultAccess
+
+    facts = clouds.get("vault")
+    if not facts:
+        return None
+    texts = [facts.get(name) if isinstance(facts, dict) else None for name in ("address", "token")]
+    if not all(isinstance(text, str) and text for text in texts):
+        misuse(f"--clouds '{path}': vault expected an object of address and token")
+    return VaultAccess(address=str(texts[0]), token=str(texts[1]))
 
 
 def _waivers(path: Path | None) -> list[Waiver]:

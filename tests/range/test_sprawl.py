@@ -308,11 +308,14 @@ def test_source_or_log_that_cannot_be_read_is_exit_status_three(
 ) -> None:
     clouds = tmp_path / "clouds.json"
     gone = {**running.state["aws"], "endpoint": "http://127.0.0.1:1"}
-    clouds.write_text(json.dumps({"aws": gone, "gcp": running.state["gcp"]}))
+    vault = {"address": "http://127.0.0.1:1", "token": "x"}
+    told = {"aws": gone, "gcp": running.state["gcp"], "vault": vault}
+    clouds.write_text(json.dumps(told))
     said = iamrange("scan", "sprawl", "--clouds", str(clouds), "--json")
     assert said.status == 3
     report = json.loads(said.out)
     assert any(one["source"].startswith("aws iam") for one in report["unread"])
+    assert any(one["source"].startswith("bao kv") for one in report["unread"])
     assert any(one["kind"] == "gcp-secret" for one in report["credentials"])
     log = Path(running.state["audit"]["log"]) / "audit.jsonl"
     whole = log.read_bytes()
