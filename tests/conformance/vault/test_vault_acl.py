@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from iamrange.credentials.vault.access import VaultRefusedError
@@ -68,6 +68,8 @@ def test_decider_agrees_with_the_vault_on_any_policies_and_paths(over_http: Over
             suppress_health_check=list(HealthCheck),
             derandomize=True,
         )
+        @example(policies=[{"k/+": ["list"], "+": ["read"]}], paths=["k/", "k", "k/a"])
+        @example(policies=[{"k/*": ["deny"], "+": ["list"]}], paths=["k/", "k"])
         @given(policies=POLICIES, paths=st.lists(PATHS, min_size=1, max_size=12, unique=True))
         def agree(policies: list[dict[str, list[str]]], paths: list[str]) -> None:
             texts = [text_of(rules) for rules in policies]
