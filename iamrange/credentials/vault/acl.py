@@ -3,9 +3,8 @@
 - Rules of one pattern add up over the policies; a denial among them is all that is left.
 - One rule decides: that of the exact path, else the best of the patterns that match. Better is: the
   first `*` or `+` comes later; no `*` at the end; fewer `+`; longer; later in the alphabet.
-- A list of `a/b/` is decided by what names `a/b` too.
-- HashiCorp Vault's newest releases choose otherwise for the list of a folder, where several
-  patterns match; the rest is the same.
+- A list of `a/b/` is decided by what names `a/b` where no pattern names `a/b/`. Other releases, and
+  HashiCorp Vault's, choose otherwise there; the rest is the same.
 Source: https://openbao.org/docs/concepts/policies/#priority-matching; held against the real
 server's `sys/capabilities-self` by the tests.
 """
@@ -64,8 +63,13 @@ class Acl:
             exact = self._exact(path.removesuffix("/"))
         if exact is not None:
             return exact
-        names = {path, path.removesuffix("/")} if capability == "list" else {path}
-        matching = [p for p in self._open if any(matches(p, name) for name in names)]
+        found = self._best(path)
+        if found is None and capability == "list":
+            found = self._best(path.removesuffix("/"))
+        return found
+
+    def _best(self, path: str) -> Decided | None:
+        matching = [pattern for pattern in self._open if matches(pattern, path)]
         return self._decided[max(matching, key=_rank)] if matching else None
 
     def _exact(self, path: str) -> Decided | None:

@@ -70,6 +70,7 @@ def test_decider_agrees_with_the_vault_on_any_policies_and_paths(over_http: Over
         )
         @example(policies=[{"k/+": ["list"], "+": ["read"]}], paths=["k/", "k", "k/a"])
         @example(policies=[{"k/*": ["deny"], "+": ["list"]}], paths=["k/", "k"])
+        @example(policies=[{"k/+": ["read"], "k/+/*": []}], paths=["k/ab/"])
         @given(policies=POLICIES, paths=st.lists(PATHS, min_size=1, max_size=12, unique=True))
         def agree(policies: list[dict[str, list[str]]], paths: list[str]) -> None:
             texts = [text_of(rules) for rules in policies]
