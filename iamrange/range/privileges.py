@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.controls import UnknownNameError
 from iamrange.credentials.privileges import gcp_findings as privileges_gcp_findings
-from iamrange.credentials.privileges import vault as privileges_vault
 from iamrange.credentials.privileges.check import proposals_for
 from iamrange.credentials.privileges.findings import CLOUD, assumptions_of, findings_of
 from iamrange.credentials.privileges.gcp import agent_of
@@ -24,17 +23,17 @@ from iamrange.credentials.privileges.model import AgentAudit
 from iamrange.credentials.privileges.peers import peers_say
 from iamrange.credentials.privileges.read_aws import read_estate
 from iamrange.credentials.privileges.read_gcp import GcpProject, read_gcp
-from iamrange.credentials.privileges.read_vault import read_vault
 from iamrange.credentials.privileges.used import source_of, uses_on_aws, window_of
-from iamrange.credentials.privileges.vault import agent_at, assumptions_at, uses_at
-from iamrange.credentials.privileges.vault_findings import findings_at, granted_at
-from iamrange.credentials.privileges.vault_propose import propose_at
-from iamrange.credentials.vault.access import VaultAccess
 from iamrange.engine.workspace import Workspace
 from iamrange.range.catalogue import catalogue
 from iamrange.range.host import RECORDS_FILE
 from iamrange.range.lab import workload_of
 from iamrange.range.landing import landing_of
+from iamrange.range.privileges_vault import (
+    audit_in_vault,
+    read_deployed_vault,
+    read_running_vault,
+)
 from iamrange.range.processes import ProcessError
 from iamrange.range.work import do_work
 from iamrange.range.workloads import name_of
@@ -159,7 +158,7 @@ def observe_running(found: Running, progress: Progress) -> Observed:
             ),
             organization=landing.organization,
         ),
-        vault=_running_vault(state, subjects),
+        vault=read_running_vault(state, subjects),
         records=tuple(records),
         window=window_of(
             records, source="the running range's records", since=None, until=time.time()
@@ -179,33 +178,6 @@ def read_deployed(base: Deployment) -> Estate:
         region=base.landing.region,
         management=base.landing.management,
     )
-
-
-def vault_of(base: Deployment) -> VaultAccess | None:
-    """Return a deployment's vault, for its administrator; None where its stack has none."""
-    if not base.stage.vault:
-        return None
-    world = base.world
-    return VaultAccess(address=world.vault_endpoint, token=world.vault_token, direct=True)
-
-
-def read_deployed_vault(base: Deployment) -> VaultEstate | None:
-    """Read the vault of a deployment, where there is one.
-
-    Raises:
-        ReadError: it could not be read.
-    """
-    access = vault_of(base)
-    subjects = (facts["spiffe_id"] for facts in base.stage.agents.values())
-    return None if access is None else read_vault(access, subjects)
-
-
-def _running_vault(state: Mapping[str, Any], subjects: Sequence[Subject]) -> VaultEstate | None:
-    if not any(subject.vault_role for subject in subjects):
-        return None
-    facts = state["vault"]
-    access = VaultAccess(address=facts["endpoint"], token=facts["token"], direct=True)
-    return read_vault(access, (subject.spiffe_id for subject in subjects))
 
 
 def project_of(base: Deployment) -> GcpProject:
@@ -241,30 +213,11 @@ def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...
         raise UnknownNameError("agent", agent, names)
     chosen = [s for s in observed.subjects if agent in (None, s.name)]
     elsewhere = {
-        subject.name: (_on_gcp(observed, subject), *_in_vault(observed, subject))
+        subject.name: (_on_gcp(observed, subject), *audit_in_vault(observed, subject))
         for subject in chosen
     }
     return tuple(
         one for audited in _on_aws(observed, chosen) for one in (audited, *elsewhere[audited.agent])
-    )
-
-
-def _in_vault(observed: Observed, subject: Subject) -> Iterator[AgentAudit]:
-    vault = observed.vault
-    if vault is None:
-        return
-    agent = agent_at(vault, subject.name, subject.spiffe_id, subject.vault_role)
-    uses = uses_at(observed.records, vault, agent)
-    held = (vault.policies[name] for name in agent.policies if name in vault.policies)
-    yield AgentAudit(
-        agent=subject.name,
-        cloud=privileges_vault.CLOUD,
-        principal=agent.principal,
-        granted={"roles": [role.path for role in agent.roles], "policies": granted_at(held)},
-        uses=uses,
-        findings=tuple(findings_at(vault, agent, uses, observed.window)),
-        assumptions=tuple(assumptions_at(observed.records, vault, agent)),
-        proposals=propose_at(vault, agent, uses),
     )
 
 

@@ -17,7 +17,8 @@ from iamrange.credentials.privileges.gcp_propose import POLICY as BINDINGS
 from iamrange.credentials.privileges.gcp_propose import binding_json, with_bindings_of
 from iamrange.credentials.privileges.vault_propose import PREFIX as IN_VAULT
 from iamrange.credentials.vault.access import VaultAwayError, VaultRefusedError
-from iamrange.range.privileges import project_of, read_project, vault_of
+from iamrange.range.privileges import project_of, read_project
+from iamrange.range.privileges_vault import vault_of
 from iamrange.range.processes import ProcessError
 
 if TYPE_CHECKING:

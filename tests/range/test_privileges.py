@@ -13,9 +13,10 @@ from iamrange.core.scenario import Part
 from iamrange.core.verdict import Verdict
 from iamrange.credentials.privileges.model import Kind
 from iamrange.range.deployment import Deployment
-from iamrange.range.privileges import audit, observe_at_work, project_of, vault_of
+from iamrange.range.privileges import audit, observe_at_work, project_of
 from iamrange.range.privileges_proof import prove
 from iamrange.range.privileges_put import put
+from iamrange.range.privileges_vault import vault_of
 from iamrange.range.progress import NoProgress
 
 if TYPE_CHECKING:
