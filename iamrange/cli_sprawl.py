@@ -28,6 +28,7 @@ from iamrange.cli_range import (
     own_regions,
     vault_access,
 )
+from iamrange.cli_sprawl_places import cloud_readers, vault_in, vault_readers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from iamrange.credentials.inventory.owners import Owners
     from iamrange.credentials.inventory.sprawl import Report, Waiver
     from iamrange.credentials.inventory.uses import Uses
-    from iamrange.credentials.vault.access import VaultAccess
 
 _DATE = "%Y-%m-%d"
 _RANGES_OWN = "the range's own administrator: random, and gone with the range"
@@ -95,8 +95,8 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
             inventory = gather([*readers, *folders])
         else:
             told = _clouds_in(clouds)
-            readers = _cloud_readers(told, region or ["us-east-1"], None, {})
-            readers += _vault_readers(_vault_in(told, clouds), {}, None)
+            readers = cloud_readers(told, region or ["us-east-1"], None, {})
+            readers += vault_readers(vault_in(told, clouds), {}, None)
             inventory = _without_owners(gather([*readers, *folders]))
             owners = _nobody(people)
     report = judge(inventory, owners, limits, time.time(), accepted)
@@ -133,8 +133,8 @@ def _of_the_range(
     }
     places = {"aws": aws, "gcp": state["gcp"]}
     readers: list[Reader] = [
-        *_cloud_readers(places, regions or own_regions(state), uses, agents),
-        *_vault_readers(vault_access(state), subjects, uses),
+        *cloud_readers(places, regions or own_regions(state), uses, agents),
+        *vault_readers(vault_access(state), subjects, uses),
         DirectoryReader(directory=directory, now=time.time(), uses=uses),
         CertificateReader(folder=Path(state["folder"]) / "agents"),
     ]
@@ -166,54 +166,6 @@ def _uses(state: Mapping[str, Any]) -> Uses | None:
         return Uses()
 
 
-def _cloud_readers(
-    clouds: Mapping[str, Any],
-    regions: Sequence[str],
-    uses: Uses | None,
-    agents: Mapping[str, str],
-) -> list[Reader]:
-    from iamrange.credentials.inventory.aws import AccessKeyReader, AwsAccess, SecretsManagerReader
-    from iamrange.credentials.inventory.google import (
-        GoogleAccess,
-        SecretManagerReader,
-        ServiceAccountKeyReader,
-    )
-
-    readers: list[Reader] = []
-    for account, key in (clouds.get("aws") or {}).get("accounts", {}).items():
-        places = [
-            AwsAccess(
-                account=account, region=region, endpoint=clouds["aws"].get("endpoint"), key=key
-            )
-            for region in regions
-        ]
-        readers += [SecretsManagerReader(access=place, uses=uses) for place in places]
-        readers.append(AccessKeyReader(access=places[0], uses=uses))
-    for project, facts in (clouds.get("gcp") or {}).get("projects", {}).items():
-        access = GoogleAccess(
-            project=project, token=facts["access_token"], endpoint=clouds["gcp"].get("endpoint")
-        )
-        readers.append(SecretManagerReader(access=access, uses=uses))
-        readers.append(ServiceAccountKeyReader(access=access, agents=agents, uses=uses))
-    return readers
-
-
-def _vault_readers(
-    access: VaultAccess | None, agents: Mapping[str, str], uses: Uses | None
-) -> list[Reader]:
-    from iamrange.credentials.inventory.vault import KeyValueReader, LeaseReader, TokenReader
-    from iamrange.credentials.inventory.vault_logins import LoginRoleReader
-
-    if access is None:
-        return []
-    return [
-        KeyValueReader(access=access, uses=uses),
-        TokenReader(access=access, agents=agents, uses=uses),
-        LeaseReader(access=access),
-        LoginRoleReader(access=access, agents=agents),
-    ]
-
-
 def _without_owners(inventory: Inventory) -> Inventory:
     """Say of every credential that nobody could tell where its owner stands."""
     from iamrange.credentials.inventory.gather import Fact
@@ -235,18 +187,6 @@ def _clouds_in(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict) or not any(value.get(name) for name in known):
         misuse(f"--clouds '{path}': expected the JSON object that `iamrange clouds` prints")
     return value
-
-
-def _vault_in(clouds: Mapping[str, Any], path: Path) -> VaultAccess | None:
-    from iamrange.credentials.vault.access import VaultAccess
-
-    facts = clouds.get("vault")
-    if not facts:
-        return None
-    texts = [facts.get(name) if isinstance(facts, dict) else None for name in ("address", "token")]
-    if not all(isinstance(text, str) and text for text in texts):
-        misuse(f"--clouds '{path}': vault expected an object of address and token")
-    return VaultAccess(address=str(texts[0]), token=str(texts[1]))
 
 
 def _waivers(path: Path | None) -> list[Waiver]:
