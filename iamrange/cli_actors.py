@@ -23,8 +23,9 @@ from iamrange.cli_range import events_of_the_range, opened_directory, own_accoun
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from iamrange.detect.cut import Hand
     from iamrange.detect.unmanaged import Actors, Entry, Unmanaged
-    from iamrange.detect.unmanaged_cut import Cut, Done, Hand, Means
+    from iamrange.detect.unmanaged_cut import Cut, Done, Means
     from iamrange.identity.directory.directory import Directory
     from iamrange.identity.directory.model import Agent
 
@@ -118,20 +119,25 @@ def _entries(directory: Directory, agents: Sequence[Agent]) -> Iterator[Entry]:
 
 
 def _hands(state: Mapping[str, Any], directory: Directory) -> dict[Means, Hand]:
-    from iamrange.detect.unmanaged_cut import AwsHand, FromFunction, GoogleHand, Means
+    from iamrange.detect.cut_clouds import AwsHand, GoogleHand
+    from iamrange.detect.cut_vault import VaultHand
+    from iamrange.detect.unmanaged_cut import FromFunction, Means
 
     keys = {account: state["aws"]["accounts"][account] for account in own_accounts(state)}
     tokens = {name: facts["access_token"] for name, facts in state["gcp"]["projects"].items()}
 
-    def quarantined(agent: str) -> None:
-        from iamrange.detect.unmanaged_cut import CutError
+    def quarantined(agent: str) -> str:
+        from iamrange.detect.cut import CutError
         from iamrange.identity.directory.model import DirectoryRefusal
 
         outcome = directory.quarantine(agent, actor=_ACTOR)
         if isinstance(outcome, DirectoryRefusal):
             raise CutError(f"{outcome.code}: {outcome.detail}")
+        return "quarantined"
 
+    at_vault = VaultHand(endpoint=state["vault"]["endpoint"], token=state["vault"]["token"])
     return {
+        Means.VAULT: at_vault,
         Means.AWS_ROLE: AwsHand(endpoint=state["aws"]["endpoint"], keys=keys, users=False),
         Means.AWS_USER: AwsHand(endpoint=state["aws"]["endpoint"], keys=keys, users=True),
         Means.GOOGLE_ACCOUNT: GoogleHand(endpoint=state["gcp"]["endpoint"], tokens=tokens),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from iamrange.credentials.vault.access import VaultAccess
     from iamrange.identity.directory.directory import Directory
 
 
@@ -19,6 +20,21 @@ def opened_directory(state: Mapping[str, Any]) -> Directory:
     from iamrange.identity.directory.directory import Directory
 
     return Directory.open(state["directory"]["database"], Path(state["directory"]["home"]))
+
+
+def vault_access(state: Mapping[str, Any]) -> VaultAccess | None:
+    """Return the running range's vault, for its administrator; None where the stack has none."""
+    from iamrange.credentials.vault.access import VaultAccess
+
+    facts = state.get("vault")
+    if not facts or "iamrange:vault" not in _config(state):
+        return None
+    return VaultAccess(
+        address=facts["endpoint"],
+        token=facts["token"],
+        direct=True,
+        known_as=facts["address"].partition("://")[2],
+    )
 
 
 def own_accounts(state: Mapping[str, Any]) -> list[str]:

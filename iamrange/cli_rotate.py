@@ -36,7 +36,8 @@ JOURNAL = "rotations"
 _CONSUMER_SECONDS = 120
 
 VaultOption = Annotated[
-    str, typer.Option("--vault", metavar="aws:NAME|gcp:NAME", help="The secret that holds it.")
+    str,
+    typer.Option("--vault", metavar="aws:NAME|gcp:NAME|bao:PATH", help="The secret that holds it."),
 ]
 Consumers = Annotated[
     list[str] | None,
@@ -92,6 +93,8 @@ def key(  # noqa: PLR0913, PLR0917 - one argument an option
     as_json: Json = False,
 ) -> None:
     """Replace an IAM access key that lies in a vault as JSON of AccessKeyId and SecretAccessKey.
+
+    In a vault: bao:STORE/PATH, or bao:STORE/PATH#MEMBER where the member is not called `value`.
 
     Example: iamrange rotate key backup --vault aws:platform/backup-key --every 30
     """
@@ -215,8 +218,10 @@ def _vault(state: Mapping[str, Any], text: str, place: AwsAccess) -> Vault:
     from iamrange.credentials.rotation.google import SecretManagerVault
 
     kind, _, name = text.partition(":")
-    if not name or kind not in {"aws", "gcp"}:
-        misuse(f"--vault expected aws:NAME or gcp:NAME, got '{text}'")
+    if not name or kind not in {"aws", "gcp", "bao"}:
+        misuse(f"--vault expected aws:NAME, gcp:NAME or bao:PATH, got '{text}'")
+    if kind == "bao":
+        return _key_value(state, name)
     if kind == "aws":
         return SecretsManagerVault(place, name)
     project, facts = next(iter(state["gcp"]["projects"].items()))
@@ -224,3 +229,17 @@ def _vault(state: Mapping[str, Any], text: str, place: AwsAccess) -> Vault:
         project=project, token=facts["access_token"], endpoint=state["gcp"]["endpoint"]
     )
     return SecretManagerVault(access, name)
+
+
+def _key_value(state: Mapping[str, Any], name: str) -> Vault:
+    from iamrange.cli_range import vault_access
+    from iamrange.credentials.rotation.ports import PortDownError
+    from iamrange.credentials.rotation.vault import vault_at
+
+    access = vault_access(state)
+    if access is None:
+        misuse(f"--vault bao:{name}: expected a stack with a vault; this one has none")
+    try:
+        return vault_at(access, name)
+    except PortDownError as error:
+        broke(str(error))

@@ -21,7 +21,14 @@ from rich.table import Table
 from rich.text import Text
 
 from iamrange.cli_console import Exit, Json, err, misuse, out, print_json
-from iamrange.cli_range import events_of_the_range, opened_directory, own_accounts, own_regions
+from iamrange.cli_range import (
+    events_of_the_range,
+    opened_directory,
+    own_accounts,
+    own_regions,
+    vault_access,
+)
+from iamrange.cli_sprawl_places import cloud_readers, vault_in, vault_readers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +56,10 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
     ] = None,
     clouds: Annotated[
         Path | None,
-        typer.Option(help="Other clouds than the running range's: what `iamrange clouds` prints."),
+        typer.Option(
+            help="Other clouds than the running range's: what `iamrange clouds` prints; "
+            "beside them may be a vault: {address, token}."
+        ),
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option(help="An AWS region; default: the range's.")
@@ -84,7 +94,9 @@ def sprawl(  # noqa: PLR0913, PLR0917 - one argument an option
             accepted += own
             inventory = gather([*readers, *folders])
         else:
-            readers = _cloud_readers(_clouds_in(clouds), region or ["us-east-1"], None, {})
+            told = _clouds_in(clouds)
+            readers = cloud_readers(told, region or ["us-east-1"], None, {})
+            readers += vault_readers(vault_in(told, clouds), {}, None)
             inventory = _without_owners(gather([*readers, *folders]))
             owners = _nobody(people)
     report = judge(inventory, owners, limits, time.time(), accepted)
@@ -105,6 +117,7 @@ def _of_the_range(
     from iamrange.credentials.inventory.directory import DirectoryReader, every_entry, registered
     from iamrange.credentials.inventory.owners import Owners
     from iamrange.credentials.inventory.sprawl import Waiver
+    from iamrange.credentials.vault.openbao import ADMINISTRATOR
     from iamrange.range.service import running
 
     state = running().state
@@ -112,6 +125,7 @@ def _of_the_range(
     closing.callback(directory.close)
     uses = _uses(state)
     agents = {fact["gcp_service_account"]: fact["name"] for fact in state["facts"].values()}
+    subjects = {fact["spiffe_id"]: fact["name"] for fact in state["facts"].values()}
     ours = own_accounts(state)
     aws = {
         **state["aws"],
@@ -119,7 +133,8 @@ def _of_the_range(
     }
     places = {"aws": aws, "gcp": state["gcp"]}
     readers: list[Reader] = [
-        *_cloud_readers(places, regions or own_regions(state), uses, agents),
+        *cloud_readers(places, regions or own_regions(state), uses, agents),
+        *vault_readers(vault_access(state), subjects, uses),
         DirectoryReader(directory=directory, now=time.time(), uses=uses),
         CertificateReader(folder=Path(state["folder"]) / "agents"),
     ]
@@ -128,53 +143,27 @@ def _of_the_range(
         for account in ours
         for rule in ("long-lived-key", "no-owner")
     ]
+    own += [
+        Waiver(rule, f"bao tokens *: token-{ADMINISTRATOR} *", _RANGES_OWN)
+        for rule in ("no-expiry", "no-owner")
+    ]
     return readers, Owners.of(registered(every_entry(directory)), people), own
 
 
 def _uses(state: Mapping[str, Any]) -> Uses | None:
     """Return what the audit log says of uses; nothing where it cannot be trusted, and say so."""
     from iamrange.credentials.inventory.uses import Uses, uses_in
+    from iamrange.credentials.vault.openbao import ADMINISTRATOR
     from iamrange.detect.audit_events import LogUntrustedError
 
     own = [f"arn:aws:iam::{account}:user/admin" for account in state["aws"]["accounts"]]
     own += [f"user:administrator@{p}.iamrange.example" for p in state["gcp"]["projects"]]
+    own.append(f"token-{ADMINISTRATOR}")
     try:
         return uses_in(events_of_the_range(state), own)
     except (LogUntrustedError, OSError, ValueError) as error:
         err.print(Text(f"last uses are not known: {error}", "red"))
         return Uses()
-
-
-def _cloud_readers(
-    clouds: Mapping[str, Any],
-    regions: Sequence[str],
-    uses: Uses | None,
-    agents: Mapping[str, str],
-) -> list[Reader]:
-    from iamrange.credentials.inventory.aws import AccessKeyReader, AwsAccess, SecretsManagerReader
-    from iamrange.credentials.inventory.google import (
-        GoogleAccess,
-        SecretManagerReader,
-        ServiceAccountKeyReader,
-    )
-
-    readers: list[Reader] = []
-    for account, key in (clouds.get("aws") or {}).get("accounts", {}).items():
-        places = [
-            AwsAccess(
-                account=account, region=region, endpoint=clouds["aws"].get("endpoint"), key=key
-            )
-            for region in regions
-        ]
-        readers += [SecretsManagerReader(access=place, uses=uses) for place in places]
-        readers.append(AccessKeyReader(access=places[0], uses=uses))
-    for project, facts in (clouds.get("gcp") or {}).get("projects", {}).items():
-        access = GoogleAccess(
-            project=project, token=facts["access_token"], endpoint=clouds["gcp"].get("endpoint")
-        )
-        readers.append(SecretManagerReader(access=access, uses=uses))
-        readers.append(ServiceAccountKeyReader(access=access, agents=agents, uses=uses))
-    return readers
 
 
 def _without_owners(inventory: Inventory) -> Inventory:
@@ -194,7 +183,8 @@ def _nobody(people: Sequence[str] | None) -> Owners:
 
 def _clouds_in(path: Path) -> Mapping[str, Any]:
     value = _json(path)
-    if not isinstance(value, dict) or not (value.get("aws") or value.get("gcp")):
+    known = ("aws", "gcp", "vault")
+    if not isinstance(value, dict) or not any(value.get(name) for name in known):
         misuse(f"--clouds '{path}': expected the JSON object that `iamrange clouds` prints")
     return value
 

@@ -76,10 +76,27 @@ ISOLATION = Control(
     switched_in=SwitchedIn.WORLD,
     contains=True,
 )
+VAULT_ISOLATION = Control(
+    id="detect.vault-isolation",
+    layer=Layer.DETECT,
+    summary="An accused agent is disabled at the vault, and its tokens and leases there revoked.",
+    without_it="Whatever it can still log in with opens the vault, for as long as that is good.",
+    refusal=Refusal(
+        point="vault.login",
+        layer="identity",
+        effect=Effect.DENY,
+        reason="disabled",
+    ),
+    touches=frozenset(),
+    maps_to=(fw.ASI10, fw.AC_2_13, fw.NHI7),
+    switched_in=SwitchedIn.WORLD,
+    contains=True,
+)
 CONTROLS: tuple[Control, ...] = (
     AUDIT_CHAIN,
     BEHAVIOUR_BASELINE,
     HARD_LIMITS,
     AUTOMATIC_REVOCATION,
     ISOLATION,
+    VAULT_ISOLATION,
 )

@@ -73,7 +73,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One decision about one principal, as it is needed here."""
+    """One decision about one principal, as it is needed here.
+
+    `gave` is the principal that was made by it, where a record says so.
+    """
 
     request: str
     time: float
@@ -84,6 +87,7 @@ class Act:
     allowed: bool
     origin: str = ""
     user_agent: str = ""
+    gave: str = ""
 
 
 @dataclass(frozen=True, slots=True)

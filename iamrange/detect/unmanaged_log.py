@@ -29,7 +29,9 @@ from iamrange.detect.unmanaged import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_AFTER_PROOF: Final = frozenset({"aws.authorize", "aws.write-guard", "gcp.authorize"})
+_AFTER_PROOF: Final = frozenset(
+    {"aws.authorize", "aws.write-guard", "gcp.authorize", "vault.authorize"}
+)
 """Where only comes who has proved itself: a refusal here is the act of somebody known. A request
 that was refused anywhere else proves nothing."""
 _ECHOES: Final = frozenset({"aws.limits", "gcp.organization-policy", "gcp.write-guard"})
@@ -40,6 +42,8 @@ _AWS_SESSION: Final = re.compile(r"arn:aws:sts::(\d{12}):assumed-role/([^/]+)/.*
 _GOOGLE_ACCOUNT: Final = re.compile(r"projects/([^/]+)/serviceAccounts/([^/@]+)(?:@.*)?")
 _MAKES_AWS: Final = frozenset({"iam:CreateRole", "iam:CreateUser", "iam:CreateAccessKey"})
 _TAKES: Final = frozenset({"sts:AssumeRole"})
+_MAKES_AT_VAULT: Final = "auth/token/create"
+"""Where a vault's tokens are made; the record says whose the new one is."""
 _MAKES_GOOGLE: Final = frozenset({"iam.serviceAccounts.create", "iam.serviceAccountKeys.create"})
 _NAMES_GOOGLE: Final = "gcp.organization-policy"
 """Google's record of a creation names the project alone; the constraint's names the account."""
@@ -70,6 +74,7 @@ def act_of(event: Mapping[str, Any]) -> Act | None:
         allowed=event.get("action_id") == 1,
         origin=_text(event, "src_endpoint", "ip"),
         user_agent=_text(event, "http_request", "user_agent"),
+        gave=_text(event, "unmapped", "facts", "gave"),
     )
 
 
@@ -170,7 +175,10 @@ class _Watch:
         sighting.last = max(sighting.last, act.time)
 
     def _note_maker(self, act: Act) -> None:
-        if act.point == _NAMES_GOOGLE:
+        if act.gave and act.allowed and act.resource.startswith(_MAKES_AT_VAULT):
+            made = Made(act.principal, act.operation, act.time)
+            self._makers[act.gave].setdefault((act.operation, act.principal), made)
+        elif act.point == _NAMES_GOOGLE:
             self._google_names[act.request] = _google_name(act.resource)
         elif act.allowed and act.operation in _MAKES_GOOGLE and act.point == "gcp.authorize":
             self._creations[act.request] = act
@@ -196,7 +204,7 @@ class _Watch:
     def _finding(self, principal: str, reason: Reason, sighting: _Sighting) -> Unmanaged:
         proven = sighting.allowed > 0 or bool(sighting.refused_requests - self._unproven)
         touched = sighting.touched.most_common(MOST_TOUCHED)
-        makers = list(self._makers.get(name_of(principal) or "", {}).values())
+        makers = list(self._makers.get(name_of(principal) or principal, {}).values())
         entry = self._entries.get(sighting.agent or "")
         if entry is not None and entry.registered_by:
             makers.append(Made(entry.registered_by, "register", entry.created))

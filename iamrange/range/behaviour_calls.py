@@ -14,6 +14,8 @@ from iamrange.core.access_controls import GATEWAY
 from iamrange.core.decision import Effect, Outcome
 from iamrange.detect.behaviour import CLASSES, NO_DATA, Call, Declared
 from iamrange.detect.places import Places
+from iamrange.detect.unmanaged import attributed
+from iamrange.range.principals import of_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +31,7 @@ _SERVICES_OF_SCOPE: Final = {
     for route in routes.ROUTES
 }
 _TEMPLATE_LIMIT: Final = 128
+_MOST_PRINCIPALS: Final = 10_000
 
 CALLS_A_MINUTE: Final = 120
 """The most that any agent of the range will ever need: half of what the gateway lets through."""
@@ -50,36 +53,36 @@ class Calls:
     """Reads records as calls."""
 
     def __init__(
-        self, agents: Iterable[Mapping[str, str]], networks: Mapping[str, str], *, domain: str
+        self,
+        agents: Iterable[Mapping[str, str]],
+        networks: Mapping[str, str],
+        *,
+        domain: str,
+        projects: Iterable[str] = (),
     ) -> None:
         """Take the agents' facts (as the stage has them) and the networks, name -> address.
 
-        `domain` is the trust domain, like `iamrange.example`. Where data carries no labels
+        `domain` is the trust domain, like `iamrange.example`; `projects` are the numbers of the
+        Google Cloud projects whose pools map the agents' names. Where data carries no labels
         (`labelled` False) none is seen here either.
         """
         self.labelled = True
         self._domain = f"spiffe://{domain}/agent/"
         self._places = Places({address: name for name, address in networks.items()})
-        self._by_role: dict[tuple[str, str], str] = {}
-        self._by_account: dict[str, str] = {}
-        self._by_subject: dict[str, str] = {}
-        for facts in agents:
-            spiffe_id = facts["spiffe_id"]
-            role = facts["aws_role_arn"]
-            self._by_role[role.split(":")[4], role.rpartition("/")[2]] = spiffe_id
-            self._by_account[f"serviceAccount:{facts['gcp_service_account']}"] = spiffe_id
-            self._by_subject[facts["name"]] = spiffe_id
+        numbers = tuple(projects)
+        self._whose = tuple(one for facts in agents for one in of_facts(facts, numbers))
+        self._known: dict[str, str | None] = {}
 
     def call(self, record: DecisionRecord) -> Call | None:
         """Return the call that a record is of, or None."""
         if record.point == GATEWAY:
             return self._at_gateway(record)
         if record.point == AWS:
-            return self._in_cloud(record, self._aws_agent(record.principal), "aws")
+            return self._in_cloud(record, self._agent(record.principal), "aws")
         if record.point == VAULT and record.principal.startswith(self._domain):
             return self._in_vault(record)
         if record.point == GCP:
-            return self._in_cloud(record, self._gcp_agent(record.principal), "gcp")
+            return self._in_cloud(record, self._agent(record.principal), "gcp")
         return None
 
     def _at_gateway(self, record: DecisionRecord) -> Call | None:
@@ -136,17 +139,14 @@ class Calls:
             authenticated=True,
         )
 
-    def _aws_agent(self, principal: str) -> str | None:
-        parts = principal.split(":")
-        kind, _, rest = parts[-1].partition("/")
-        if len(parts) != 6 or kind != "assumed-role":  # noqa: PLR2004 - the parts of an ARN
-            return None
-        return self._by_role.get((parts[4], rest.partition("/")[0]))
-
-    def _gcp_agent(self, principal: str) -> str | None:
-        if principal.startswith("principal://"):
-            return self._by_subject.get(principal.rpartition("/subject/")[2])
-        return self._by_account.get(principal)
+    def _agent(self, principal: str) -> str | None:
+        """Return the agent that a principal of a cloud stands for; None: none of ours."""
+        if principal not in self._known:
+            if len(self._known) >= _MOST_PRINCIPALS:
+                self._known.clear()
+            found = attributed(principal, self._whose)
+            self._known[principal] = found.agent if found is not None else None
+        return self._known[principal]
 
 
 def _proved(record: DecisionRecord) -> bool:

@@ -6,30 +6,30 @@
   stays after a release: it is about those sessions, and no others. AWS tells moments of issue apart
   by whole seconds; until the next one begins, a session that is new is taken for an old one.
 - Google: the service account is disabled, and enabled again when the agent is released.
+- The vault: the agent's identity is disabled there, so that no login of its works, and its tokens
+  are revoked with all that hangs on them. A release enables the identity; it logs in anew.
+- What is done in a cloud or a vault is done by the hands that serve unmanaged identities as well.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.detect.containment import MeansError
+from iamrange.detect.cut import CutError
 from iamrange.range.processes import ProcessError
 from iamrange.range.world import CommandRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from iamrange.detect.cut_vault import VaultHand
     from iamrange.range.deployment import Deployment
     from iamrange.range.world import World
 
-POLICY_NAME: Final = "AWSRevokeOlderSessions"
-"""What the console's own button calls it."""
-
 _SECONDS: Final = 30.0
-_TIMEOUT: Final = 20
 
 
 class DirectoryMeans:
@@ -99,34 +99,77 @@ class CloudMeans:
         world = self._deployment.world
         project = self._deployment.landing.project
         try:
-            child = self._deployment.tools.zygote.spawn(
-                f"{__name__}:{function}",
-                {
-                    "spec": {
-                        "aws_endpoint": world.aws_endpoint,
-                        "aws_key": dict(world.aws_keys[facts["aws_account"]]),
-                        "region": self._deployment.landing.region,
-                        "role": facts["aws_role_arn"].rpartition("/")[2],
-                        "until": _next_second(float(world.describe()["clock_offset"])),
-                        "gcp_endpoint": world.gcp_endpoint,
-                        "gcp_token": world.gcp_tokens[project],
-                        "account": f"projects/{project}/serviceAccounts/"
-                        + facts["gcp_service_account"],
-                    }
-                },
-                name="containment in the clouds",
-            )
-            try:
-                answer = child.receive(_SECONDS)
-                child.wait(_SECONDS)
-            finally:
-                child.close()
+            until = _next_second(float(world.describe()["clock_offset"]))
         except (ProcessError, CommandRefusedError) as error:
             raise MeansError(f"clouds: {error}") from error
-        if not isinstance(answer, dict) or "done" not in answer:
-            failed = answer.get("failed") if isinstance(answer, dict) else "no answer"
-            raise MeansError(f"clouds: {failed}")
-        return str(answer["done"])
+        spec = {
+            "aws_endpoint": world.aws_endpoint,
+            "aws_account": facts["aws_account"],
+            "aws_key": dict(world.aws_keys[facts["aws_account"]]),
+            "role": facts["aws_role_arn"].rpartition("/")[2],
+            "until": until,
+            "gcp_endpoint": world.gcp_endpoint,
+            "gcp_token": world.gcp_tokens[project],
+            "project": project,
+            "account": facts["gcp_service_account"],
+        }
+        return _asked(self._deployment, self.name, function, spec)
+
+
+class VaultMeans:
+    """The vault's own means: identities and tokens, in a process that has an HTTP client."""
+
+    name = "vault"
+
+    def __init__(self, deployment: Deployment) -> None:
+        """Take the deployment: its stack has a vault, or has none."""
+        self._deployment = deployment
+
+    def cut(self, agent: str) -> str:
+        """End the agent's logins at the vault, and let it have no other.
+
+        Raises:
+            MeansError: the vault did not.
+        """
+        return self._ask("cut_at_vault", agent)
+
+    def restore(self, agent: str) -> str:
+        """Let the agent log in again.
+
+        Raises:
+            MeansError: the vault did not.
+        """
+        return self._ask("release_at_vault", agent)
+
+    def _ask(self, function: str, agent: str) -> str:
+        if not self._deployment.stage.vault:
+            return "there is no vault"
+        world = self._deployment.world
+        spec = {"endpoint": world.vault_endpoint, "token": world.vault_token, "agent": agent}
+        return _asked(self._deployment, self.name, function, spec)
+
+
+def _asked(deployment: Deployment, name: str, function: str, spec: Mapping[str, Any]) -> str:
+    """Have a function of this module done in a process of its own; return what it did.
+
+    Raises:
+        MeansError: it was not done.
+    """
+    try:
+        child = deployment.tools.zygote.spawn(
+            f"{__name__}:{function}", {"spec": dict(spec)}, name=f"containment: {name}"
+        )
+        try:
+            answer = child.receive(_SECONDS)
+            child.wait(_SECONDS)
+        finally:
+            child.close()
+    except (ProcessError, CommandRefusedError) as error:
+        raise MeansError(f"{name}: {error}") from error
+    if not isinstance(answer, dict) or "done" not in answer:
+        failed = answer.get("failed") if isinstance(answer, dict) else "no answer"
+        raise MeansError(f"{name}: {failed}")
+    return str(answer["done"])
 
 
 def _next_second(offset: float) -> str:
@@ -136,54 +179,55 @@ def _next_second(offset: float) -> str:
 
 def cut_sessions(spec: Mapping[str, Any]) -> dict[str, str]:
     """Have both clouds end an agent's sessions; one that fails does not keep the other from it."""
-    return _both(spec, _revoke_older, "disable")
+    from iamrange.detect.cut_clouds import AwsHand  # noqa: PLC0415 - the range's needs no SDK
+
+    on_aws = AwsHand(
+        endpoint=spec["aws_endpoint"],
+        keys={spec["aws_account"]: spec["aws_key"]},
+        users=False,
+        until=spec["until"],
+    )
+    role = f"{spec['aws_account']}/{spec['role']}"
+    return _all({"AWS": lambda: on_aws.cut(role), "Google": lambda: _on_google(spec, "cut")})
 
 
 def restore_sessions(spec: Mapping[str, Any]) -> dict[str, str]:
     """Enable the agent's service account; on AWS there is nothing to undo."""
-    return _both(spec, lambda _: "", "enable")
+    return _all({"Google": lambda: _on_google(spec, "release")})
 
 
-def _both(spec: Mapping[str, Any], on_aws: Any, on_google: str) -> dict[str, str]:  # noqa: ANN401 - a function
+def _on_google(spec: Mapping[str, Any], verb: str) -> str:
+    from iamrange.detect.cut_clouds import GoogleHand  # noqa: PLC0415 - same
+
+    hand = GoogleHand(endpoint=spec["gcp_endpoint"], tokens={spec["project"]: spec["gcp_token"]})
+    return str(getattr(hand, verb)(spec["account"]))
+
+
+def cut_at_vault(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Disable the agent's identity at the vault, and revoke its tokens."""
+    return _all({"vault": lambda: _at_vault(spec).cut(spec["agent"])})
+
+
+def release_at_vault(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Let the agent log in at the vault again."""
+    return _all({"vault": lambda: _at_vault(spec).release(spec["agent"])})
+
+
+def _at_vault(spec: Mapping[str, Any]) -> VaultHand:
+    from iamrange.detect.cut_vault import VaultHand  # noqa: PLC0415 - same
+
+    return VaultHand(endpoint=spec["endpoint"], token=spec["token"])
+
+
+def _all(acts: Mapping[str, Callable[[], str]]) -> dict[str, str]:
     done, failed = [], []
-    for name, act in (("AWS", on_aws), ("Google", lambda told: _switch_account(told, on_google))):
+    for name, act in acts.items():
         try:
-            done.append(act(spec))
+            done.append(act())
+        except CutError as error:
+            failed.append(f"{name}: {error}")
         except Exception as error:  # noqa: BLE001 - the type says it: a text could hold a secret
             failed.append(f"{name}: {type(error).__name__}")
     if failed:
         return {"failed": "; ".join(failed)}
     return {"done": "; ".join(filter(None, done))}
-
-
-def _revoke_older(spec: Mapping[str, Any]) -> str:
-    import boto3  # noqa: PLC0415 - the range's own process needs no SDK
-
-    iam = boto3.client(
-        "iam",
-        endpoint_url=spec["aws_endpoint"],
-        region_name=spec["region"],
-        aws_access_key_id=spec["aws_key"]["access_key_id"],
-        aws_secret_access_key=spec["aws_key"]["secret_access_key"],
-    )
-    statement = {
-        "Effect": "Deny",
-        "Action": ["*"],
-        "Resource": ["*"],
-        "Condition": {"DateLessThan": {"aws:TokenIssueTime": spec["until"]}},
-    }
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_role_policy(RoleName=spec["role"], PolicyName=POLICY_NAME, PolicyDocument=document)
-    return f"role {spec['role']} denies sessions from before {spec['until']}"
-
-
-def _switch_account(spec: Mapping[str, Any], verb: str) -> str:
-    import requests  # noqa: PLC0415 - same
-
-    answer = requests.post(
-        f"{spec['gcp_endpoint']}/v1/{spec['account']}:{verb}",
-        headers={"Authorization": f"Bearer {spec['gcp_token']}"},
-        timeout=_TIMEOUT,
-    )
-    answer.raise_for_status()
-    return f"service account {verb}d"

@@ -2,7 +2,8 @@
 
 - It reads the world's decision records as they are written. What it finds and does is a record of
   the world's own too, and so an event of the central audit log.
-- The directory is changed in the thread that watches; the clouds, which take longer, in another.
+- The directory is changed in the thread that watches; clouds and vault, which take longer, in
+  another.
 - An agent that a human has released in the directory gets its sessions back, and is judged again.
 - Its state is a file: the baselines, who stands accused, and how far each containment is.
 """
@@ -25,6 +26,7 @@ from iamrange.core.detect_controls import (
     HARD_LIMITS,
     ISOLATION,
     RESPONSE,
+    VAULT_ISOLATION,
     WATCH,
 )
 from iamrange.detect.containment import Containment
@@ -32,7 +34,7 @@ from iamrange.detect.watcher import Watcher
 from iamrange.identity.agent import write_private
 from iamrange.range.agent_processes import ProcessMeans
 from iamrange.range.behaviour_calls import Calls, declared_of
-from iamrange.range.behaviour_means import CloudMeans, DirectoryMeans
+from iamrange.range.behaviour_means import CloudMeans, DirectoryMeans, VaultMeans
 from iamrange.range.config import CORPORATE, NETWORKS
 from iamrange.range.processes import ProcessError
 from iamrange.range.world import CommandRefusedError
@@ -74,12 +76,18 @@ class BehaviourWatch:
         """
         self._world = deployment.world
         domain = next(iter(deployment.stage.agents.values()))["spiffe_id"].split("/")[2]
-        self._calls = Calls(deployment.stage.agents.values(), NETWORKS, domain=domain)
+        self._calls = Calls(
+            deployment.stage.agents.values(),
+            NETWORKS,
+            domain=domain,
+            projects=(deployment.landing.project_number,),
+        )
         self._watcher = Watcher(self._declared)
         # one each: who is slow does not keep the directory waiting
         self._means: dict[str, Containment] = {
             AUTOMATIC_REVOCATION.id: Containment([DirectoryMeans(self._world)]),
             ISOLATION.id: Containment([ProcessMeans.of(deployment), CloudMeans(deployment)]),
+            VAULT_ISOLATION.id: Containment([VaultMeans(deployment)]),
         }
         self._off: frozenset[str] = frozenset()
         self._known: dict[str, tuple[float, Declared | None, str]] = {}
@@ -360,7 +368,8 @@ class BehaviourWatch:
             value = json.loads(state.read_bytes())
             self._watcher.take(value["watcher"])
             for name, containment in self._means.items():
-                containment.take(value["containments"][name])
+                # an older file knows nothing of means that are new
+                containment.take(value["containments"].get(name, []))
             self._incidents.extend(value["incidents"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ProcessError(

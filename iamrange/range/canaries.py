@@ -97,6 +97,13 @@ def plant(spec: Mapping[str, Any]) -> int:
                 timeout=_TIMEOUT,
             )
             answer.raise_for_status()
+            answer = requests.post(
+                f"{spec['vault_endpoint']}/v1/{spec['vault_store']}/metadata/{place}",
+                json={"custom_metadata": {"agent": place.partition("/")[0]}},
+                headers={"X-Vault-Token": spec["vault_token"]},
+                timeout=_TIMEOUT,
+            )
+            answer.raise_for_status()
         elif kind in (AssetKind.GCP_SECRET, AssetKind.GCP_BACKUP_SECRET):
             answer = requests.post(
                 f"{spec['gcp_endpoint']}/v1/{place}:addVersion",

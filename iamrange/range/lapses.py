@@ -78,6 +78,7 @@ LAPSES: Mapping[Control, Lapse] = {
     detect_controls.HARD_LIMITS: Lapse(),
     detect_controls.AUTOMATIC_REVOCATION: Lapse(),
     detect_controls.ISOLATION: Lapse(),
+    detect_controls.VAULT_ISOLATION: Lapse(),
     # the victim's own: its key is written into what the attacker copies
     secrets_controls.NO_HARD_CODED_CREDENTIALS: Lapse(),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),

@@ -50,32 +50,41 @@ def attributions(state: Mapping[str, Any], agents: Iterable[Agent]) -> tuple[Att
 def _of_agent(
     state: Mapping[str, Any], agent: Agent, facts: Mapping[str, str]
 ) -> Iterator[Attribution]:
-    issuer, name, identity = state["issuer"], _plain(agent.name), _plain(agent.id)
+    numbers = [str(project["number"]) for project in state["gcp"]["projects"].values()]
+    known = {**facts, "spiffe_id": agent.id, "name": agent.name}
+    known.pop("aws_role_arn", None)
     if agent.aws_role_arn is not None:
+        known["aws_role_arn"] = agent.aws_role_arn
+    # the pool's provider maps our own tenant's names, and refuses the others'
+    yield from of_facts(known, numbers if agent.tenant == DEFAULT_TENANT else ())
+    issuer, identity = state["issuer"], _plain(agent.id)
+    yield Attribution(pattern=f"{issuer} {identity}", agent=agent.id)
+    host = issuer.partition("://")[2]
+    yield Attribution(pattern=f"arn:aws:iam::*:oidc-provider/{host}:*:{identity}", agent=agent.id)
+
+
+def of_facts(facts: Mapping[str, str], projects: Iterable[str]) -> Iterator[Attribution]:
+    """Yield what stands for an agent in the clouds, by the facts of its stack.
+
+    `projects` are the numbers of the projects whose pools map its name.
+    """
+    agent, name = facts["spiffe_id"], _plain(facts["name"])
+    if "aws_role_arn" in facts:
         yield Attribution(
-            pattern=_sessions(agent.aws_role_arn), agent=agent.id, session=f"{name}-*"
+            pattern=_sessions(facts["aws_role_arn"]), agent=agent, session=f"{name}-*"
         )
-    patterns = [
-        f"{issuer} {identity}",
-        f"arn:aws:iam::*:oidc-provider/{issuer.partition('://')[2]}:*:{identity}",
-    ]
-    if agent.tenant == DEFAULT_TENANT:
-        # the pool's provider maps our own tenant's names, and refuses the others'
-        patterns += [
-            f"principal://iam.googleapis.com/projects/{project['number']}"
-            f"/locations/global/workloadIdentityPools/*/subject/{name}"
-            for project in state["gcp"]["projects"].values()
-        ]
+    for number in projects:
+        pools = f"principal://iam.googleapis.com/projects/{number}/locations/global"
+        yield Attribution(pattern=f"{pools}/workloadIdentityPools/*/subject/{name}", agent=agent)
     if "gcp_service_account" in facts:
-        patterns.append(f"serviceAccount:{facts['gcp_service_account']}")
+        yield Attribution(pattern=f"serviceAccount:{facts['gcp_service_account']}", agent=agent)
     if "database_schema" in facts:
         # a login that the vault has made of the agent's reader, or the reader itself
         reader = _plain(facts["database_schema"])
-        patterns += [f"{reader}-{'?' * _MADE_LETTERS}", reader]
+        for pattern in (f"{reader}-{'?' * _MADE_LETTERS}", reader):
+            yield Attribution(pattern=pattern, agent=agent)
     if "aws_function_role_arn" in facts:
-        patterns.append(_sessions(facts["aws_function_role_arn"]))
-    for pattern in patterns:
-        yield Attribution(pattern=pattern, agent=agent.id)
+        yield Attribution(pattern=_sessions(facts["aws_function_role_arn"]), agent=agent)
 
 
 def _sessions(role_arn: str) -> str:

@@ -29,6 +29,11 @@ from iamrange.range.catalogue import catalogue
 from iamrange.range.host import RECORDS_FILE
 from iamrange.range.lab import workload_of
 from iamrange.range.landing import landing_of
+from iamrange.range.privileges_vault import (
+    audit_in_vault,
+    read_deployed_vault,
+    read_running_vault,
+)
 from iamrange.range.processes import ProcessError
 from iamrange.range.work import do_work
 from iamrange.range.workloads import name_of
@@ -42,22 +47,28 @@ if TYPE_CHECKING:
     from iamrange.credentials.privileges.estate import Estate, Identity
     from iamrange.credentials.privileges.gcp import GcpEstate
     from iamrange.credentials.privileges.model import Window
+    from iamrange.credentials.privileges.vault import VaultEstate
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
     from iamrange.range.service import Running
 
-CLOUDS = ("aws-", "gcp-")
-"""What the kinds of assets begin with that clouds keep."""
+CLOUDS = ("aws-", "gcp-", "vault-")
+"""What the kinds of assets begin with that clouds and the vault keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An agent that is audited: its part, its name, its role and its service account's address."""
+    """An agent that is audited: its part and its name, and who it is in each place.
+
+    `vault_role` is empty where the stack has no vault.
+    """
 
     part: str
     name: str
     role_arn: str
     email: str
+    spiffe_id: str
+    vault_role: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +78,13 @@ class Observed:
     subjects: tuple[Subject, ...]
     estate: Estate
     project: GcpEstate
+    vault: VaultEstate | None
     records: tuple[DecisionRecord, ...]
     window: Window
 
 
 def work_of_all() -> Iterator[tuple[Part, Workload]]:
-    """Yield every piece of legitimate work that scenarios have agents do in a cloud, once."""
+    """Yield every piece of legitimate work of scenarios in a cloud or in the vault, once."""
     pairs: dict[tuple[Part, str], Workload] = {}
     for entry in catalogue().values():
         scenario = entry.scenario
@@ -92,7 +104,7 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
         ReadError: a cloud could not be read.
     """
     progress.step("read what is granted")
-    estate, project = read_deployed(base), read_project(base)
+    estate, project, vault = read_deployed(base), read_project(base), read_deployed_vault(base)
     pieces = tuple(work_of_all())
     progress.step(f"legitimate work of all scenarios: {len(pieces)} pieces")
     with base.fork() as world:
@@ -103,11 +115,12 @@ def observe_at_work(base: Deployment, progress: Progress) -> Observed:
             if not done.ok:
                 raise ProcessError(f"{part} could not do {name_of(workload)}: {done.detail}")
         records, _ = world.world.records_since(mark)
-    source = f"the legitimate work of all scenarios in the clouds, {len(pieces)} pieces"
+    source = f"the legitimate work of all scenarios in clouds and vault, {len(pieces)} pieces"
     return Observed(
         subjects=tuple(_subject(part.value, base.stage.agents[part]) for part in base.homes),
         estate=replace(estate, source_ip=source_of(records)),
         project=project,
+        vault=vault,
         records=tuple(records),
         window=window_of(records, source=source, since=since, until=time.time()),
     )
@@ -145,6 +158,7 @@ def observe_running(found: Running, progress: Progress) -> Observed:
             ),
             organization=landing.organization,
         ),
+        vault=read_running_vault(state, subjects),
         records=tuple(records),
         window=window_of(
             records, source="the running range's records", since=None, until=time.time()
@@ -187,7 +201,7 @@ def read_project(base: Deployment) -> GcpEstate:
 
 
 def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...]:
-    """Audit every agent in both clouds, or the one of that name.
+    """Audit every agent in both clouds and in the vault, or the one of that name.
 
     Raises:
         UnknownNameError: there is no such agent.
@@ -198,9 +212,12 @@ def audit(observed: Observed, agent: str | None = None) -> tuple[AgentAudit, ...
     if agent is not None and agent not in names:
         raise UnknownNameError("agent", agent, names)
     chosen = [s for s in observed.subjects if agent in (None, s.name)]
-    on_gcp = {subject.name: _on_gcp(observed, subject) for subject in chosen}
+    elsewhere = {
+        subject.name: (_on_gcp(observed, subject), *audit_in_vault(observed, subject))
+        for subject in chosen
+    }
     return tuple(
-        one for audited in _on_aws(observed, chosen) for one in (audited, on_gcp[audited.agent])
+        one for audited in _on_aws(observed, chosen) for one in (audited, *elsewhere[audited.agent])
     )
 
 
@@ -260,6 +277,8 @@ def _subject(part: str, facts: Mapping[str, str]) -> Subject:
         name=facts["name"],
         role_arn=facts["aws_role_arn"],
         email=facts["gcp_service_account"],
+        spiffe_id=facts["spiffe_id"],
+        vault_role=facts.get("vault_role", ""),
     )
 
 

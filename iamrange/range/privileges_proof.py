@@ -17,6 +17,7 @@ from iamrange.core.control import Control
 from iamrange.core.decision import Outcome
 from iamrange.core.verdict import Verdict
 from iamrange.credentials.privileges.used import POINT
+from iamrange.credentials.vault.decisions import AUTHORIZE
 from iamrange.range.ablation import prove_scenario
 from iamrange.range.catalogue import catalogue
 from iamrange.range.lab import Lab
@@ -44,9 +45,15 @@ GRANTS = frozenset(
         "gcp:projects/iAMMember:IAMMember",
         "gcp:secretmanager/secretIamMember:SecretIamMember",
         "gcp:serviceaccount/iAMMember:IAMMember",
+        "vault:index/policy:Policy",
     }
 )
 """What a control touches that is about the extent of agents' own grants and about nothing else."""
+
+
+_POINTS = frozenset({POINT, authorize.POINT, AUTHORIZE})
+_IN_VAULT = "vault:"
+"""What the types of resources begin with that a vault keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +173,7 @@ def prove(
         entries = [entry for entry in catalogue().values() if _on(entry, parts)]
         target = "embedded" if base.tools.emulator is None else "localstack"
         able = [entry for entry in entries if not lacking(entry, target)]
-        progress.step(f"attacks on these agents in the clouds: {len(able)}")
+        progress.step(f"attacks on these agents in clouds and vault: {len(able)}")
         with (
             Lab(base) as granted,
             Lab(world, change=lambda fork: put(fork, proposals)) as proposed,
@@ -213,14 +220,19 @@ def _work(
 
 def _refused(records: Sequence[DecisionRecord]) -> Iterator[str]:
     for record in records:
-        if record.point in (POINT, authorize.POINT) and record.outcome is Outcome.DENY:
+        if record.point in _POINTS and record.outcome is Outcome.DENY:
             yield f"{record.action} on {record.resource}: {record.reason}"
 
 
 def _on(entry: Entry, parts: frozenset[Part]) -> bool:
-    """Tell whether a scenario attacks one of these agents, and a cloud decides."""
+    """Tell whether a scenario attacks one of these agents, and a cloud or the vault decides."""
     in_a_cloud = any(guard.startswith(("aws.", "gcp.")) for guard in entry.guards)
-    return in_a_cloud and entry.scenario.foothold.victim in parts
+    return (in_a_cloud or _in_vault(entry)) and entry.scenario.foothold.victim in parts
+
+
+def _in_vault(entry: Entry) -> bool:
+    guards = (guard for guard in entry.scenario.blocked_by if isinstance(guard, Control))
+    return any(kind.startswith(_IN_VAULT) for guard in guards for kind in guard.touches)
 
 
 def _widening(entry: Entry) -> tuple[Control, ...]:

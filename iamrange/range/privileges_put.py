@@ -15,7 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from iamrange.credentials.privileges.gcp_propose import POLICY as BINDINGS
 from iamrange.credentials.privileges.gcp_propose import binding_json, with_bindings_of
+from iamrange.credentials.privileges.vault_propose import PREFIX as IN_VAULT
+from iamrange.credentials.vault.access import VaultAwayError, VaultRefusedError
 from iamrange.range.privileges import project_of, read_project
+from iamrange.range.privileges_vault import vault_of
 from iamrange.range.processes import ProcessError
 
 if TYPE_CHECKING:
@@ -30,13 +33,31 @@ _GONE = "NoSuchEntity"
 
 
 def put(world: Deployment, proposals: Sequence[Proposal]) -> None:
-    """Put proposals in the place of what they are for, through the clouds' own APIs.
+    """Put proposals in the place of what they are for, through the clouds' and the vault's APIs.
 
     Raises:
-        ProcessError, ReadError: a cloud refused one.
+        ProcessError, ReadError: one was refused.
     """
-    _put_policies(world, [one for one in proposals if one.policy != BINDINGS])
-    _put_bindings(world, [one for one in proposals if one.policy == BINDINGS])
+    in_vault = [one for one in proposals if one.policy.startswith(IN_VAULT)]
+    in_clouds = [one for one in proposals if one not in in_vault]
+    _put_policies(world, [one for one in in_clouds if one.policy != BINDINGS])
+    _put_bindings(world, [one for one in in_clouds if one.policy == BINDINGS])
+    _put_in_vault(world, in_vault)
+
+
+def _put_in_vault(world: Deployment, proposals: Sequence[Proposal]) -> None:
+    access = vault_of(world)
+    for proposal in proposals:
+        name = proposal.policy.removeprefix(IN_VAULT)
+        if access is None:
+            raise ProcessError(f"proposal for '{name}': expected a world with a vault, has none")
+        # a vault takes no empty text: a comment grants as little
+        document = proposal.document
+        text = "# nothing of it was needed" if document is None else json.dumps(document)
+        try:
+            access.call("PUT", f"sys/policies/acl/{name}", {"policy": text})
+        except (VaultRefusedError, VaultAwayError) as error:
+            raise ProcessError(f"proposal for '{name}': {error}") from error
 
 
 def _put_bindings(world: Deployment, proposals: Sequence[Proposal]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,6 +66,34 @@ except ClientError as error:
 """
 
 
+VAULT_ASSERTION = """
+import os, pathlib
+from iamrange.identity.agent import AgentIdentity
+home = pathlib.Path(os.environ["IAMRANGE_AGENT_HOME"])
+AgentIdentity(home).write_token_file("https://vault.iamrange.example", home / "vault-token")
+print((home / "vault-token").read_text())
+"""
+VAULT_LOGIN = """
+import sys, hvac
+client = hvac.Client()
+try:
+    client.auth.jwt.jwt_login(role="long", jwt=sys.argv[1], path="jwt")
+    print(client.token)
+except hvac.exceptions.Forbidden:
+    print("refused")
+"""
+AT_VAULT = """
+import sys, hvac
+client = hvac.Client(token=sys.argv[1])
+try:
+    read = client.secrets.kv.v2.read_secret_version
+    read(path="log-writer/credentials", mount_point="agents", raise_on_deleted_version=True)
+    print("read")
+except hvac.exceptions.Forbidden:
+    print("refused")
+"""
+
+
 class Range:
     """A running range, used as from a shell."""
 
@@ -103,6 +132,25 @@ class Range:
         assert done.returncode == 0, done.stderr[-1500:]
         return done.stdout.strip()
 
+    def has_long_login(self) -> None:
+        """Let the log writer log in at the vault for longer than a test: its lease is seconds."""
+        facts = json.loads(self.ok("status", "--json"))["vault"]
+        role = {
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_audiences": ["https://vault.iamrange.example"],
+            "bound_subject": "spiffe://iamrange.example/agent/log-writer",
+            "token_policies": ["agent-log-writer"],
+            "token_ttl": "10m",
+        }
+        made = requests.post(
+            f"{facts['endpoint']}/v1/auth/jwt/role/long",
+            json=role,
+            headers={"X-Vault-Token": facts["token"]},
+            timeout=20,
+        )
+        assert made.status_code in {200, 204}, made.text
+
     def reads(self, network: str, most: int) -> list[str]:
         """Have the log writer read from a network; return how many answers it got, and the last."""
         return self.runs(READS, str(most), network).split()
@@ -134,6 +182,10 @@ def test_an_agent_in_the_wrong_place_is_contained_while_nobody_touches_the_keybo
     assert lab.reads("corporate", 2) == ["2", "200", "-"]
     session = lab.runs(SESSION)
     assert lab.runs(READS_SECRET, session) == "read"
+    lab.has_long_login()
+    assertion = lab.runs(VAULT_ASSERTION)
+    login = lab.runs(VAULT_LOGIN, assertion)
+    assert lab.runs(AT_VAULT, login) == "read"
     calls, status, reason = lab.reads("outside", 100)
     assert 1 < int(calls) < 100  # the call that is accused was answered, and the next ones not
     assert (status, reason) == ("401", "agent-quarantined")
@@ -144,11 +196,15 @@ def test_an_agent_in_the_wrong_place_is_contained_while_nobody_touches_the_keybo
     assert json.loads(lab.ok("agents", "show", "log-writer", "--json"))["state"] == "quarantined"
     lab.until(lambda: all(step["done"] for step in lab.incidents()[-1]["steps"]))
     assert lab.runs(READS_SECRET, session) == "AccessDeniedException"
+    assert lab.runs(AT_VAULT, login) == "refused"
+    assert lab.runs(VAULT_LOGIN, assertion) == "refused"
     log = lab.ok("audit", "query", "actor.user.uid=*/log-writer", "status_code=not-at-home")
     assert "behaviour:Accuse" in log
     told = json.loads(lab.ok("behaviour", "accept", "log-writer", "--json"))
     assert told == {"accepted": [], "not accepted": ["not-at-home"]}
     assert lab.reads("corporate", 1) == ["1", "200", "-"]
+    assert lab.runs(AT_VAULT, login) == "refused"  # what was revoked stays so; it logs in anew
+    assert lab.runs(AT_VAULT, lab.runs(VAULT_LOGIN, lab.runs(VAULT_ASSERTION))) == "read"
     assert lab.iamrange("behaviour", "accept", "log-writer").returncode == 1
     assert "log-writer" in lab.ok("behaviour", "baseline", "log-writer")
     assert lab.iamrange("behaviour", "baseline", "nobody").returncode == 1

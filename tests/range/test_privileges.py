@@ -10,11 +10,13 @@ import boto3
 import pytest
 
 from iamrange.core.scenario import Part
+from iamrange.core.verdict import Verdict
 from iamrange.credentials.privileges.model import Kind
 from iamrange.range.deployment import Deployment
 from iamrange.range.privileges import audit, observe_at_work, project_of
 from iamrange.range.privileges_proof import prove
 from iamrange.range.privileges_put import put
+from iamrange.range.privileges_vault import vault_of
 from iamrange.range.progress import NoProgress
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def test_a_wildcard_added_by_hand_is_found_and_the_proposal_takes_it_away(
         iam_of(world).put_role_policy(
             RoleName=role, PolicyName="by-hand", PolicyDocument=json.dumps(BY_HAND)
         )
-        found, _ = audit(observe_at_work(world, NoProgress()), name)
+        found, *_ = audit(observe_at_work(world, NoProgress()), name)
         planted = {one.kind: one for one in found.findings if one.policy == "inline:by-hand"}
         assert planted[Kind.WILDCARD_ACTION].what == ("secretsmanager:*",)
         assert planted[Kind.WILDCARD_RESOURCE].what == ("*",)
@@ -82,7 +84,7 @@ def test_a_wildcard_added_by_hand_is_found_and_the_proposal_takes_it_away(
         kept = {one.statement for one in found.uses if one.policy == "inline:by-hand"}
         assert (proposal.document is None) is (not kept)
         put(world, found.proposals)
-        after, _ = audit(observe_at_work(world, NoProgress()), name)
+        after, *_ = audit(observe_at_work(world, NoProgress()), name)
         assert "secretsmanager:*" not in json.dumps([one.what for one in after.findings])
         assert [one for one in after.findings if one.kind is Kind.WILDCARD_ACTION] == []
 
@@ -99,14 +101,14 @@ def test_a_binding_on_the_whole_project_is_found_and_the_proposal_takes_it_away(
         binding = {"role": "roles/iam.serviceAccountTokenCreator", "members": [member]}
         policy["bindings"] = [*policy.get("bindings", ()), binding]
         api.call("POST", f"v1/{name}:setIamPolicy", {"policy": {**policy, "version": 3}})
-        _, found = audit(observe_at_work(world, NoProgress()), facts["name"])
+        _, found, _ = audit(observe_at_work(world, NoProgress()), facts["name"])
         planted = [
             one for one in found.findings if one.statement == "roles/iam.serviceAccountTokenCreator"
         ]
         assert {one.kind for one in planted} >= {Kind.UNUSED_ACTION, Kind.WILDCARD_RESOURCE}
         assert "getAccessToken" in {one.path for one in found.findings}
         put(world, found.proposals)
-        _, after = audit(observe_at_work(world, NoProgress()), facts["name"])
+        _, after, _ = audit(observe_at_work(world, NoProgress()), facts["name"])
         assert after.findings == ()
         assert {use.action for use in after.uses} == {use.action for use in found.uses}
 
@@ -115,7 +117,7 @@ def test_a_proposal_that_lacks_a_call_fails_the_work_and_the_call_is_named(
     base: Deployment, observed: Observed
 ) -> None:
     name = base.stage.agents[Part.LOG_WRITER]["name"]
-    found, _ = audit(observed, name)
+    found, *_ = audit(observed, name)
     (proposal,) = found.proposals
     assert proposal.document is not None
     crippled = {
@@ -148,11 +150,14 @@ def test_the_command_proposes_writes_and_proves(
     assert said.status == 1, said.err
     told = json.loads(said.out)
     assert told == json.loads((folder / "scan.json").read_text())
-    agent, on_google = told["agents"]
+    agent, on_google, in_vault = told["agents"]
     assert [(one["agent"], one["cloud"]) for one in told["agents"]] == [
         (name, "aws"),
         (name, "gcp"),
+        (name, "vault"),
     ]
+    assert {use["action"] for use in in_vault["used"]} == {"read"}
+    assert [one["faults"] for one in in_vault["proposals"]] == [[]]
     assert {use["action"] for use in on_google["used"]} >= {"secretmanager.versions.access"}
     assert [one["faults"] for one in on_google["proposals"]] == [[]]
     assert {use["action"] for use in agent["used"]} >= {"secretsmanager:GetSecretValue"}
@@ -164,6 +169,7 @@ def test_the_command_proposes_writes_and_proves(
     assert written == {
         "aws": proposal["document"],
         "gcp": on_google["proposals"][0]["document"],
+        "vault": in_vault["proposals"][0]["document"],
     }
     proof = told["proof"]
     assert proof["holds"]
@@ -192,6 +198,50 @@ def test_a_running_range_is_read_as_it_stands(iamrange: CommandLine, base: Deplo
         assert agent["used"] == []
         assert agent["proposals"] == []
         assert agent["findings"]
+
+
+WIDE = """
+# by hand, in a hurry
+path "agents/data/*" { capabilities = ["create", "read", "update", "list"] }
+path "sys/policies/acl/*" { capabilities = ["create", "update"] }
+"""
+
+
+def test_a_wide_vault_policy_is_found_made_smaller_and_proved_by_work_and_attacks(
+    base: Deployment,
+) -> None:
+    facts = base.stage.agents[Part.SUPPORT_LLM]
+    policy = facts["vault_role"]
+    with base.fork() as world:
+        access = vault_of(world)
+        assert access is not None
+        access.call("PUT", f"sys/policies/acl/{policy}", {"policy": WIDE})
+        seen = observe_at_work(world, NoProgress())
+        *_, found = audit(seen, facts["name"])
+        kinds = {(one.kind, one.statement) for one in found.findings}
+        assert kinds >= {
+            (Kind.WILDCARD_RESOURCE, "agents/data/*"),
+            (Kind.UNUSED_RESOURCE, "agents/data/*"),
+            (Kind.UNUSED_ACTION, "sys/policies/acl/*"),
+        }
+        assert "policies.write-own" in {one.path for one in found.findings}
+        (proposal,) = found.proposals
+        assert (proposal.policy, proposal.faults) == (f"vault:{policy}", ())
+        assert proposal.document is not None
+        store = base.stage.vault["store"]
+        assert proposal.document["path"][f"{store}/data/{facts['vault_path']}"] == {
+            "capabilities": ["read"]
+        }
+        assert not any("*" in one for one in proposal.document["path"])
+        put(world, found.proposals)
+        *_, after = audit(observe_at_work(world, NoProgress()), facts["name"])
+        assert after.findings == ()
+        assert {use.action for use in after.uses} == {use.action for use in found.uses}
+    proof = prove(base, [found], seen.estate, NoProgress(), jobs=1)
+    assert proof.holds, proof.to_json()
+    assert "key-leakage/neighbours-path-in-the-vault" in {one.scenario for one in proof.attacks}
+    opened = {one.scenario: one for one in proof.opened}["key-leakage/neighbours-path-in-the-vault"]
+    assert (opened.granted, opened.refused) == (Verdict.SUCCEEDED, True)
 
 
 @pytest.mark.parametrize(

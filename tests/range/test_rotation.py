@@ -169,14 +169,55 @@ def test_access_key_in_google_is_replaced_and_the_old_version_destroyed(
     assert states == ["ENABLED", "DESTROYED", "DESTROYED", "DESTROYED"]
 
 
+def test_values_in_the_vault_are_replaced_and_the_old_versions_destroyed(
+    state: Mapping[str, Any], iamrange: CommandLine
+) -> None:
+    account = min(state["aws"]["accounts"])
+    old = user_with_key(state, account, "hourly")
+    base = f"{state['vault']['endpoint']}/v1/agents"
+    headers = {"x-vault-token": state["vault"]["token"]}
+
+    def call(method: str, path: str, body: object = None) -> dict[str, Any]:
+        answer = requests.request(method, base + path, json=body, headers=headers, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["data"])
+
+    call("POST", "/data/hourly", {"data": {"value": json.dumps(old), "region": "us-east-1"}})
+    arguments = ("rotate", "key", "hourly", "--vault", "bao:agents/hourly", "--account", account)
+    failed = iamrange(*arguments, "--consumer", "false", "--json")
+    assert failed.status == 1, failed.err
+    assert works(state, old)
+    assert json.loads(call("GET", "/data/hourly")["data"]["value"]) == old
+
+    done = iamrange(*arguments, "--consumer", "true", "--json")
+    assert done.status == 0, done.err
+    assert not works(state, old)
+    given = call("GET", "/data/hourly")["data"]
+    assert works(state, json.loads(given["value"]))
+    assert given["region"] == "us-east-1"
+    assert old["SecretAccessKey"] not in done.out + done.err
+    versions = call("GET", "/metadata/hourly")["versions"].values()
+    # old; the one that a consumer failed with; old, brought back; new
+    assert [one["destroyed"] for one in versions] == [True, True, True, False]
+
+    call("POST", "/data/sensor", {"data": {"client_secret": "what it had"}})
+    agent = state["names"]["sensor"] if "sensor" in state["names"] else min(state["names"].values())
+    named = ("rotate", "client-secret", agent, "--vault", "bao:agents/sensor#client_secret")
+    ended = iamrange(*named, "--incident", "--json")
+    assert ended.status == 0, ended.err
+    assert call("GET", "/data/sensor")["data"]["client_secret"] != "what it had"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("key", "x", "--vault", "x"), 2, "expected aws:NAME or gcp:NAME"),
+        (("key", "x", "--vault", "x"), 2, "expected aws:NAME, gcp:NAME or bao:PATH"),
         (("key", "x", "--vault", "aws:x", "--account", "1"), 2, "--account expected one of"),
         (("key", "x", "--vault", "aws:x", "--incident", "--every", "1"), 2, "without --every"),
         (("key", "x", "--vault", "aws:nowhere"), 3, "ResourceNotFoundException"),
         (("client-secret", "x", "--vault", "gcp:nowhere"), 3, "NOT_FOUND"),
+        (("key", "x", "--vault", "bao:nowhere"), 3, "below a key-value store of version 2"),
+        (("key", "x", "--vault", "bao:agents/nobody"), 3, "expected a secret there"),
     ],
 )
 def test_misuse_and_what_is_not_there_are_told(

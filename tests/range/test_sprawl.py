@@ -71,6 +71,18 @@ class Range:
             aws_secret_access_key=key["secret_access_key"],
         )
 
+    def bao(
+        self, method: str, path: str, body: object = None, token: str = ""
+    ) -> requests.Response:
+        facts = self.state["vault"]
+        return requests.request(
+            method,
+            f"{facts['endpoint']}/v1/{path}",
+            json=body,
+            headers={"x-vault-token": token or facts["token"]},
+            timeout=20,
+        )
+
     def google(self, method: str, path: str, token: str = "", **body: object) -> requests.Response:
         return requests.request(
             method,
@@ -98,6 +110,7 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     key_id = _leavers_key(running, iamrange)
     _copied_secret(running)
     session, secret = _ghost_role(running)
+    stray = _vaults_own(running)
     token = _moonlighting_account(running, iamrange)
 
     said = iamrange("scan", "sprawl", "--json")
@@ -112,7 +125,9 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     assert copies == {
         f"aws secretsmanager {running.workloads} us-east-1: shadow/copy",
         f"gcp secretmanager {running.project}: shadow-copy",
+        "bao kv vault.iamrange.example: agents/shadow/copy",
     }
+    _vault_is_told(running, report, found)
     used = {one["name"]: one["last_used"] for one in report["credentials"]}
     assert used["platform/backup-key"] is not None  # by the ghost
     assert used[f"user/left-over/{key_id}"] is not None
@@ -121,19 +136,10 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     gaps = {one["place"].rpartition(": ")[2] for one in report["unevaluated"]}
     assert "agents/payments-agent/credentials" in gaps
 
-    named = _until_named(iamrange, "user/left-over", "assumed-role/ghost/work", "moonlighter@")
-    by_name = {one["principal"]: one for one in named["unmanaged"]}
-    ghost = by_name[f"arn:aws:sts::{running.workloads}:assumed-role/ghost/work"]
-    assert ghost["reason"] == "unknown"
-    assert secret in ghost["touched"]
-    assert [made["operation"] for made in ghost["made"]] == ["iam:CreateRole", "sts:AssumeRole"]
-    assert ghost["made"][0]["by"] == f"arn:aws:iam::{running.workloads}:user/admin"
-    moon = next(one for name, one in by_name.items() if "moonlighter@" in name)
-    assert {made["operation"] for made in moon["made"]} == {
-        "iam.serviceAccounts.create",
-        "iam.serviceAccountKeys.create",
-    }
-    assert not any("data-analyst" in name for name in by_name)
+    named = _until_named(
+        iamrange, "user/left-over", "assumed-role/ghost/work", "moonlighter@", "token-pipeline"
+    )
+    _actors_are_told(running, named, secret)
 
     dry = iamrange("scan", "actors", "--quarantine", "--json")
     assert dry.status == 1
@@ -142,7 +148,8 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     applied = iamrange("scan", "actors", "--quarantine", "--apply", "--json")
     done = json.loads(applied.out)["done"]
     assert {one["error"] for one in done} == {None}
-    assert len(done) == 3
+    assert len(done) == 4
+    assert running.bao("GET", "auth/token/lookup-self", token=stray).status_code == 403
     with pytest.raises(ClientError, match="explicit deny in an identity-based policy"):
         session.get_secret_value(SecretId=secret)
     keys = running.admin("iam", running.management).list_access_keys(UserName="left-over")
@@ -151,6 +158,40 @@ def test_what_was_planted_is_named_and_cut_off_while_legitimate_work_goes_on(
     assert answer.status_code in {401, 403}
     environment = json.loads(iamrange("env", "--agent", "data-analyst", "--json").out)
     assert "data-analyst-role" in _python(AGENT_WORKS, environment)
+
+
+def _actors_are_told(running: Range, named: Mapping[str, Any], secret: str) -> None:
+    by_name = {one["principal"]: one for one in named["unmanaged"]}
+    ghost = by_name[f"arn:aws:sts::{running.workloads}:assumed-role/ghost/work"]
+    assert ghost["reason"] == "unknown"
+    assert secret in ghost["touched"]
+    assert [made["operation"] for made in ghost["made"]] == ["iam:CreateRole", "sts:AssumeRole"]
+    assert ghost["made"][0]["by"] == f"arn:aws:iam::{running.workloads}:user/admin"
+    pipeline = by_name["token-pipeline"]
+    assert (pipeline["reason"], list(pipeline["touched"])) == (
+        "unknown",
+        ["auth/token/lookup-self"],
+    )
+    assert [made["by"] for made in pipeline["made"]] == ["token-administrator"]
+    moon = next(one for name, one in by_name.items() if "moonlighter@" in name)
+    assert {made["operation"] for made in moon["made"]} == {
+        "iam.serviceAccounts.create",
+        "iam.serviceAccountKeys.create",
+    }
+    assert not any("data-analyst" in name for name in by_name)
+
+
+def _vault_is_told(running: Range, report: Mapping[str, Any], found: set[tuple[str, str]]) -> None:
+    everlasting = "bao tokens vault.iamrange.example: token-pipeline "
+    assert "no-expiry" in {rule for rule, place in found if place.startswith(everlasting)}
+    assert ("login-too-long", "bao logins vault.iamrange.example: jwt/anybody") in found
+    roles = [one for one in report["credentials"] if one["kind"] == "vault-login-role"]
+    assert {one["agent"] for one in roles} == {*running.state["names"].values(), None}
+    kept = {one["name"]: one for one in report["credentials"] if one["kind"] == "vault-secret"}
+    analyst = kept["agents/data-analyst/credentials"]
+    assert (analyst["agent"], analyst["owner_is"]) == ("data-analyst", "present")
+    assert kept["agents/shadow/copy"]["last_used"] is None  # the inventory's own reading is no use
+    assert {one["source"] for one in report["unread"]} == set()
 
 
 def _leavers_key(running: Range, iamrange: CommandLine) -> str:
@@ -181,6 +222,22 @@ def _copied_secret(running: Range) -> None:
     data = base64.b64encode(COPIED.encode()).decode()
     added = running.google("POST", f"{path}/shadow-copy:addVersion", payload={"data": data})
     assert added.status_code == 200, added.text
+
+
+def _vaults_own(running: Range) -> str:
+    """Plant a copy, a role that keeps the vault's default, a token without an end; return that."""
+    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["x"]}
+    for path, body in (
+        ("agents/data/shadow/copy", {"data": {"password": COPIED}}),
+        ("auth/jwt/role/anybody", role),
+    ):
+        made = running.bao("POST", path, body)
+        assert made.status_code in {200, 204}, made.text
+    asked = {"policies": ["default"], "period": "24h", "display_name": "pipeline"}
+    given = running.bao("POST", "auth/token/create-orphan", asked).json()
+    token = str(given["auth"]["client_token"])
+    assert running.bao("GET", "auth/token/lookup-self", token=token).status_code == 200
+    return token
 
 
 def _ghost_role(running: Range) -> tuple[Any, str]:
@@ -251,11 +308,14 @@ def test_source_or_log_that_cannot_be_read_is_exit_status_three(
 ) -> None:
     clouds = tmp_path / "clouds.json"
     gone = {**running.state["aws"], "endpoint": "http://127.0.0.1:1"}
-    clouds.write_text(json.dumps({"aws": gone, "gcp": running.state["gcp"]}))
+    vault = {"address": "http://127.0.0.1:1", "token": "x"}
+    told = {"aws": gone, "gcp": running.state["gcp"], "vault": vault}
+    clouds.write_text(json.dumps(told))
     said = iamrange("scan", "sprawl", "--clouds", str(clouds), "--json")
     assert said.status == 3
     report = json.loads(said.out)
     assert any(one["source"].startswith("aws iam") for one in report["unread"])
+    assert any(one["source"].startswith("bao kv") for one in report["unread"])
     assert any(one["kind"] == "gcp-secret" for one in report["credentials"])
     log = Path(running.state["audit"]["log"]) / "audit.jsonl"
     whole = log.read_bytes()

@@ -23,6 +23,7 @@ CALLS = Calls(
     ],
     {"corporate": "127.10.0.1"},
     domain="iamrange.example",
+    projects=("1",),
 )
 ADMITTED = LayerAnswer("token", Effect.ALLOW, "admitted")
 AT_GATEWAY = DecisionRecord(
@@ -126,6 +127,12 @@ def test_a_cloud_call_is_the_agents_whose_role_or_account_it_is(
         replace(IN_AWS, principal="arn:aws:iam::111122223333:user/ana-role"),
         replace(IN_AWS, principal=""),
         replace(IN_AWS, point="gcp.authorize", principal="serviceAccount:eve@p"),
+        replace(
+            IN_AWS,
+            point="gcp.authorize",
+            principal="principal://iam.googleapis.com/projects/2/locations/global"
+            "/workloadIdentityPools/a/subject/ana",
+        ),
     ],
 )
 def test_other_records_are_no_call_of_an_agent_of_ours(record: DecisionRecord) -> None:

@@ -68,7 +68,7 @@ class FakeWorld:
 
     aws_keys: dict[str, dict[str, str]] = {"1": {}}  # noqa: RUF012 - a fake's
     gcp_tokens = {"p": ""}  # noqa: RUF012 - same
-    aws_endpoint = gcp_endpoint = ""
+    aws_endpoint = gcp_endpoint = vault_endpoint = vault_token = ""
 
     def said(self, point: str) -> list[tuple[str, str, str]]:
         return [(r.action, r.outcome.value, r.reason) for r in self.records if r.point == point]
@@ -105,8 +105,8 @@ class Range:
         }
         deployment: Any = SimpleNamespace(
             world=self.world,
-            stage=SimpleNamespace(agents={Part.DATA_ANALYST: facts}),
-            landing=SimpleNamespace(project="p", region="r"),
+            stage=SimpleNamespace(agents={Part.DATA_ANALYST: facts}, vault={"store": "agents"}),
+            landing=SimpleNamespace(project="p", region="r", project_number="1"),
             tools=SimpleNamespace(zygote=self.zygote),
         )
         self.watch = BehaviourWatch(deployment, state=self.state)
@@ -128,7 +128,11 @@ def lab(tmp_path: Path) -> Iterator[Range]:
     lab.watch.stop()  # the last one that was begun
 
 
-CUT = [("contain:directory", "allow", "done"), ("contain:clouds", "allow", "done")]
+CUT = [
+    ("contain:directory", "allow", "done"),
+    ("contain:clouds", "allow", "done"),
+    ("contain:vault", "allow", "done"),
+]
 
 
 def test_an_accusation_is_written_down_and_the_agent_cut_off_by_every_means(lab: Range) -> None:
@@ -228,7 +232,9 @@ def test_an_agent_that_was_wronged_is_released_by_one_word(lab: Range) -> None:
 
 def test_without_automatic_revocation_an_accusation_is_only_written_down(lab: Range) -> None:
     lab.watch.stop()
-    lab.world.switched_off = frozenset({AUTOMATIC_REVOCATION.id, "detect.isolation"})
+    lab.world.switched_off = frozenset(
+        {AUTOMATIC_REVOCATION.id, "detect.isolation", "detect.vault-isolation"}
+    )
     lab.begin()
     lab.world.record(FORBIDDEN)
     lab.until(lambda: len(lab.world.said(WATCH)) == 1)

@@ -76,6 +76,7 @@ CASES = {
     "same-value-twice": changed(kind=Kind.AWS_SECRET),
     "too-many-of-one-agent": GOOD,
     "long-lived-key": changed(kind=Kind.AWS_ACCESS_KEY),
+    "login-too-long": changed(kind=Kind.VAULT_ROLE, gives_for=25 * 3600.0),
     "expired-but-accepted": changed(expires=NOW - 1),
 }
 
@@ -101,6 +102,10 @@ def test_rule_names_its_own_case_and_no_other_rule_does(rule: str) -> None:
         (changed(agent="old-bot"), "owner-left"),
         (changed(agent="ghost"), "owner-unknown"),
         (changed(expires=NOW), "expired-but-accepted"),
+        (changed(kind=Kind.VAULT_ROLE, gives_for=None), "login-too-long"),
+        (changed(kind=Kind.VAULT_TOKEN), "no-expiry"),
+        (changed(kind=Kind.VAULT_LEASE), "no-expiry"),
+        (changed(kind=Kind.VAULT_TOKEN, created=NOW - 91 * DAY, rotated=None), "too-old"),
     ],
 )
 def test_other_ways_to_break_a_rule_are_found_too(case: Credential, rule: str) -> None:
@@ -117,6 +122,9 @@ def test_other_ways_to_break_a_rule_are_found_too(case: Credential, rule: str) -
         changed(kind=Kind.AWS_ACCESS_KEY, active=False),
         changed(expires=NOW - 1, active=False),
         changed(kind=Kind.DIRECTORY_KEY, expires=NOW + DAY),
+        changed(kind=Kind.VAULT_ROLE, gives_for=24 * 3600.0, created=None, rotated=None),
+        changed(kind=Kind.VAULT_TOKEN, expires=NOW + DAY, created=NOW - 31 * DAY, rotated=None),
+        changed(kind=Kind.VAULT_LEASE, expires=NOW + DAY, last_used=None),
     ],
 )
 def test_nothing_is_said_up_to_the_threshold_or_of_what_is_disabled(case: Credential) -> None:

@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_events import LogUntrustedError, verified_events
 from iamrange.detect.audit_log import LOG_FILE, AuditLog
+from iamrange.detect.cut import CutError
+from iamrange.detect.cut_clouds import AwsHand, GoogleHand
 from iamrange.detect.unmanaged import DAY, Actors, Attribution, Entry, Reason, Unmanaged
 from iamrange.detect.unmanaged_cut import (
-    AwsHand,
     Cut,
-    CutError,
     FromFunction,
-    GoogleHand,
     Means,
     carried_out,
     planned,
@@ -294,6 +293,39 @@ def unmanaged(principal: str, reason: Reason, agent: str | None = None) -> Unman
     return Unmanaged(**{**values, "principal": principal, "reason": reason, "agent": agent})
 
 
+def at_vault(principal: str, **named: Any) -> dict[str, Any]:  # noqa: ANN401 - an event's members
+    said = {"point": "vault.authorize", "operation": "vault:GET", "resource": "agents/data/x"}
+    return event(principal, **{**said, **named})
+
+
+def test_token_of_nobodys_at_the_vault_is_named_with_who_made_it_and_is_cut_off_there() -> None:
+    made = at_vault(
+        ADMIN, operation="vault:POST", resource="auth/token/create", facts={"gave": "token-stray"}
+    )
+    found = seen(made, at_vault("token-stray"), entries=[ACTIVE])
+    (one,) = found.unmanaged
+    assert (one.principal, one.reason, one.proven) == ("token-stray", Reason.UNKNOWN, True)
+    assert [(maker.by, maker.operation) for maker in one.made] == [(ADMIN, "vault:POST")]
+    (cut,) = planned(found.unmanaged)
+    assert (cut.means, cut.target) == (Means.VAULT, "token-stray")
+
+
+def test_refusal_by_a_policy_of_the_vault_is_an_act_and_one_at_its_login_a_claim() -> None:
+    (policy,) = seen(at_vault("token-stray", allowed=False), entries=[ACTIVE]).unmanaged
+    assert policy.proven
+    refused = at_vault("token-stray", allowed=False, point="vault.login")
+    (login,) = seen(refused, entries=[ACTIVE]).unmanaged
+    assert not login.proven
+    assert planned([login])[0].means is Means.NONE
+
+
+def test_retired_agent_that_still_acts_at_the_vault_is_cut_off_there() -> None:
+    retired = Entry(id=AGENT, state="retired", owner="ana@example.com", since=5.0)
+    (one,) = seen(at_vault(AGENT), entries=[retired]).unmanaged
+    assert one.reason is Reason.RETIRED
+    assert planned([one])[0].means is Means.VAULT
+
+
 @pytest.mark.parametrize(
     ("principal", "reason", "agent", "means", "target"),
     [
@@ -326,8 +358,12 @@ def test_each_identity_is_cut_off_by_the_means_that_fit_it(
 def test_cut_that_fails_is_told_and_the_others_are_made() -> None:
     made: list[str] = []
 
-    def broken(_target: str) -> None:
+    def broken(_target: str) -> str:
         raise CutError("PutRolePolicy: AccessDenied")
+
+    def works(target: str) -> str:
+        made.append(target)
+        return "done"
 
     cuts = [
         Cut("a", Means.AWS_ROLE, "a"),
@@ -337,7 +373,7 @@ def test_cut_that_fails_is_told_and_the_others_are_made() -> None:
     ]
     hands = {
         Means.AWS_ROLE: FromFunction(broken),
-        Means.GOOGLE_ACCOUNT: FromFunction(made.append),
+        Means.GOOGLE_ACCOUNT: FromFunction(works),
     }
     done = carried_out(cuts, hands)
     assert [one.error for one in done] == [

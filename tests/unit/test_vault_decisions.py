@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iamrange.core.decision import Effect, Outcome
-from iamrange.credentials.vault.decisions import Asked, decided
+from iamrange.credentials.vault.decisions import Asked, decided, principal_of
+from iamrange.detect import cut_vault
 
 LOGIN = "auth/jwt/login"
 READ = "agents/data/one/credentials"
@@ -24,6 +25,11 @@ CASES: dict[str, tuple[Asked, dict[str, Any], tuple[str, str, str, Effect]]] = {
         Asked("POST", LOGIN, 400, ("error validating token: invalid subject (sub) claim",)),
         {},
         ("vault.login", "bound-claims", "subject-mismatch", Effect.DENY),
+    ),
+    "disabled identity": (
+        Asked("POST", LOGIN, 403, ("permission denied",)),
+        {},
+        ("vault.login", "identity", "disabled", Effect.DENY),
     ),
     "another tenant": (
         Asked(
@@ -135,6 +141,19 @@ def test_decision_is_read_from_the_vaults_own_words(name: str) -> None:
 def test_principal_is_the_subject_of_the_token_that_opened_the_role() -> None:
     asked, entry, _ = CASES["neighbour's path"]
     assert decided(asked, entry).principal == "spiffe://example/agent/one"
+
+
+@given(st.one_of(st.text(), st.text(max_size=400).map("jwt-{}".format), st.none()))
+def test_whoever_cuts_a_token_off_names_it_as_records_do(name: str | None) -> None:
+    assert cut_vault.principal_of({"display_name": name}) == principal_of({"display_name": name})
+
+
+def test_record_says_what_was_asked_for_and_whose_token_was_made() -> None:
+    made = {"request": {"operation": "update"}, "response": {"auth": {"display_name": "token-x"}}}
+    found = decided(Asked("POST", "auth/token/create", 200), {"auth": GRANTED, **made})
+    assert found.facts() == {"operation": "update", "gave": "token-x"}
+    refused = decided(Asked("POST", "auth/token/create", 403), {"auth": DENIED, **made})
+    assert refused.facts() == {"operation": "update"}
 
 
 def test_allow_names_the_policy_behind_it() -> None:

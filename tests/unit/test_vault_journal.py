@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from iamrange.credentials.vault.app import VaultState
-from iamrange.credentials.vault.journal import Written, is_lasting
+from iamrange.credentials.vault.journal import Alias, Written, is_lasting
 
 ROOT = "root/generate/internal"
 LASTS = (
@@ -14,6 +14,7 @@ LASTS = (
     ("PATCH", "agents/data/one/credentials"),
     ("POST", "auth/jwt/role/one"),
     ("POST", "auth/jwt/config"),
+    ("POST", "identity/entity/name/one"),
 )
 PASSES = (
     ("GET", "agents/data/one/credentials"),
@@ -23,6 +24,12 @@ PASSES = (
     ("POST", "sys/wrapping/unwrap"),
     ("PUT", "sys/seal"),
     ("PUT", "sys/leases/revoke"),
+    # what has an id of this server's own is told again by its aliases, or not at all
+    ("POST", "identity/entity"),
+    ("POST", "identity/entity/id/1"),
+    ("POST", "identity/entity-alias"),
+    ("POST", "identity/lookup/entity"),
+    ("POST", "identity/group/id/1"),
 )
 
 
@@ -40,6 +47,30 @@ def test_what_is_done_and_over_is_not_done_again(method: str, path: str) -> None
     state = VaultState()
     state.took(state.administrator, Written(method, path, b"{}"))
     assert state.journal == []
+
+
+def test_what_was_written_of_an_entity_with_a_login_is_kept() -> None:
+    state = VaultState()
+    aliases = (Alias("jwt/", "spiffe://iamrange.example/agent/one"),)
+    written = Written("POST", "identity/entity/id/1", b'{"disabled": true}', aliases)
+    state.took("somebody", written)
+    assert state.journal == []
+    state.took(state.administrator, written)
+    assert state.journal == [written]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"data": {"a": 1}, "options": {"cas": 3}}', b'{"data": {"a": 1}, "options": {}}'),
+        (b'{"data": {"a": 1}}', b'{"data": {"a": 1}}'),
+        (b'{"options": {"cas_x": 3}}', b'{"options": {"cas_x": 3}}'),
+        (b"[]", b"[]"),
+        (b"no json", b"no json"),
+    ],
+)
+def test_write_is_told_again_without_the_version_that_it_named(body: bytes, told: bytes) -> None:
+    assert Written("POST", "agents/data/one", body).unchecked().body == told
 
 
 @pytest.mark.parametrize("token", ["", "s.agent", "administrator-", "\u00e9"])

@@ -45,6 +45,9 @@ class Kind(StrEnum):
     DIRECTORY_KEY = "directory-key"
     CLIENT_SECRET = "client-secret"  # noqa: S105 - same
     CERTIFICATE = "certificate"
+    VAULT_TOKEN = "vault-token"  # noqa: S105 - same
+    VAULT_LEASE = "vault-lease"
+    VAULT_ROLE = "vault-login-role"
 
 
 HOLDERS: Final = frozenset({Kind.AWS_SECRET, Kind.GCP_SECRET, Kind.VAULT_SECRET, Kind.CERTIFICATE})
@@ -66,8 +69,9 @@ class Credential:
     """One credential. Moments are seconds; None is "there is none" unless the fact is `unread`.
 
     `owner` and `agent` are what the place itself says (tags, labels, a name); `expires` is when it
-    should end, by the place's own data or its tag. `active`: it is still accepted. `unread` maps
-    a fact to why it is not known.
+    should end, by the place's own data or its tag. `gives_for` is for how many seconds at most what
+    a login role gives out is good; None where that has no end. `active`: it is still accepted.
+    `unread` maps a fact to why it is not known.
     """
 
     source: str
@@ -79,6 +83,7 @@ class Credential:
     expires: float | None = None
     owner: str | None = None
     agent: str | None = None
+    gives_for: float | None = None
     active: bool = True
     marks: frozenset[str] = frozenset()
     unread: Mapping[Fact, str] = field(default_factory=dict)
@@ -129,6 +134,18 @@ class Marker:
         with contextlib.suppress(ValueError, RecursionError):
             found.update(_members(json.loads(text), ""))
         return frozenset(self._mark(part) for part in found)
+
+    def of_members(self, value: Mapping[str, Any]) -> frozenset[str]:
+        """Return the marks of a secret that is an object: of each member as of a value by itself.
+
+        The members that say where and for whom it is have none.
+        """
+        texts = (one for name, one in value.items() if name.lower() not in _NO_SECRETS)
+        return frozenset(
+            mark
+            for one in texts
+            for mark in self.of(one if isinstance(one, str) else json.dumps(one))
+        )
 
     def _mark(self, part: str) -> str:
         data = part.encode("utf-8", "surrogatepass")

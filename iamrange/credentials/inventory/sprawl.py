@@ -146,6 +146,7 @@ def _case_to_json(case: Case) -> dict[str, object]:
         "rotated": one.rotated,
         "last_used": one.last_used,
         "expires": one.expires,
+        "gives_for": one.gives_for,
         "copies": list(case.copies),
         "unread": {fact.value: why for fact, why in one.unread.items()},
     }

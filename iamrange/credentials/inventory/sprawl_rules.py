@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iamrange.credentials.inventory.owners import Owner
 
 DAY: Final = 86_400.0
+_HOUR: Final = 3_600.0
 LONG_LIVED: Final = frozenset({Kind.AWS_ACCESS_KEY, Kind.GOOGLE_KEY, Kind.CLIENT_SECRET})
 
 
@@ -30,6 +31,7 @@ class Settings:
     rotated_within_days: float = 30
     used_within_days: float = 90
     credentials_per_agent: float = 8
+    login_hours: float = 24
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Settings:
@@ -156,13 +158,26 @@ def _expired(case: Case) -> str | None:
     return f"expired {(case.now - expires) / DAY:.0f} days ago and still accepted"
 
 
+def _long_login(case: Case) -> str | None:
+    given, most = case.credential.gives_for, case.settings.login_hours
+    if given is None:
+        return "what it gives out has no end, or can be renewed for ever"
+    if given <= most * _HOUR:
+        return None
+    return f"what it gives out is good for {given / _HOUR:.0f} hours, at most {most:g} are allowed"
+
+
 _ALL: Final = frozenset(Kind)
+_GIVEN_OUT: Final = frozenset({Kind.VAULT_TOKEN, Kind.VAULT_LEASE})
+"""What a vault makes for one use of a login: it is renewed or made anew, never rotated."""
+_REPLACED: Final = _ALL - _GIVEN_OUT - {Kind.CERTIFICATE, Kind.VAULT_ROLE}
+"""What has a value that somebody puts another in the place of."""
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="too-old",
         summary="A value is replaced within the days allowed.",
         way_out="rotate it: `iamrange rotate`, or delete it",
-        kinds=_ALL - {Kind.CERTIFICATE},
+        kinds=_REPLACED | _GIVEN_OUT,
         needs=frozenset({Fact.ROTATED}),
         broken=_too_old,
     ),
@@ -170,7 +185,7 @@ RULES: Final[tuple[Rule, ...]] = (
         id="never-rotated",
         summary="A value that lives longer than the days allowed was rotated at least once.",
         way_out="rotate it once, by hand if need be, so that it is known to work",
-        kinds=_ALL - {Kind.CERTIFICATE},
+        kinds=_REPLACED,
         needs=frozenset({Fact.ROTATED}),
         broken=_never_rotated,
     ),
@@ -178,7 +193,7 @@ RULES: Final[tuple[Rule, ...]] = (
         id="unused",
         summary="What nobody uses for the days allowed is taken away.",
         way_out="disable it, wait for somebody to miss it, delete it",
-        kinds=_ALL - {Kind.CERTIFICATE},
+        kinds=_REPLACED | {Kind.VAULT_TOKEN},
         needs=frozenset({Fact.LAST_USED}),
         broken=_unused,
     ),
@@ -210,7 +225,7 @@ RULES: Final[tuple[Rule, ...]] = (
         id="no-expiry",
         summary="A key that leaves the house has an end.",
         way_out="make it anew with an end, or use federation in its place",
-        kinds=frozenset({Kind.GOOGLE_KEY, Kind.DIRECTORY_KEY, Kind.CLIENT_SECRET}),
+        kinds=frozenset({Kind.GOOGLE_KEY, Kind.DIRECTORY_KEY, Kind.CLIENT_SECRET}) | _GIVEN_OUT,
         needs=frozenset({Fact.EXPIRES}),
         broken=_no_expiry,
     ),
@@ -218,7 +233,7 @@ RULES: Final[tuple[Rule, ...]] = (
         id="same-value-twice",
         summary="A value is in one place.",
         way_out="rotate it, keep it in one place, and have the others read it there",
-        kinds=_ALL - {Kind.DIRECTORY_KEY, Kind.CLIENT_SECRET},
+        kinds=_REPLACED - {Kind.DIRECTORY_KEY, Kind.CLIENT_SECRET} | {Kind.CERTIFICATE},
         needs=frozenset({Fact.VALUE}),
         broken=_copied,
     ),
@@ -235,6 +250,14 @@ RULES: Final[tuple[Rule, ...]] = (
         way_out="let the agent federate: sessions of 15 minutes need no key",
         kinds=LONG_LIVED,
         broken=_long_lived,
+    ),
+    Rule(
+        id="login-too-long",
+        summary="What a login gives out ends within the hours allowed.",
+        way_out="give the role a `token_max_ttl`, and no `token_period`",
+        kinds=frozenset({Kind.VAULT_ROLE}),
+        needs=frozenset({Fact.EXPIRES}),
+        broken=_long_login,
     ),
     Rule(
         id="expired-but-accepted",

@@ -24,6 +24,7 @@ _READS: Final = frozenset(
         "secretsmanager:GetSecretValue",
         "secretsmanager:BatchGetSecretValue",
         "secretmanager.versions.access",
+        "vault:GET",
     }
 )
 _GOOGLE_AUTHENTICATES: Final = "gcp.authenticate"

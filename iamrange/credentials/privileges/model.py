@@ -25,6 +25,10 @@ class Kind(StrEnum):
     NOT_ACTION = "not-action"
     NOT_RESOURCE = "not-resource"
     ESCALATION = "escalation"
+    ROOT_PATH = "root-path"
+    """A vault's `sudo`, or its root policy: for what only its administrators do."""
+    NOT_DECIDED = "not-decided"
+    """A vault's path that names whoever asks: what it stands for is not known here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import secrets
@@ -20,13 +21,14 @@ import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.credentials.errors import VaultDownError, VaultError
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
-from iamrange.credentials.vault.journal import WRITES, Written, is_lasting, mounted
+from iamrange.credentials.vault.identities import BY_ID, aliases_of
+from iamrange.credentials.vault.journal import WRITES, Alias, Written, is_lasting, mounted
 from iamrange.credentials.vault.openbao import REQUEST_ID, Answer, OpenBao
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ BODY_LIMIT = 1024 * 1024
 _ENTRY_SECONDS = 2.0
 _RETRY_AFTER = 1.0
 _SUCCESS = range(200, 300)
+_TRUE = frozenset({"1", "t", "true"})
 _SERVER_ERROR = 500
 _SEALED = 503
 
@@ -69,9 +72,9 @@ class VaultState:
 
     def took(self, token: str, written: Written) -> None:
         """Keep a write that the vault took, if it was an administrator's and lasts."""
-        if is_lasting(
-            written.method, written.path, self._mounts
-        ) and self.is_administrators(token):
+        if self.is_administrators(token) and (
+            written.aliases or is_lasting(written.method, written.path, self._mounts)
+        ):
             self.journal.append(written)
             found = mounted(written)
             if found is not None:
@@ -245,10 +248,21 @@ class Vault:
         if answer.status in _SUCCESS:
             if entry is None and not unaudited:
                 raise VaultDownError("openbao: it answered and wrote no audit entry")
+            if method in {"POST", "PUT"} and path.startswith(BY_ID):
+                written = replace(written, aliases=await self._aliases(server, path, headers))
             self._state.took(_token_of(headers), written)
         if path.startswith(_UNAUDITED):
             return answer, None
         return answer, decided(Asked(method, path, answer.status, answer.errors), entry or {})
+
+    async def _aliases(
+        self, server: OpenBao, path: str, headers: Mapping[str, str]
+    ) -> tuple[Alias, ...]:
+        """Return who an entity is that an administrator has written about."""
+        token = _token_of(headers)
+        if not self._state.is_administrators(token):
+            return ()
+        return await aliases_of(functools.partial(server.ask, token=token), path)
 
     def _record(self, scope: Scope, path: str, request_id: str, found: Decided) -> None:
         client = scope.get("client")
@@ -258,12 +272,13 @@ class Vault:
                 request_id=request_id,
                 time=self._clock.now(),
                 point=found.point,
-                action=f"vault:{scope['method']}",
+                action=f"vault:{_method_of(scope)}",
                 resource=path[:256],
                 principal=found.principal,
                 outcome=found.outcome,
                 reason=found.reason,
                 layers=found.layers,
+                facts=found.facts(),
                 source_ip=str(client[0]) if client else "",
                 user_agent=agents[0].decode("latin-1")[:256] if agents else "",
             )
@@ -283,6 +298,12 @@ def _path_of(scope: Scope) -> str | None:
         return None
     parts = path.removeprefix("/v1/").split("/")
     return None if {".", ".."} & set(parts) else "/".join(parts)
+
+
+def _method_of(scope: Scope) -> str:
+    """Return the method as the vault takes it: a GET that asks for a list is its LIST."""
+    lists = parse_qs(scope["query_string"].decode("latin-1")).get("list", [""])[-1].lower()
+    return "LIST" if scope["method"] == "GET" and lists in _TRUE else str(scope["method"])
 
 
 async def _body_of(receive: Receive) -> bytes | None:

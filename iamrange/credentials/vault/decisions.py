@@ -27,6 +27,7 @@ _REFUSED = 400
 _FORBIDDEN = 403
 
 _LOGIN_WORDS: tuple[tuple[str, str, str], ...] = (
+    (r"^permission denied$", "identity", "disabled"),
     (r"invalid subject \(sub\) claim", "bound-claims", "subject-mismatch"),
     (
         r"associated bound claim|claim \"[^\"]*\" (is missing|does not)",
@@ -54,19 +55,29 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision record says of a request."""
+    """What a decision record says of a request.
+
+    `operation` is the vault's own word for it; `gave` whose token was made by it, if one was.
+    """
 
     point: str
     outcome: Outcome
     reason: str
     layers: tuple[LayerAnswer, ...]
     principal: str
+    operation: str = ""
+    gave: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known beside, by name."""
+        known = {"operation": self.operation, "gave": self.gave}
+        return {name: value for name, value in known.items() if value}
 
 
 def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
     """Read one decision. `entry` is the audit entry; empty where the vault wrote none."""
     auth = entry.get("auth") or {}
-    principal = _principal(auth)
+    principal = principal_of(auth)
     if asked.status >= _SERVER_ERROR:
         point, answer = AUTHORIZE, LayerAnswer("vault", Effect.DENY, "upstream-failed")
     elif asked.path.startswith("auth/") and asked.path.rpartition("/")[2] == "login":
@@ -76,7 +87,9 @@ def decided(asked: Asked, entry: Mapping[str, Any]) -> Decided:
     else:
         point, answer = _request(asked, auth)
     outcome = Outcome.DENY if answer.refuses else Outcome.ALLOW
-    return Decided(point, outcome, answer.reason, (answer,), principal)
+    operation = str((entry.get("request") or {}).get("operation", ""))
+    gave = "" if answer.refuses else principal_of((entry.get("response") or {}).get("auth") or {})
+    return Decided(point, outcome, answer.reason, (answer,), principal, operation, gave)
 
 
 def _login(asked: Asked) -> LayerAnswer:
@@ -113,8 +126,8 @@ def _request(asked: Asked, auth: Mapping[str, Any]) -> tuple[str, LayerAnswer]:
     return AUTHENTICATE, LayerAnswer("token", Effect.DENY, "unknown-token")
 
 
-def _principal(auth: Mapping[str, Any]) -> str:
-    """Return who asked, as the token's subject: a display name is `MOUNT-SUBJECT`."""
-    name = str(auth.get("display_name", ""))
+def principal_of(auth: Mapping[str, Any]) -> str:
+    """Return who a token is, as its subject: a display name is `MOUNT-SUBJECT`."""
+    name = str(auth.get("display_name") or "")
     mount, _, subject = name.partition("-")
     return (subject if mount == "jwt" else name)[:256]

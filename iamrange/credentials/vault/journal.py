@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ WRITES = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
 _ACTS = (
     "auth/token/",
+    "identity/lookup/",
     "sys/audit-hash/",
     "sys/capabilities",
     "sys/generate-root/",
@@ -57,13 +58,42 @@ not know, which makes keys of its own."""
 _MOUNTS = "sys/mounts/"
 
 
+_MADE_UP = ("identity/entity", "identity/entity-alias", "identity/group", "identity/group-alias")
+_BY_ID = tuple(f"{one}/id/" for one in _MADE_UP)
+"""What the vault names by ids of its own: another server has others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Who an entity is at a login. `login` is its mount, like `jwt/`."""
+
+    login: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write that the vault took; its representation hides what was written."""
+    """One write that the vault took; its representation hides what was written.
+
+    One about an entity has its `aliases`: it is told again by those.
+    """
 
     method: str
     path: str
     body: bytes = field(repr=False)
+    aliases: tuple[Alias, ...] = ()
+
+    def unchecked(self) -> Written:
+        """Return the same write of a secret without its check of the version before.
+
+        What agents wrote in between is gone with the server that had it, and its versions too.
+        """
+        try:
+            value = json.loads(self.body)
+            del value["options"]["cas"]
+        except (ValueError, KeyError, TypeError):
+            return self
+        return replace(self, body=json.dumps(value).encode())
 
 
 def mounted(written: Written) -> tuple[str, str] | None:
@@ -83,7 +113,7 @@ def is_lasting(method: str, path: str, mounts: Mapping[str, str] = _NO_MOUNTS) -
 
     `mounts` are those whose kind is known: path -> kind.
     """
-    if method not in WRITES or path.startswith(_ACTS):
+    if method not in WRITES or path.startswith((*_ACTS, *_BY_ID)) or path in _MADE_UP:
         return False
     for mount, kind in mounts.items():
         if path.startswith(f"{mount}/") and path.removeprefix(f"{mount}/").startswith(

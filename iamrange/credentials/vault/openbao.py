@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from yarl import URL
 
 from iamrange.credentials.errors import VaultDownError, VaultStartError
 from iamrange.credentials.vault.binary import find_openbao
+from iamrange.credentials.vault.identities import write_again
 from iamrange.network import envoy_launch
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ _CONNECTIONS = 64
 _SUCCESS = range(200, 300)
 _UPGRADING = b"Upgrading from non-versioned to versioned"
 """What a KV store of version 2 answers for a moment after it was mounted."""
+_CHECKED = b"check-and-set parameter did not match"
+"""What it answers a write that names another version than is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +230,21 @@ class OpenBao:
                 raise VaultDownError(f"openbao: not listening within {_START_SECONDS:g} s")
             await asyncio.sleep(_POLL)
 
+    async def ask(
+        self, method: str, path: str, value: Mapping[str, Any], *, token: str
+    ) -> dict[str, Any]:
+        """Ask for something that must succeed; return the answer.
+
+        Raises:
+            VaultDownError: it did not.
+        """
+        return await self._ask(method, path, value, token=token)
+
     async def _write(self, written: Written, administrator: str) -> None:
+        if written.aliases:
+            ask = functools.partial(self._ask, token=administrator)
+            await write_again(ask, written.aliases, written.body)
+            return
         deadline = time.monotonic() + _START_SECONDS
         while True:
             answer = await self.request(
@@ -235,6 +253,9 @@ class OpenBao:
                 headers=_headers(administrator, merge=written.method == "PATCH"),
                 body=written.body,
             )
+            if _CHECKED in answer.body and written != written.unchecked():
+                written = written.unchecked()
+                continue
             if _UPGRADING not in answer.body or time.monotonic() > deadline:
                 break
             await asyncio.sleep(_POLL)

@@ -20,8 +20,10 @@ from iamrange.credentials.database.door import Database
 from iamrange.credentials.database.errors import DatabaseMissingError
 from iamrange.credentials.database.holdings import MANAGER, DatabaseState
 from iamrange.credentials.errors import VaultMissingError
+from iamrange.credentials.vault.access import VaultAccess
 from iamrange.credentials.vault.app import Vault, VaultState
 from iamrange.credentials.vault.binary import find_openbao
+from iamrange.network.edge import Edge, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -224,7 +226,18 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
+def running() -> list[Lab]:
+    """Hold the lab that runs, for a test that has to do with its server itself."""
+    return []
+
+
+@pytest.fixture
+def of_lab(running: list[Lab]) -> Callable[[], Lab]:
+    return lambda: running[0]
+
+
+@pytest.fixture
+def in_lab(folder: Path, running: list[Lab]) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
     try:
         find_openbao()
     except VaultMissingError as error:
@@ -233,6 +246,7 @@ def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
     def run(test: Callable[[Lab], Awaitable[None]]) -> None:
         async def whole() -> None:
             lab = Lab(folder)
+            running[:] = [lab]
             await lab.vault.start()
             try:
                 await test(lab)
@@ -240,5 +254,31 @@ def in_lab(folder: Path) -> Callable[[Callable[[Lab], Awaitable[None]]], None]:
                 await lab.vault.stop()
 
         asyncio.run(whole())
+
+    return run
+
+
+@pytest.fixture
+def over_http(
+    in_lab: Callable[[Callable[[Lab], Awaitable[None]]], None],
+) -> Callable[[Callable[[VaultAccess], None]], None]:
+    """Run a test with an administrator's access, in a thread: the vault's loop is the test's."""
+
+    def run(test: Callable[[VaultAccess], None]) -> None:
+        async def whole(lab: Lab) -> None:
+            await lab.prepare()
+            edge = Edge([Route("*", lab.vault)], ca=None)
+            await edge.start()
+            access = VaultAccess(
+                address=f"http://127.0.0.1:{edge.port}",
+                token=lab.state.administrator,
+                direct=True,
+            )
+            try:
+                await asyncio.to_thread(test, access)
+            finally:
+                await edge.stop()
+
+        in_lab(whole)
 
     return run

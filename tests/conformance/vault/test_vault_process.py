@@ -67,6 +67,26 @@ def test_killed_vault_comes_back_with_what_was_written_and_without_its_leases(
     in_lab(test)
 
 
+def test_write_that_named_a_version_which_an_agent_had_written_is_told_again(
+    in_lab: InLab,
+) -> None:
+    async def test(lab: Lab) -> None:
+        await lab.prepare()
+        rules = 'path "agents/data/one" { capabilities = ["update"] }'
+        await lab.call("PUT", "sys/policies/acl/one", {"policy": rules})
+        by_agent = await lab.call(
+            "POST", "agents/data/one", {"data": {"value": "x"}}, token=await lab.login()
+        )
+        checked = {"data": {"value": "kept"}, "options": {"cas": 2}}
+        assert (by_agent[0], (await lab.call("POST", "agents/data/one", checked))[0]) == (200, 200)
+        os.kill(lab.vault.running.pid, signal.SIGKILL)
+        await until(lambda: lab.vault.running is None)
+        status, answer, _ = await lab.call("GET", "agents/data/one")
+        assert (status, answer["data"]["data"]["value"]) == (200, "kept")
+
+    in_lab(test)
+
+
 def test_requests_that_find_a_killed_vault_share_one_new_start(in_lab: InLab) -> None:
     async def test(lab: Lab) -> None:
         await lab.prepare()
