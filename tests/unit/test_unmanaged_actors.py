@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_events import LogUntrustedError, verified_events
-from iamrange.detect.audit_log import LOG_FILE, AuditLog
+from iamrange.detect.audit_log import AuditLog
+from iamrange.detect.audit_segments import LOG_FILE
 from iamrange.detect.unmanaged import DAY, Actors, Attribution, Entry, Reason, Unmanaged
 from iamrange.detect.unmanaged_cut import (
     AwsHand,
