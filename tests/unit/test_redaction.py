@@ -20,9 +20,11 @@ from iamrange.credentials.scan.finding import Hasher
 from iamrange.credentials.scan.rules_types import Flavour, Hit, SecretRule
 from iamrange.credentials.scan.samples import SAMPLES, invented
 from iamrange.credentials.scan.text import find
+from iamrange.range.processes import last_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 REDACTOR = Redactor(Hasher(b"a key of the tests, of 32 bytes."))
 KINDS = sorted(set(SAMPLES) - {"aws-access-key-id"})
@@ -321,3 +323,20 @@ def test_samples_are_of_every_kind_that_is_redacted() -> None:
     named_better = {"authorization-header", "named-secret"}
     assert {rule.id for rule in REDACTED} - {rule.id for rule in OF_LOGS} - seen <= named_better
     assert Random(1).random()  # noqa: S311 - samples are made again from a seed
+
+
+def test_the_last_words_of_a_process_come_into_a_message_without_their_secrets(
+    tmp_path: Path,
+) -> None:
+    token = invented("github-token", 9)
+    (tmp_path / "log").write_text(f"began\nKeyError: '{token}' for request 12\n")
+    words = last_words(tmp_path / "log")
+    assert token not in words
+    assert words.startswith("; last words: KeyError: '[redacted:github-token:")
+    assert words.endswith("for request 12")
+
+
+def test_a_secret_is_not_let_through_by_being_cut(tmp_path: Path) -> None:
+    token = invented("github-token", 9)
+    (tmp_path / "log").write_text("x" * 280 + f" {token}\n")
+    assert token[:12] not in last_words(tmp_path / "log")
