@@ -7,8 +7,11 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from jsonschema import Draft4Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
+from jsonschema import (  # type: ignore[import-untyped] # publishes no types
+    Draft4Validator,
+    FormatChecker,
+    ValidationError,
+)
 
 from iamrange.credentials.scan.document import Origin, scan_bytes
 from iamrange.credentials.scan.finding import Finding, Hasher, NotRead, Scan, Unread
