@@ -26,7 +26,8 @@ import orjson
 from iamrange.access.gateway_layers import LAYERS
 from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
-from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE, AuditLog
+from iamrange.detect.audit_log import HEADS_FILE, AuditLog
+from iamrange.detect.audit_segments import LOG_FILE, open_log, segments
 from iamrange.detect.audit_verify import Broken, Verified, verify
 from iamrange.detect.ocsf import event_of
 
@@ -95,7 +96,7 @@ def at_once(log: AuditLog, count: int) -> float:
 def verified(folder: Path, anchor: Anchor) -> tuple[Verified | Broken, float]:
     """Verify; return what was found, and the seconds."""
     began = time.perf_counter()
-    with (folder / LOG_FILE).open("rb") as log:
+    with open_log(folder) as log:
         found = verify(log, anchor, (folder / HEADS_FILE).read_text().splitlines())
     return found, time.perf_counter() - began
 
@@ -112,7 +113,9 @@ def main(count: int) -> None:
         if not isinstance(found, Verified) or found.size != count:
             raise SystemExit(f"the log does not verify: {found}")
         figures["seconds to verify a million"] = round(seconds * 1e6 / count, 1)
-        figures["bytes an event"] = round((folder / LOG_FILE).stat().st_size / count)
+        size = sum(one.stat().st_size for one in folder.glob("audit*.jsonl"))
+        figures["bytes an event"] = round(size / count)
+        figures["files put aside"] = len(segments(folder))
         with AuditLog(folder, SystemClock()) as again:
             figures["one by one, a second"] = round(_one_by_one(again))
             figures["64 callers, a second"] = round(at_once(again, SINGLE))

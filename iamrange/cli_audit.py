@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +59,9 @@ def verify(
     Example: iamrange audit head > elsewhere/head.jws; iamrange audit verify --head
     elsewhere/head.jws
     """
-    from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE
+    from iamrange.detect.audit_events import opened
+    from iamrange.detect.audit_log import HEADS_FILE
+    from iamrange.detect.audit_rotation import retirement
     from iamrange.detect.audit_verify import Broken
     from iamrange.detect.audit_verify import verify as verified
 
@@ -68,16 +71,21 @@ def verify(
         misuse(f"--head expected a signed head, got an empty file: {head[0]}")
     beside = _lines_of(place / HEADS_FILE) if (place / HEADS_FILE).exists() else []
     try:
-        with (place / LOG_FILE).open("rb") as log:
-            found = verified(log, anchored, beside, kept=kept)
+        retired = retirement(place)
+        with opened(place, anchored) as log:
+            found = verified(log, anchored, beside, kept=kept, retired=retired)
     except OSError as error:
-        broke(f"log '{place / LOG_FILE}': {error.strerror}")
+        broke(f"log '{place}': {error.strerror}")
     if isinstance(found, Broken):
         told = {"ok": False, "record": found.record, "last": found.last, "flaw": found.flaw.value}
         _say(told | {"detail": found.detail}, f"NOT what was written: {found}", as_json=as_json)
         raise typer.Exit(Exit.FAILED)
     told = {"ok": True, "size": found.size, "root": found.root.hex(), "heads": found.heads}
+    told |= {"begins": found.begins, "retired_at": found.retired_at}
     words = f"as it was written: {found.size} records, {found.heads} signed heads hold"
+    if found.retired_at is not None:
+        day = datetime.fromtimestamp(found.retired_at, UTC).isoformat()
+        words += f"; it begins at record {found.begins}: older ones were retired, signed {day}"
     _say(told, words, as_json=as_json)
 
 
@@ -107,11 +115,11 @@ def tail(
 
     Example: iamrange audit tail -f
     """
-    from iamrange.detect.audit_log import LOG_FILE
+    from iamrange.detect.audit_segments import open_log
 
-    path = _place(folder) / LOG_FILE
+    path = _place(folder)
     try:
-        with path.open("rb") as log:
+        with open_log(path) as log:
             for line in deque(_whole(log), maxlen=lines):
                 _show(line, as_json=as_json)
             while follow:
@@ -139,8 +147,8 @@ def query(
 
     Example: iamrange audit query action_id=2 actor.user.uid=*/data-analyst
     """
-    from iamrange.detect.audit_log import LOG_FILE
     from iamrange.detect.audit_query import condition_of, holds
+    from iamrange.detect.audit_segments import open_log
 
     wanted = []
     for text in conditions or ():
@@ -148,10 +156,10 @@ def query(
         if condition is None:
             misuse(f"'{text}': expected MEMBER=VALUE, for example status_code=replayed")
         wanted.append(condition)
-    path = _place(folder) / LOG_FILE
+    path = _place(folder)
     found = 0
     try:
-        with path.open("rb") as log:
+        with open_log(path) as log:
             for line in _whole(log):
                 if holds(_event(line), wanted):
                     _show(line, as_json=as_json)
@@ -164,7 +172,7 @@ def query(
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913 - options
     folder: Folder = None,
     otlp: Annotated[
         str | None,
@@ -178,6 +186,9 @@ def export(
     cursor: Annotated[
         Path | None, typer.Option(help="With --otlp: where to keep how far it has come.")
     ] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="The log's anchor, where old records were retired.")
+    ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
 ) -> None:
@@ -187,17 +198,20 @@ def export(
 
     Example: iamrange audit export --otlp http://localhost:4318 --cursor siem.json --follow
     """
-    from iamrange.detect.audit_export import GapError, Patience, SinkError, batches, send
-    from iamrange.detect.audit_log import LOG_FILE
+    from iamrange.detect.audit_export import GapError, Patience, SinkError, batches, resumed, send
+    from iamrange.detect.audit_segments import open_log
 
-    path = _place(folder) / LOG_FILE
+    path = _place(folder)
     patience = Patience(tries=None) if follow else Patience()
-    with _sink(otlp, to, cursor) as (sink, start, keep):
-        at = start
+    with _sink(otlp, to, cursor) as (sink, kept, keep):
+        start = at = kept
         try:
-            with path.open("rb") as log:
+            begins = _begins(path, anchor)
+            with open_log(path, begins.sequence, begins.offset) as log:
+                if begins.sequence:
+                    start = at = resumed(log, start, begins)
                 while True:
-                    for batch in batches(log, at):
+                    for batch in batches(log, at, begins.offset):
                         send(sink, batch, patience, _wait)
                         at = batch.then
                         keep(at)
@@ -215,6 +229,51 @@ def export(
         except KeyboardInterrupt:
             pass
     out.print(Text(_sent(start, at)))
+
+
+@app.command()
+def retire(
+    folder: Annotated[Path, typer.Argument(help="The log's folder; no process writes it.")],
+    keep: Annotated[int, typer.Option(min=0, help="How many files that were put aside stay.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Delete a log's oldest files on purpose: what stays says, signed, where it begins.
+
+    A range that runs does this itself, as it puts files aside.
+
+    Example: iamrange audit retire ~/.local/state/iamrange/audit/world-1 --keep 8
+    """
+    from iamrange.core.clock import SystemClock
+    from iamrange.detect.audit_log import AuditLog, LogBusyError
+    from iamrange.detect.audit_state import LogTamperedError
+
+    try:
+        with AuditLog(folder, SystemClock()) as log:
+            begins = log.retire(keep)
+    except LogBusyError as error:
+        misuse(f"{error}; expected a log that no range writes")
+    except LogTamperedError as error:
+        err.print(Text(f"NOT what was written: {error}", "red"))
+        raise typer.Exit(Exit.FAILED) from None
+    except (OSError, ValueError, KeyError) as error:
+        broke(f"log '{folder}': {error}")
+    _say({"begins": begins}, f"the log begins at record {begins}", as_json=as_json)
+
+
+def _begins(folder: Path, anchor: Path | None) -> Cursor:
+    """Return where a log begins: at its first record, or where older ones were retired."""
+    from iamrange.detect.audit_events import kept_from
+    from iamrange.detect.audit_export import Cursor
+    from iamrange.detect.audit_rotation import retirement
+
+    if retirement(folder) is None:
+        return Cursor()
+    found = kept_from(folder, _anchor(anchor))
+    if found is None:
+        err.print(Text("NOT what was written: what says that records were retired is not signed"))
+        raise typer.Exit(Exit.FAILED)
+    return Cursor(found.size, found.offset, found.before.hex())
 
 
 @contextlib.contextmanager

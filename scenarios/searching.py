@@ -1,4 +1,4 @@
-"""A thief's own search: private keys in whatever text it is given, tried one after another."""
+"""A thief's own search: keys and sessions in whatever text it is given, tried one after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests_oauth2client import InvalidClient
 
-from iamrange.core.scenario import Loot
+from iamrange.core.scenario import AwsSession, Loot
 from scenarios import oauth
 
 if TYPE_CHECKING:
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from iamrange.core.scenario import Taken
 
 _OBJECT = re.compile(r"\{[^{}]{20,4000}\}")
+_AWS_MEMBER = re.compile(r'"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)": ?"([^"]+)"')
+_AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
+
+
+def aws_sessions_in(text: str) -> Iterator[AwsSession]:
+    """Yield each AWS session in a text once, as it stands in settings of a process."""
+    seen: set[str] = set()
+    members: dict[str, str] = {}
+    for match in _AWS_MEMBER.finditer(text.replace('\\"', '"')):
+        members[match[1]] = match[2]
+        if len(members) < len(("id", "secret", "token")):
+            continue
+        found = AwsSession(*(members[name] for name in sorted(members)))
+        members = {}
+        if found.secret_access_key not in seen:
+            seen.add(found.secret_access_key)
+            yield found
+
+
+def is_aws_secret(value: str) -> bool:
+    """Tell whether a value has the form of a secret access key."""
+    return _AWS_SECRET.fullmatch(value) is not None
 
 
 def keys_in(text: str) -> Iterator[dict[str, Any]]:

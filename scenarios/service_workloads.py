@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from iamrange.core.scenario import AssetKind, Work, Workload
-from scenarios import oauth
+from scenarios import oauth, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ENTRIES = "/entries/latest"
+"""Where the `logs` service has what all services logged of their calls."""
 
 
 def _read_records(facts: Mapping[str, str]) -> Work:
@@ -68,6 +72,40 @@ def _deploy_with_approvals(facts: Mapping[str, str]) -> Work:
     )
 
 
+def _debug_by_the_log(facts: Mapping[str, str]) -> Work:
+    """Read, and find in the services' log that one has: who, what, and by which request.
+
+    Raises:
+        ValueError: the log does not say it.
+    """
+    own = oauth.Own.from_home()
+    token = own.client().client_credentials(resource=facts["own.service"])
+    nonce = oauth.read_record(facts["own.service"] + oauth.RECORD, auth=token)
+    text = oauth.read_record(facts["own.service"] + ENTRIES, auth=token)
+    lines = [json.loads(line) for line in text.splitlines()]
+    mine = [one for one in lines if (one["agent"], one["path"]) == (own.client_id, oauth.RECORD)]
+    if not mine or not all(one["request_id"] and one["status"] for one in mine):
+        msg = "the services' log does not tell of the agent's own call"
+        raise ValueError(msg)
+    return Work(nonce, {"access_token": token.access_token, "dpop_key": oauth.private_jwk(token)})
+
+
+def _deploy_with_own_session(facts: Mapping[str, str]) -> Work:
+    """Deploy twice to staging what is to work with the agent's own AWS session, and read."""
+    session = workloads.one_session()
+    settings = {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+    token = oauth.Own.from_home().client().client_credentials(resource=facts["own.service"])
+    for part in ("web", "worker"):
+        body = {"version": "2.4.0", "part": part, "settings": settings}
+        oauth.do(facts["services.staging-deployment"], auth=token, body=body)
+    nonce = oauth.read_record(facts["own.service"] + oauth.RECORD, auth=token)
+    return Work(nonce, workloads.in_memory(session))
+
+
 READS_SERVICE_RECORDS = Workload(
     run=_read_records,
     asset_kind=AssetKind.SERVICE_RECORDS,
@@ -88,4 +126,14 @@ DEPLOYS_WITH_APPROVALS = Workload(
     asset_kind=AssetKind.SERVICE_RECORDS,
     knows=("own.service", "services.approvals", "services.production-deployment"),
     approvals=2,
+)
+DEBUGS_BY_THE_LOG = Workload(
+    run=_debug_by_the_log,
+    asset_kind=AssetKind.SERVICE_RECORDS,
+    knows=("own.service",),
+)
+DEPLOYS_WITH_ITS_OWN_SESSION = Workload(
+    run=_deploy_with_own_session,
+    asset_kind=AssetKind.SERVICE_RECORDS,
+    knows=("own.service", "services.staging-deployment"),
 )

@@ -145,7 +145,7 @@ def read_gcp_secret(credentials: Credentials, secret: str) -> str:
     return str(answer.payload.data.decode())
 
 
-def _one_session() -> AwsSession:
+def one_session() -> AwsSession:
     """Take one session for the whole job, from wherever the agent's profile gets them.
 
     boto3 renews credentials that have less than 15 minutes left at each use, which sessions of 15
@@ -159,7 +159,8 @@ def _one_session() -> AwsSession:
     return AwsSession(str(frozen.access_key), str(frozen.secret_key), str(frozen.token))
 
 
-def _in_memory(session: AwsSession) -> dict[str, str]:
+def in_memory(session: AwsSession) -> dict[str, str]:
+    """Return what of a session lies in a process's memory, by the names of `AwsSession`."""
     return {
         "access_key_id": session.access_key_id,
         "secret_access_key": session.secret_access_key,
@@ -168,15 +169,15 @@ def _in_memory(session: AwsSession) -> dict[str, str]:
 
 
 def _work_on_own_aws_secret(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     nonce = read_aws_secret(aws_session(session), facts["own.aws_secret_arn"])
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def _work_on_project_records(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     nonce = read_aws_record(aws_session(session), facts["own.aws_table"], "latest")
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def _work_on_own_gcp_secret(facts: Mapping[str, str]) -> Work:
@@ -187,7 +188,7 @@ def _work_on_own_gcp_secret(facts: Mapping[str, str]) -> Work:
 
 
 def _deploy_within_the_boundary(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     own = aws_session(session)
     own.client("iam").put_role_policy(
         RoleName=facts["own.aws_role_arn"].rsplit("/", 1)[1],
@@ -206,25 +207,25 @@ def _deploy_within_the_boundary(facts: Mapping[str, str]) -> Work:
         ),
     )
     nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def _audit_access_keys(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     own = aws_session(session)
     own.client("iam").list_access_keys(UserName=facts["aws.backup_user"])
     nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def _look_after_the_account(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     own = aws_session(session)
     own.client("organizations").describe_organization()
     own.client("iam").list_open_id_connect_providers()
     own.client("cloudtrail").get_trail_status(Name=facts["aws.trail_arn"])
     nonce = read_aws_secret(own, facts["own.aws_secret_arn"])
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def assume_tagged(
@@ -245,13 +246,13 @@ def assume_tagged(
 
 
 def _work_for_project(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     worker = assume_tagged(
         session, facts["aws.worker_role_arn"], project=facts["own.project"], transitive=True
     )
     reader = assume_tagged(worker, facts["aws.records_role_arn"], project=None)
     nonce = read_aws_record(aws_session(reader), facts["own.aws_table"], "latest")
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def open_data_key(session: boto3.Session, table: str, agent: str) -> str:
@@ -264,9 +265,9 @@ def open_data_key(session: boto3.Session, table: str, agent: str) -> str:
 
 
 def _open_own_data_key(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     nonce = open_data_key(aws_session(session), facts["aws.data_keys_table"], facts["own.name"])
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 FUNCTION_CODE = """
@@ -305,14 +306,14 @@ def run_function(session: boto3.Session, *, name: str, role_arn: str, secret: st
 
 
 def _deploy_a_function(facts: Mapping[str, str]) -> Work:
-    session = _one_session()
+    session = one_session()
     nonce = run_function(
         aws_session(session),
         name=facts["own.aws_function"],
         role_arn=facts["own.aws_function_role_arn"],
         secret=facts["own.aws_secret_arn"],
     )
-    return Work(nonce, _in_memory(session))
+    return Work(nonce, in_memory(session))
 
 
 def _collect_for_us(facts: Mapping[str, str]) -> Work:
@@ -323,7 +324,7 @@ def _collect_for_us(facts: Mapping[str, str]) -> Work:
         own, facts["aws.vendor_role_arn"], external_id=facts["aws.vendor_external_id"]
     )
     nonce = read_aws_secret(aws_session(session), facts["aws.vendor_secret_arn"])
-    return Work(nonce, _in_memory(own))
+    return Work(nonce, in_memory(own))
 
 
 def come_as_vendor(session: AwsSession | None, role_arn: str, *, external_id: str) -> AwsSession:

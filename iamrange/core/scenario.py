@@ -67,6 +67,9 @@ class Material(StrEnum):
     been used."""
     LOG_FOLDER = "log-folder"
     """The folder of the audit log, to read and to write, with whatever lies in it."""
+    LOG_READER = "log-reader"
+    """A bound access token with its key, of an agent that may read what services have logged: what
+    another agent sent one of them is among it."""
     REPOSITORY = "repository"
     """A clone of the victim's git repository, with its history and with a decoy in it."""
     CONFIGURATION = "configuration"

@@ -8,6 +8,8 @@ from iamrange.core.decision import Effect
 
 SEARCHED = "repository.search"
 """The decision point of whoever searches what an attacker has searched, and finds a decoy alone."""
+LOG_SEARCHED = "log.search"
+"""The same for who searches the services' log, and finds a mark where the secret had been."""
 
 _ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 _POLICY = "vault:index/policy:Policy"
@@ -81,6 +83,17 @@ NO_HARD_CODED_CREDENTIALS = Control(
     maps_to=(fw.NHI2, fw.T1552_001, fw.IA_5_7),
     switched_in=SwitchedIn.WORLD,
 )
+REDACTION = Control(
+    id="secrets.redaction",
+    layer=Layer.SECRETS,
+    summary="What services log of their calls has a keyed mark in the place of each secret.",
+    without_it="A service logs what it was called with, as it was: whoever may read the log finds "
+    "in it what others work with.",
+    refusal=Refusal(point=LOG_SEARCHED, layer="search", effect=Effect.DENY),
+    touches=frozenset(),
+    maps_to=(fw.NHI2, fw.T1552_001, fw.IA_5_7),
+    switched_in=SwitchedIn.WORLD,
+)
 ROTATION = own_control(
     Layer.SECRETS,
     "rotation",
@@ -98,6 +111,7 @@ CONTROLS = (
     SINGLE_USE_WRAPPING,
     DYNAMIC_DATABASE_CREDENTIALS,
     NO_HARD_CODED_CREDENTIALS,
+    REDACTION,
     ROTATION,
 )
 """All of them, in the order in which they are listed."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE
+from iamrange.detect.audit_boundary import RETIRED, Boundary, read_boundary
+from iamrange.detect.audit_log import HEADS_FILE
+from iamrange.detect.audit_rotation import retirement
+from iamrange.detect.audit_segments import open_log
 from iamrange.detect.audit_verify import Broken, verify
+from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,38 +37,63 @@ def verified_events(folder: Path, anchor: Anchor) -> Iterator[dict[str, Any]]:
         OSError: it cannot be read.
     """
     heads = (folder / HEADS_FILE).read_text(errors="replace").splitlines()
-    with (folder / LOG_FILE).open("rb") as file:
-        end = _end_of_last_line(file)
-        found = verify(cast("BinaryIO", _UpTo(file, end)), anchor, heads)
+    with opened(folder, anchor) as log:
+        end = _end_of_last_line(log)
+        log.seek(0)
+        lines = _UpTo(log, end)
+        found = verify(cast("BinaryIO", lines), anchor, heads, retired=retirement(folder))
         if isinstance(found, Broken):
             raise LogUntrustedError(f"audit log '{folder}': {found}; see `iamrange audit verify`")
-        lines = _UpTo(file, end)
+        log.seek(0)
+        lines = _UpTo(log, end)
         while line := lines.readline():
             yield json.loads(line)
 
 
-def _end_of_last_line(file: BinaryIO) -> int:
+def opened(folder: Path, anchor: Anchor) -> BinaryIO:
+    """Open a log at the first record that is kept, as far as the anchor's key vouches for that.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    begins = kept_from(folder, anchor)
+    return open_log(folder) if begins is None else open_log(folder, begins.size, begins.offset)
+
+
+def kept_from(folder: Path, anchor: Anchor) -> Boundary | None:
+    """Return what is before the first record that is kept; None: it is the first of all.
+
+    Raises:
+        OSError: the statement of a retirement cannot be read.
+    """
+    text = retirement(folder)
+    if text is None:
+        return None
+    found = read_boundary(text, anchor.log, anchor.public_jwk, RETIRED)
+    return None if isinstance(found, Refusal) else found
+
+
+def _end_of_last_line(log: BinaryIO) -> int:
     """Return where the last whole line ends: what comes after it is still being written."""
-    end = file.seek(0, 2)
-    while end > 0:
-        start = max(0, end - _BLOCK)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
+    begins = log.seek(0)
+    end = log.seek(0, 2)
+    while end > begins:
+        start = log.seek(max(begins, end - _BLOCK))
+        newline = log.read(end - start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
         end = start
-    return 0
+    return begins
 
 
 class _UpTo:
-    """The lines of a file from its first to a place in it."""
+    """The lines of a file from where it is to an offset in it."""
 
     def __init__(self, file: BinaryIO, end: int) -> None:
-        self._file, self._left = file, end
-        file.seek(0)
+        self._file, self._left = file, end - file.tell()
 
     def readline(self, limit: int = -1) -> bytes:
         most = self._left if limit < 0 else min(limit, self._left)
-        line = self._file.readline(most) if most else b""
+        line = self._file.readline(most) if most > 0 else b""
         self._left -= len(line)
         return line

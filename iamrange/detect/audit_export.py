@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iamrange.detect.audit_seal import MAX_LINE, read_line
@@ -74,13 +75,41 @@ class Sink(Protocol):
         """
 
 
-def batches(log: BinaryIO, start: Cursor) -> Iterator[Batch]:
+def resumed(log: BinaryIO, start: Cursor, begins: Cursor) -> Cursor:
+    """Return where in a log an export goes on whose first record kept is at `begins`.
+
+    A cursor that counts from another beginning (a copy's own) is found by its number.
+
+    Raises:
+        GapError: what comes next was retired before it was sent.
+    """
+    if start.sequence in {0, begins.sequence}:
+        return begins
+    if start.sequence < begins.sequence:
+        last = begins.sequence - 1
+        raise GapError(f"records {start.sequence} to {last} were retired before they were sent")
+    if start.offset > begins.offset:
+        with contextlib.suppress(GapError):
+            _check_start(log, start, begins.offset)
+            return start
+    at = log.seek(begins.offset)
+    for line in log:
+        read = read_line(line)
+        at += len(line)
+        if read is not None and read.sequence + 1 == start.sequence:
+            return replace(start, offset=at)
+    raise GapError(f"record {start.sequence - 1} is not there: see what `verify` says of the log")
+
+
+def batches(log: BinaryIO, start: Cursor, begins: int = 0) -> Iterator[Batch]:
     """Yield what follows, up to the last whole line that is there now.
+
+    `begins` is the offset of the first record that is kept.
 
     Raises:
         GapError: the record that follows is another one, or none.
     """
-    _check_start(log, start)
+    _check_start(log, start, begins)
     log.seek(start.offset)
     lines: list[bytes] = []
     at, size = start, 0
@@ -225,15 +254,15 @@ def send(
     return sink.send(batch)
 
 
-def _check_start(log: BinaryIO, start: Cursor) -> None:
+def _check_start(log: BinaryIO, start: Cursor, begins: int) -> None:
     """Refuse a log of which the record before the cursor is not the one that was sent last.
 
     Raises:
         GapError: it is another.
     """
-    if start.sequence == 0:
+    if start.offset == begins:
         return
-    behind = min(start.offset, MAX_LINE)
+    behind = min(start.offset - begins, MAX_LINE)
     log.seek(start.offset - behind)
     before = log.read(behind)
     line = before[before.rfind(b"\n", 0, len(before) - 1) + 1 :]

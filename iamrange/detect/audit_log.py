@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import secrets
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
 from iamrange.detect.audit_chain import Chain
-from iamrange.detect.audit_head import Anchor, Head, sign_head
-from iamrange.detect.audit_seal import EPOCH, KEY_BYTES, BodyError, check_body, read_line
-from iamrange.detect.audit_tree import Tree
+from iamrange.detect.audit_head import Anchor, Head, read_head, sign_head
+from iamrange.detect.audit_rotation import Files, Rotation
+from iamrange.detect.audit_seal import EPOCH, KEY_BYTES, BodyError, check_body
+from iamrange.detect.audit_segments import LOG_FILE, SegmentedLog, segments
+from iamrange.detect.audit_state import (
+    SEAL_FILE,
+    LogTamperedError,
+    State,
+    kept_of,
+    read_on,
+    state_of,
+)
 from iamrange.detect.private_file import PRIVATE, replace_private, write_all
 from iamrange.jose import SigningKey
 from iamrange.jose.redact import without_tokens
@@ -34,9 +43,7 @@ if TYPE_CHECKING:
 
     from iamrange.core.clock import Clock
 
-LOG_FILE: Final = "audit.jsonl"
 HEADS_FILE: Final = "heads.jws"
-SEAL_FILE: Final = "seal.json"
 LOCK_FILE: Final = "lock"
 HEAD_SECONDS: Final = 1.0
 """How often a head is signed while events come; one more when the log is closed."""
@@ -50,31 +57,14 @@ class LogDownError(Exception):
     """The log cannot take events now: none that was given is in it."""
 
 
-class LogTamperedError(Exception):
-    """The log's end does not hold: somebody else has written it."""
-
-
 class LogBusyError(Exception):
     """Another process writes this log."""
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """Where the log is after a record, and how many bytes of the file that is."""
-
-    chain: Chain = field(repr=False)
-    offset: int
-
-    @property
-    def size(self) -> int:
-        """How many records that is."""
-        return self.chain.tree.size
 
 
 class AuditLog:
     """An open log. Threads may share it."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, rotation: Rotation = Rotation()) -> None:  # noqa: B008 - it is frozen
         """Open a log that `create` made.
 
         Raises:
@@ -84,13 +74,16 @@ class AuditLog:
         """
         self._folder = folder
         self._clock = clock
+        self._rotation = rotation
         self._descriptor = -1
         self._lock_descriptor = _locked(folder / LOCK_FILE)
         try:
             kept = json.loads((folder / SEAL_FILE).read_bytes())
             self.log: str = kept["log"]
             self._signer = SigningKey.from_jwk(kept["signer"])
-            self._durable = self._recovered(_state_of(kept))
+            self._files = Files(folder, self.log, self._signer)
+            self._files.repair()
+            self._durable = self._recovered(state_of(kept))
             self._keep_key()
         except BaseException:
             self._close()
@@ -105,7 +98,12 @@ class AuditLog:
         self._flushing = threading.Lock()
 
     @classmethod
-    def create(cls, folder: Path, clock: Clock) -> tuple[Self, Anchor]:
+    def create(
+        cls,
+        folder: Path,
+        clock: Clock,
+        rotation: Rotation = Rotation(),  # noqa: B008 - it is frozen
+    ) -> tuple[Self, Anchor]:
         """Make a log in a folder, and return it with its anchor, which belongs elsewhere.
 
         Raises:
@@ -117,12 +115,12 @@ class AuditLog:
             raise FileExistsError(f"audit log: there is one in {folder} already")
         signer, first = SigningKey.generate("ES256"), secrets.token_bytes(KEY_BYTES)
         name = secrets.token_hex(8)
-        start = _State(Chain(first), 0)
+        start = State(Chain(first), 0)
         replace_private(folder / LOG_FILE, b"")
         replace_private(folder / HEADS_FILE, b"")
-        replace_private(folder / SEAL_FILE, _kept(name, signer, start))
+        replace_private(folder / SEAL_FILE, kept_of(name, signer, start))
         anchor = Anchor(log=name, public_jwk=signer.public_jwk(), first_key=first)
-        return cls(folder, clock), anchor
+        return cls(folder, clock, rotation), anchor
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -184,7 +182,7 @@ class AuditLog:
             line = chain.sealed(body)
             self._waiting.append(line)
             offset += len(line)
-        self._sealed = _State(chain, offset)
+        self._sealed = State(chain, offset)
 
     def _flush(self) -> None:
         """Write and sync all that waits, for everybody who waits."""
@@ -192,6 +190,8 @@ class AuditLog:
             lines, self._waiting = self._waiting, []
             target = self._sealed
         try:
+            if self._files.due(self._durable, self._rotation, self._clock.now()):
+                self._put_aside()
             write_all(self._descriptor, b"".join(lines))
             os.fdatasync(self._descriptor)
         except OSError as error:
@@ -218,7 +218,7 @@ class AuditLog:
             LogDownError: the disk is still down.
         """
         try:
-            os.ftruncate(self._descriptor, self._durable.offset)
+            os.ftruncate(self._descriptor, self._durable.offset - self._files.begins)
             os.lseek(self._descriptor, 0, os.SEEK_END)
         except OSError as error:
             raise LogDownError(f"audit log: {error.strerror}") from error
@@ -235,40 +235,72 @@ class AuditLog:
         self._headed = (state.size, now)
         return text
 
+    def retire(self, keep: int) -> int:
+        """Delete all but the newest `keep` files that were put aside; return the first record kept.
+
+        What is left says, signed, that this was done on purpose, and what was there.
+
+        Raises:
+            OSError: the disk does not take it; nothing was deleted that is not stated.
+        """
+        with self._flushing:
+            self._keep_key()  # who opens the log reads on from what is kept
+            done = self._files.retire(keep, self._clock.now())
+            if done is not None:
+                self._drop_heads(done.size)
+            found = segments(self._folder)
+            return found[0].first if found else self._files.first
+
+    def _put_aside(self) -> None:
+        """Go on in a file of its own; what is durable lies in the one that is put aside."""
+        with contextlib.suppress(OSError):
+            self._sign_head()
+        began = self._files.first
+        descriptor = self._files.put_aside(self._durable, self._clock.now())
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # the next time will do
+            self._keep_key()
+            self._drop_heads(began, self._files.first)
+            if self._rotation.keep is not None:
+                done = self._files.retire(self._rotation.keep, self._clock.now())
+                if done is not None:
+                    self._drop_heads(done.size)
+
+    def _drop_heads(self, first: int, last: int | None = None) -> None:
+        """Leave out heads before `first`; or, with `last`, those between the two."""
+        path = self._folder / HEADS_FILE
+        anchor = Anchor(log=self.log, public_jwk=self._signer.public_jwk(), first_key=b"")
+        kept = []
+        for text in path.read_text(errors="replace").splitlines():
+            head = read_head(text, anchor)
+            if not isinstance(head, Head):
+                continue
+            gone = head.size < first if last is None else first < head.size < last
+            if not gone:
+                kept.append(f"{text}\n")
+        replace_private(path, "".join(kept).encode())
+
     def _keep_key(self) -> None:
         """Put the key of now in the place of the one before."""
         path = self._folder / SEAL_FILE
-        replace_private(path, _kept(self.log, self._signer, self._durable))
+        replace_private(path, kept_of(self.log, self._signer, self._durable))
 
-    def _recovered(self, start: _State) -> _State:
+    def _recovered(self, start: State) -> State:
         """Read on from the last kept state to the end of what holds; open the file there."""
-        path = self._folder / LOG_FILE
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            with open(descriptor, "rb", closefd=False) as file:
-                file.seek(start.offset)
-                state = _read_on(start, file)
-            # without its end the last line was never acknowledged
-            os.ftruncate(descriptor, state.offset)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+        raw = SegmentedLog(self._folder, *self._files.kept_from())
+        with io.BufferedReader(raw) as log:
+            if log.seek(0, os.SEEK_END) < start.offset:
+                raise LogTamperedError(f"audit log: record {start.size - 1}: it is not there")
+            log.seek(start.offset)
+            state, begins = read_on(start, log), raw.active_start
+        if state.offset < begins:
+            raise LogTamperedError(f"audit log: record {state.size}: it has no end")
+        self._descriptor = os.open(self._folder / LOG_FILE, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        # without its end the last line was never acknowledged
+        os.ftruncate(self._descriptor, state.offset - begins)
+        self._files.opened(begins, state, self._clock.now())
         return state
-
-
-def _read_on(state: _State, lines: Iterable[bytes]) -> _State:
-    chain, offset = state.chain.copy(), state.offset
-    for line in lines:
-        if not line.endswith(b"\n"):
-            break
-        size, read = chain.tree.size, read_line(line)
-        if read is None or read.sequence != size:
-            raise LogTamperedError(f"audit log: record {size}: it is not there")
-        if not chain.takes(line, read):
-            raise LogTamperedError(f"audit log: record {size}: its seal does not hold")
-        offset += len(line)
-    return _State(chain, offset)
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
@@ -293,26 +325,6 @@ def _encoded(event: Mapping[str, Any]) -> bytes:
         if fast.isascii() and b"null" not in fast:
             return fast
     return _ENCODER.encode(event).encode()
-
-
-def _kept(name: str, signer: SigningKey, state: _State) -> bytes:
-    return json.dumps(
-        {
-            "log": name,
-            "signer": signer.private_jwk(),
-            "key": state.chain.key.hex(),
-            "before": state.chain.before.hex(),
-            "size": state.size,
-            "offset": state.offset,
-            "tree": [digest.hex() for digest in state.chain.tree.edge],
-        }
-    ).encode()
-
-
-def _state_of(kept: Mapping[str, Any]) -> _State:
-    tree = Tree(int(kept["size"]), [bytes.fromhex(digest) for digest in kept["tree"]])
-    key, before = bytes.fromhex(kept["key"]), bytes.fromhex(kept["before"])
-    return _State(Chain(key, before, tree), int(kept["offset"]))
 
 
 def _locked(path: Path) -> int:

@@ -4,6 +4,8 @@
   moved, dropped or put in is named by its number.
 - By the heads, whose key only the writer has: what was sealed with a stolen key after the last
   head that is kept elsewhere is named as far as the heads go.
+- A log that does not begin at its first record is what was written only with a signed statement
+  that those before were retired.
 - Nothing is believed of the log's own folder but what the anchor vouches for.
 """
 
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from iamrange.detect.audit_boundary import RETIRED, Boundary, read_boundary
 from iamrange.detect.audit_chain import Chain
 from iamrange.detect.audit_head import Head, read_head
 from iamrange.detect.audit_seal import MAX_LINE, read_line
+from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,17 +45,26 @@ class Flaw(StrEnum):
     """A head says that what stands here up to it was something else."""
     HALF_WRITTEN = "half-written"
     """The last line has no end: its writer crashed, and acknowledged nothing of it."""
+    BAD_RETIREMENT = "bad-retirement"
+    """What says that older records were deleted on purpose is not signed for this log."""
     BAD_HEAD = "bad-head"
     """A head that somebody relies on is not one of this log's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A log that is what was written: so many records, and what all of them come to."""
+    """A log that is what was written: so many records, and what all of them come to.
+
+    `heads` are those that hold; what is older than the first record cannot be compared.
+    """
 
     size: int
     root: bytes
     heads: int
+    begins: int = 0
+    """The first record that is there: those before it were retired on purpose."""
+    retired_at: int | None = None
+    """When, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +88,16 @@ class Broken:
 
 
 def verify(
-    log: BinaryIO, anchor: Anchor, heads: Iterable[str] = (), *, kept: Iterable[str] = ()
+    log: BinaryIO,
+    anchor: Anchor,
+    heads: Iterable[str] = (),
+    *,
+    kept: Iterable[str] = (),
+    retired: str | None = None,
 ) -> Verified | Broken:
     """Verify a log from its first line to its last.
+
+    `retired` is the statement that older records were deleted on purpose: the log begins there.
 
     `heads` are those that lie beside the log: what cannot be read there is left out, since whoever
     changes the log can drop them. `kept` are heads that were kept elsewhere: each must hold.
@@ -90,12 +110,26 @@ def verify(
     known = sorted(
         (head for head in (*beside, *relied) if isinstance(head, Head)), key=lambda one: one.size
     )
-    return _verified(_lines(log), anchor, known)
+    begins = None
+    if retired is not None:
+        said = read_boundary(retired, anchor.log, anchor.public_jwk, RETIRED)
+        if isinstance(said, Refusal):
+            return Broken(record=0, flaw=Flaw.BAD_RETIREMENT, detail=said.code)
+        begins = said
+    return _verified(_lines(log), anchor, known, begins)
 
 
-def _verified(lines: Iterable[bytes], anchor: Anchor, heads: list[Head]) -> Verified | Broken:
-    chain, waiting = Chain(anchor.first_key), deque(head for head in heads if head.size)
-    tree, held = chain.tree, 0
+def _verified(
+    lines: Iterable[bytes], anchor: Anchor, heads: list[Head], begins: Boundary | None
+) -> Verified | Broken:
+    chain = Chain(anchor.first_key) if begins is None else begins.chain(anchor.first_key)
+    tree, held = chain.tree, chain.tree.size
+    first = held
+    heads = [head for head in heads if head.size >= first]
+    waiting = deque(head for head in heads if head.size)
+    while waiting and waiting[0].size == first:
+        if waiting.popleft().root != tree.root():
+            return Broken(record=0, last=first, flaw=Flaw.REWRITTEN)
     for line in lines:
         size = tree.size
         read = _read(line, size)
@@ -110,7 +144,13 @@ def _verified(lines: Iterable[bytes], anchor: Anchor, heads: list[Head]) -> Veri
     if waiting:
         detail = f"a head says {waiting[-1].size} records"
         return Broken(record=tree.size, flaw=Flaw.TRUNCATED, detail=detail)
-    return Verified(size=tree.size, root=tree.root(), heads=len(heads))
+    return Verified(
+        size=tree.size,
+        root=tree.root(),
+        heads=len(heads),
+        begins=first,
+        retired_at=None if begins is None else begins.time,
+    )
 
 
 def _read(line: bytes, size: int) -> Line | Broken:

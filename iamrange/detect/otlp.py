@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 
+from iamrange.core.event_members import member
 from iamrange.detect.audit_export import SinkError
 
 if TYPE_CHECKING:
@@ -158,9 +159,9 @@ def record_of(event: Mapping[str, Any], now: float) -> LogRecord:
         "log.record.uid": event.get("seal"),
         "iamrange.audit.sequence": event.get("seq"),
         "ocsf.class_uid": event.get("class_uid"),
-        "iamrange.request_id": _member(event, "metadata", "uid"),
-        "user.id": _member(event, "actor", "user", "uid"),
-        "source.address": _member(event, "src_endpoint", "ip"),
+        "iamrange.request_id": member(event, "metadata", "uid"),
+        "user.id": member(event, "actor", "user", "uid"),
+        "source.address": member(event, "src_endpoint", "ip"),
     }
     record.attributes.extend(
         _attribute(key, value) for key, value in attributes.items() if value is not None
@@ -182,13 +183,6 @@ def _check_partial(content: bytes) -> None:
 def _seconds(text: str) -> float | None:
     """Read Retry-After's seconds (RFC 9110 section 10.2.3); a date is left to the back-off."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < len("1000000") else None
-
-
-def _member(event: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - any JSON value
-    value: Any = event
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def _attribute(key: str, value: Any) -> KeyValue:  # noqa: ANN401 - any JSON value

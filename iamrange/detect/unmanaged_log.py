@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.core.event_members import text_of
 from iamrange.detect.ocsf import API_ACTIVITY
 from iamrange.detect.unmanaged import (
     MOST_TOUCHED,
@@ -61,20 +62,20 @@ def act_of(event: Mapping[str, Any]) -> Act | None:
     resources = event.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else {}
     time = event.get("time")
-    principal = _text(event, "actor", "user", "uid")
+    principal = text_of(event, "actor", "user", "uid")
     if not isinstance(time, int) or isinstance(time, bool) or principal in _NOBODY:
         return None
     return Act(
-        request=_text(event, "metadata", "uid"),
+        request=text_of(event, "metadata", "uid"),
         time=time / 1000,
-        point=_text(event, "api", "service", "name"),
+        point=text_of(event, "api", "service", "name"),
         principal=_qualified(principal, event),
-        operation=_text(event, "api", "operation"),
-        resource=_text(first, "uid"),
+        operation=text_of(event, "api", "operation"),
+        resource=text_of(first, "uid"),
         allowed=event.get("action_id") == 1,
-        origin=_text(event, "src_endpoint", "ip"),
-        user_agent=_text(event, "http_request", "user_agent"),
-        gave=_text(event, "unmapped", "facts", "gave"),
+        origin=text_of(event, "src_endpoint", "ip"),
+        user_agent=text_of(event, "http_request", "user_agent"),
+        gave=text_of(event, "unmapped", "facts", "gave"),
     )
 
 
@@ -246,13 +247,7 @@ def _google_name(resource: str) -> str:
 
 def _qualified(principal: str, event: Mapping[str, Any]) -> str:
     """Name a token's subject with its issuer, where the token was shown to a cloud."""
-    if _text(event, "api", "service", "name") != "aws.web-identity":
+    if text_of(event, "api", "service", "name") != "aws.web-identity":
         return principal
-    issuer = _text(event, "unmapped", "facts", "iss")
+    issuer = text_of(event, "unmapped", "facts", "iss")
     return principal if not issuer else f"{issuer} {principal}"
-
-
-def _text(value: Any, *path: str) -> str:  # noqa: ANN401 - any JSON value
-    for member in path:
-        value = value.get(member) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else ""

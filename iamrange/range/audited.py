@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.core.detect_controls import AUDIT, AUDIT_CHAIN
-from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE, AuditLog
+from iamrange.detect.audit_log import HEADS_FILE, AuditLog
+from iamrange.detect.audit_segments import LOG_FILE
 from iamrange.detect.audit_verify import Broken, verify
 from iamrange.detect.ocsf import event_of
 from iamrange.range.work import FootholdError

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_log import AuditLog, LogDownError
+from iamrange.detect.audit_rotation import Rotation
 from iamrange.detect.ocsf import event_of
 from iamrange.detect.ocsf_changes import event_of_change
 from iamrange.identity.agent import write_private
@@ -36,6 +37,9 @@ FOLDER = "audit"
 ANCHORS = "audit-anchors"
 COLLECT_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0
+KEPT_FILES = 64
+"""How many files of the log that were put aside stay: 4 GiB, until they are retired."""
+
 _BATCH = 2000
 
 
@@ -57,7 +61,7 @@ class CentralLog:
         self.folder = state / FOLDER / world.folder.name
         self.anchor = state / ANCHORS / f"{world.folder.name}.json"
         self._world = world
-        self._log, anchor = AuditLog.create(self.folder, SystemClock())
+        self._log, anchor = AuditLog.create(self.folder, SystemClock(), Rotation(keep=KEPT_FILES))
         self.anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.anchor, json.dumps(anchor.to_json()))
         self._mark = 0

@@ -18,11 +18,11 @@ from iamrange.core import aws_controls
 from iamrange.core.clock import OffsetClock, SystemClock
 from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
 from iamrange.credentials.database.holdings import DatabaseState
+from iamrange.credentials.redaction.redactor import new_redactor
 from iamrange.credentials.vault.app import VaultState
 from iamrange.identity.broker import Broker
 from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts
-from iamrange.jose.redact import without_tokens
 from iamrange.range.functions import SwitchedFunctions
 from iamrange.range.identity_services import IdentityServices
 from iamrange.range.world_directory import WorldDirectory
@@ -30,6 +30,7 @@ from iamrange.range.world_directory import WorldDirectory
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from iamrange.credentials.redaction.redactor import Redactor
     from iamrange.network.edge import Receive, Scope, Send
     from iamrange.range.config import WorldConfig
 
@@ -92,8 +93,9 @@ class RecordFile:
     A record that cannot be kept stops the world: the process ends.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Create the file."""
+    def __init__(self, path: Path, redactor: Redactor) -> None:
+        """Create the file; what a client sends in the place of a name is redacted."""
+        self._redactor = redactor
         self._descriptor = -1
         self.open(path)
 
@@ -104,8 +106,8 @@ class RecordFile:
 
     def __call__(self, record: DecisionRecord) -> None:
         """Keep one record."""
-        # what a client sends in the place of a name is kept too, and may be a token
-        line = without_tokens(json.dumps(record_to_json(record)).encode()) + b"\n"
+        told = self._redactor.value(record_to_json(record))
+        line = json.dumps(told).encode() + b"\n"
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
@@ -189,7 +191,8 @@ class Content:
         """Make the clouds, accounts, projects and agents of the configuration."""
         self.config = config
         self.clock = OffsetClock(config.clock_offset)
-        self.records = RecordFile(records)
+        self.redactor = new_redactor()
+        self.records = RecordFile(records, self.redactor)
         self.tamper = SwitchedTamper(config.rogues)
         self.fetcher = SwitchedFetcher()
         self.functions = SwitchedFunctions()
@@ -218,6 +221,7 @@ class Content:
             agents=self.agents,
             real_clock=SystemClock(),
             cloud_minter=self.issuer.mint,
+            redactor=self.redactor,
             policy=None if config.policy is None else Path(config.policy),
             **ports,
         )

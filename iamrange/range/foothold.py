@@ -34,6 +34,7 @@ OAUTH: Mapping[Material, tuple[str, ...]] = {
     Material.NETWORK: (),
     Material.DOCUMENT: (),
     Material.LOG_FOLDER: (),
+    Material.LOG_READER: ("access_token", "dpop_key"),
     Material.REPOSITORY: (),
     Material.CONFIGURATION: (),
     Material.CLIENT_KEY: ("client_key",),

@@ -29,6 +29,7 @@ from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.identity.names import service_resource
 from iamrange.identity.stores.ports import Rate
 from iamrange.range.service_app import ServiceApp
+from iamrange.range.service_log import ServiceLog
 from iamrange.range.services import APPROVALS, SERVICES
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from iamrange.access.record_tap import RecordTap
     from iamrange.core.clock import Clock
     from iamrange.core.decision import Tamper
+    from iamrange.credentials.redaction.redactor import Redactor
     from iamrange.identity.protected import TokenVerifier
     from iamrange.range.lapses import Lapse
     from iamrange.range.world_directory import WorldDirectory
@@ -59,13 +61,14 @@ AGENT_RATE = Rate(amount=40, seconds=10)
 class WorldGateway:
     """The services and their gateway."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only ports
         self,
         *,
         agents: WorldDirectory,
         clock: Clock,
         records: RecordTap,
         tamper: Tamper,
+        redactor: Redactor,
         policy: Path | None = None,
     ) -> None:
         """Make the services, which keep nothing yet. `policy` is a folder to follow.
@@ -82,14 +85,18 @@ class WorldGateway:
         self._store_url = agents.url
         self.followed = None if policy is None else PolicyFolder(policy, tell=self._policy_changed)
         self._policy = _fixed(POLICY) if self.followed is None else self.followed.current
+        self.log = ServiceLog(redactor)
         self.services = {
-            service.host: ServiceApp(service, clock=clock, records=records, tamper=tamper)
+            service.host: ServiceApp(
+                service, clock=clock, records=records, tamper=tamper, log=self.log
+            )
             for service in SERVICES.values()
         }
 
     def switch(self, lapse: Lapse, verifiers: Callable[[str], TokenVerifier]) -> None:
         """Decide from now on with exactly these settings left out."""
         asked: dict[str, Any] = dict(lapse.approvals)
+        self.log.unsafe_as_given = bool(lapse.log.get("unsafe_as_given"))
         if self._store_url != self._agents.url:  # in a fork, the approvals lie in its own database
             self._store_url = self._agents.url
             self._store = SqlApprovalStore(self._store_url)

@@ -96,6 +96,8 @@ class Host:
             "off": self._off,
             "record": self._record,
             "dropped": self._dropped,
+            "service_log": self._service_log,
+            "redaction_mark": self._redaction_mark,
             "policy_status": self._policy_status,
             "gateway_status": self._gateway_status,
             "token_keys": self._token_keys,
@@ -276,6 +278,12 @@ class Host:
 
     def _dropped(self) -> list[str]:
         return self._listeners.drop.texts()
+
+    def _service_log(self) -> str:
+        return self._content.identity.gateway.log.text()
+
+    def _redaction_mark(self, kind: str, secret: str) -> str:
+        return self._content.redactor.mark(kind, secret)
 
     def _policy_status(self) -> Mapping[str, Any]:
         return self._content.identity.gateway.policy_status()

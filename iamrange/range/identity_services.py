@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from iamrange.core.clock import Clock
     from iamrange.core.decision import RecordSink, Tamper
+    from iamrange.credentials.redaction.redactor import Redactor
     from iamrange.identity.certificates.port import TrustBundle
     from iamrange.identity.directory.model import Agent
     from iamrange.range.world_directory import WorldDirectory
@@ -60,9 +61,13 @@ class IdentityServices:
         records: RecordSink,
         tamper: Tamper,
         cloud_minter: Callable[[Agent, str], str],
+        redactor: Redactor,
         policy: Path | None = None,
     ) -> None:
-        """Take the directory, the clocks, how the clouds' issuer mints, and a policy to follow."""
+        """Take the directory, the clocks, how the clouds' issuer mints, and a policy to follow.
+
+        `redactor` is what services' log is redacted with.
+        """
         self._agents = agents
         self._clock = clock
         self._real_clock = real_clock
@@ -84,7 +89,12 @@ class IdentityServices:
         )
         self._revocation = MemoryRevocation(now=clock.now)
         self.gateway = WorldGateway(
-            agents=agents, clock=clock, records=self._records, tamper=tamper, policy=policy
+            agents=agents,
+            clock=clock,
+            records=self._records,
+            tamper=tamper,
+            redactor=redactor,
+            policy=policy,
         )
         self.edge: Mapping[str, bool] = {}
         self.off: frozenset[str] = frozenset()

@@ -26,6 +26,8 @@ from iamrange.range.foothold import OF_ONE_VAULT, Footing, Snapshot
 from iamrange.range.hijack import obey
 from iamrange.range.history import history_of
 from iamrange.range.jail import JailBrokeError
+from iamrange.range.leaks import known_secrets, leaked, words_of
+from iamrange.range.logged import Logged
 from iamrange.range.lying_around import WHERE, LyingAround
 from iamrange.range.processes import ProcessError
 from iamrange.range.responses import RESPONSES, recover
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from iamrange.core.scenario import Scenario, Workload
+    from iamrange.core.verdict import Legitimate
 
 BROKE = (
     FootholdError,
@@ -173,12 +176,12 @@ class Lab:
         )
         legitimate = [footing.work]
         if judgement.verdict is not Verdict.SUCCEEDED:
-            for part, when in _workers(scenario):
-                work, _ = do_work(world, part, workload_of(scenario, part), when)
-                legitimate.append(work)
-            if scenario.foothold.takes is Material.VENDOR_SESSION:
-                work, _ = collect_as_vendor(world, "after")
-                legitimate.append(work)
+            legitimate += _work_goes_on(world, scenario)
+        said = words_of(judgement, records, legitimate)
+        leak = leaked(world, known_secrets(world, footing.material), said)
+        if leak is not None:
+            detail = f"the range wrote a secret down: {leak}"
+            judgement = Judgement(verdict=Verdict.ERROR, detail=detail)
         return Trial(
             scenario=entry.id,
             off=off,
@@ -228,9 +231,20 @@ class Lab:
         return Snapshot(fork)
 
 
+def _work_goes_on(world: Deployment, scenario: Scenario) -> list[Legitimate]:
+    """Have whoever must get work done once the attack was refused do it."""
+    done = [
+        do_work(world, part, workload_of(scenario, part), when)[0]
+        for part, when in _workers(scenario)
+    ]
+    if scenario.foothold.takes is Material.VENDOR_SESSION:
+        done.append(collect_as_vendor(world, "after")[0])
+    return done
+
+
 def _taken_here(
     world: Deployment, scenario: Scenario, footing: Footing
-) -> tuple[Footing, Audited | None, LyingAround | None]:
+) -> tuple[Footing, Audited | None, LyingAround | Logged | None]:
     """Take what only the attacked world itself has: its vault's sessions, its log, its folders."""
     takes, victim = scenario.foothold.takes, scenario.foothold.victim
     if takes in OF_ONE_VAULT:
@@ -238,6 +252,8 @@ def _taken_here(
     if takes in WHERE:
         lying = LyingAround(world, scenario.foothold)
         return replace(footing, material={"folder": str(lying.folder)}), None, lying
+    if takes is Material.LOG_READER:
+        return footing, None, Logged(world, scenario)
     if takes is not Material.LOG_FOLDER:
         return footing, None, None
     done, _ = do_work(world, victim, scenario.legitimate, "before")

@@ -21,13 +21,14 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lapse:
-    """Settings of token service, token verifiers, gateway, its edge, and approvals."""
+    """Settings of token service, token verifiers, gateway, its edge, approvals, services' log."""
 
     tokens: Mapping[str, Any] = field(default_factory=dict)
     verifiers: Mapping[str, Any] = field(default_factory=dict)
     gateway: Mapping[str, Any] = field(default_factory=dict)
     edge: Mapping[str, Any] = field(default_factory=dict)
     approvals: Mapping[str, Any] = field(default_factory=dict)
+    log: Mapping[str, Any] = field(default_factory=dict)
 
 
 LAPSES: Mapping[Control, Lapse] = {
@@ -81,6 +82,7 @@ LAPSES: Mapping[Control, Lapse] = {
     detect_controls.VAULT_ISOLATION: Lapse(),
     # the victim's own: its key is written into what the attacker copies
     secrets_controls.NO_HARD_CODED_CREDENTIALS: Lapse(),
+    secrets_controls.REDACTION: Lapse(log={"unsafe_as_given": True}),
     access_controls.SEGMENTATION: Lapse(edge={"unsafe_sidecars_accept_anyone": True}),
 }
 _BY_ID = {control.id: lapse for control, lapse in LAPSES.items()}

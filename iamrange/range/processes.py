@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from iamrange.range.words import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _START_TIMEOUT = 60.0
 _ANSWER_TIMEOUT = 60.0
+_LONGEST_WORDS, _SHOWN_WORDS = 4096, 300
 
 
 class ProcessError(Exception):
@@ -297,9 +300,13 @@ def _minimal_environment() -> dict[str, str]:
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log, to append to a message."""
+    """Return the last line of a log, to append to a message: redacted."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return f"; last words: {lines[-1][:300]}" if lines else ""
+    if not lines:
+        return ""
+    # a process that says very much in one line has said nothing that is worth reading to its end
+    words = redacted(lines[-1][:_LONGEST_WORDS])
+    return f"; last words: {words[:_SHOWN_WORDS]}"

@@ -26,12 +26,14 @@ from iamrange.core.decision import (
     honest,
 )
 from iamrange.identity.protected_http import metadata_route
+from iamrange.range.service_log import LONGEST_BODY
 from iamrange.range.services import RECORD
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from iamrange.core.clock import Clock
+    from iamrange.range.service_log import ServiceLog
     from iamrange.range.services import Service
 
 POINT = "service.record"
@@ -39,18 +41,40 @@ AGENT_HEADER = b"x-agent-id"
 SAME_RECORD = "/records/newest"
 """Another address of the latest record, as services often have them."""
 
+WRITES = frozenset({"POST", "PUT", "PATCH"})
+ENTRIES = ("logs", "GET", "/entries/latest")
+"""Where the services' log is read."""
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read the body, and keep of it what is logged at most."""
+    kept = b""
+    while True:
+        message = await receive()
+        part: bytes = message.get("body", b"")
+        kept = (kept + part)[: LONGEST_BODY + 1]
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return kept
+
 
 class ServiceApp:
     """The ASGI app of one service."""
 
     def __init__(
-        self, service: Service, *, clock: Clock, records: RecordSink, tamper: Tamper = honest
+        self,
+        service: Service,
+        *,
+        clock: Clock,
+        records: RecordSink,
+        log: ServiceLog,
+        tamper: Tamper = honest,
     ) -> None:
-        """Start with nothing kept."""
+        """Start with nothing kept. `log` is what all services write, and one of them serves."""
         self._service = service
         self._clock = clock
         self._records = records
         self._tamper = tamper
+        self._log = log
         self._kept: dict[str, str] = {}
         self._owners: dict[str, str] = {}
         self._metadata = Router([metadata_route(service.resource, scopes=service.scopes)])
@@ -66,18 +90,32 @@ class ServiceApp:
         if scope["path"].startswith("/.well-known/"):
             await self._metadata(scope, receive, send)
             return
-        await self._answer(scope)(scope, receive, send)
-
-    def _answer(self, scope: Scope) -> JSONResponse:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         path = posixpath.normpath(unquote(raw.decode("latin-1")).replace(";", "/"))
-        path = RECORD if path == SAME_RECORD else path
         agent = next((v.decode("latin-1") for n, v in scope["headers"] if n == AGENT_HEADER), "")
+        body = await _body(receive) if scope["method"] in WRITES else None
+        answer = self._answer(scope["method"], path, agent)
+        self._log.called(
+            self._service.name,
+            scope["method"],
+            path,
+            agent=agent,
+            status=answer.status_code,
+            time=self._clock.now(),
+            headers=scope["headers"],
+            body=body,
+        )
+        await answer(scope, receive, send)
+
+    def _answer(self, method: str, path: str, agent: str) -> JSONResponse:
+        path = RECORD if path == SAME_RECORD else path
+        if (self._service.name, method, path) == ENTRIES:
+            return JSONResponse({"value": self._log.text()})
         value = self._kept.get(path)
         if value is None:
             return JSONResponse({"error": "not_found"}, 404)
         owner = self._owners.get(path)
-        if owner is not None and not self._is_owner(scope["method"], path, owner, agent):
+        if owner is not None and not self._is_owner(method, path, owner, agent):
             return JSONResponse({"error": "another_agents_record"}, 403)
         return JSONResponse({"value": value})
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.scenario import Asset, AssetKind, Part
-from iamrange.detect.audit_log import LOG_FILE
+from iamrange.detect.audit_segments import LOG_FILE
 from iamrange.identity.names import AUTH_ISSUER
 from iamrange.network.names import DROP_HOST
 from iamrange.range.services import APPROVALS, PLACES, SERVICE_OF, SERVICES

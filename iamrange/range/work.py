@@ -24,6 +24,7 @@ from iamrange.identity.agent_home import (
     agent_environment,
 )
 from iamrange.range.processes import ProcessError
+from iamrange.range.words import redacted
 from iamrange.range.workloads import name_of
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ def run_actor(
         child.wait(ACTOR_SECONDS)
     except ProcessError as error:
         answer = {"broke": f"the {function} process: {error}"}
+    # a client's word for a refusal is what some server has told it
+    answer |= {name: redacted(answer[name]) for name in ("refused", "broke") if name in answer}
     if "broke" in answer:
         world.world.check()  # the world's own end explains it better
     return answer

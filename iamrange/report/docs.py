@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iamrange.core.controls import CONTROLS, INVARIANTS, Control, Invariant
-from iamrange.core.secrets_controls import SEARCHED
+from iamrange.core.secrets_controls import LOG_SEARCHED, SEARCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,7 +119,7 @@ def _guard_line(guard: Control | Invariant) -> str:
         else f"The rogue cloud that lacks it: `{guard.rogue}`."
     )
     word = "Finds it out" if guard.detects else "Refuses"
-    if guard.refusal.point == SEARCHED:
+    if guard.refusal.point in (SEARCHED, LOG_SEARCHED):
         word = "Leaves nothing to find, as is seen"
     return f"- `{guard.id}`: {guard.summary} {word} at {where}. {off}"
 

@@ -33,7 +33,8 @@ from iamrange.detect.audit_export import (
     send,
     write_cursor,
 )
-from iamrange.detect.audit_log import HEADS_FILE, LOG_FILE, AuditLog
+from iamrange.detect.audit_log import HEADS_FILE, AuditLog
+from iamrange.detect.audit_segments import LOG_FILE
 from iamrange.detect.audit_verify import Verified, verify
 from iamrange.detect.otlp import headers_of, logs_url, record_of, request_of
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iamrange.core.controls import CONTROLS
+from iamrange.core.scenario import Material
 from iamrange.core.verdict import Verdict
 from iamrange.range.catalogue import Entry, catalogue
 from iamrange.range.deployment import Deployment
@@ -36,6 +37,7 @@ MORE_THAN_AN_ANSWER = {
     "detect.behaviour-baseline": "whoever watches is no part of the world",
     "detect.hard-limits": "whoever watches is no part of the world",
     "secrets.no-hard-coded-credentials": "what was not written down is not there to find",
+    "secrets.redaction": "what was not logged is not there to find",
     "secrets.vault-bound-claims": "OpenBao decides, and no rogue of ours is in there",
     "secrets.vault-policy-per-agent": "OpenBao decides, and no rogue of ours is in there",
     "secrets.short-leases": "OpenBao decides, and no rogue of ours is in there",
@@ -117,6 +119,6 @@ def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
     # whom a watch has found out is cut off, and may be before the attack is over
     expected = {Verdict.DETECTED, Verdict.BLOCKED} if detects else {Verdict.BLOCKED}
-    if entry.scenario.foothold.takes in WHERE:
+    if entry.scenario.foothold.takes in {*WHERE, Material.LOG_READER}:
         expected = {Verdict.NOTHING_TO_STEAL}
     assert held.judgement.verdict in expected, held.judgement

@@ -15,15 +15,7 @@ from hypothesis import strategies as st
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_head import Anchor, Head, read_anchor, read_head, sign_head
-from iamrange.detect.audit_log import (
-    HEADS_FILE,
-    LOG_FILE,
-    SEAL_FILE,
-    AuditLog,
-    LogBusyError,
-    LogDownError,
-    LogTamperedError,
-)
+from iamrange.detect.audit_log import HEADS_FILE, AuditLog, LogBusyError, LogDownError
 from iamrange.detect.audit_seal import (
     EPOCH,
     FIRST,
@@ -33,6 +25,8 @@ from iamrange.detect.audit_seal import (
     read_line,
     seal_of,
 )
+from iamrange.detect.audit_segments import LOG_FILE
+from iamrange.detect.audit_state import SEAL_FILE, LogTamperedError
 from iamrange.detect.audit_tree import EMPTY, Tree
 from iamrange.detect.audit_verify import Broken, Flaw, Verified, verify
 from iamrange.jose import Refusal, SigningKey

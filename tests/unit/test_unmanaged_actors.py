@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from iamrange.core.clock import SystemClock
 from iamrange.detect.audit_events import LogUntrustedError, verified_events
-from iamrange.detect.audit_log import LOG_FILE, AuditLog
+from iamrange.detect.audit_log import AuditLog
+from iamrange.detect.audit_segments import LOG_FILE
 from iamrange.detect.cut import CutError
 from iamrange.detect.cut_clouds import AwsHand, GoogleHand
 from iamrange.detect.unmanaged import DAY, Actors, Attribution, Entry, Reason, Unmanaged

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from iamrange.core.event_members import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -67,17 +69,17 @@ def uses_in(events: Iterable[Mapping[str, Any]], own: Iterable[str] = ()) -> Use
         uses.began = moment if uses.began is None else min(uses.began, moment)
         if event.get("class_uid") != _DECISION or event.get("action_id") != _ALLOWED:
             continue
-        who = _text(event, "actor", "user", "uid")
-        if who in own and USER_AGENT in _text(event, "http_request", "user_agent"):
+        who = text_of(event, "actor", "user", "uid")
+        if who in own and USER_AGENT in text_of(event, "http_request", "user_agent"):
             continue
         _note(uses, event, who, moment)
     return uses
 
 
 def _note(uses: Uses, event: Mapping[str, Any], who: str, moment: float) -> None:
-    point = _text(event, "api", "service", "name")
+    point = text_of(event, "api", "service", "name")
     _latest(uses.of_principal, who, moment)
-    if _text(event, "api", "operation") in _READS:
+    if text_of(event, "api", "operation") in _READS:
         for resource in event.get("resources") or ():
             name = str(resource.get("uid", "")) if isinstance(resource, dict) else ""
             _latest(uses.of_secret, name.partition("/versions/")[0], moment)
@@ -94,9 +96,3 @@ def _note(uses: Uses, event: Mapping[str, Any], who: str, moment: float) -> None
 def _latest(moments: dict[str, float], name: str, moment: float) -> None:
     if name:
         moments[name] = max(moment, moments.get(name, moment))
-
-
-def _text(value: Any, *path: str) -> str:  # noqa: ANN401 - any JSON value
-    for member in path:
-        value = value.get(member) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else ""

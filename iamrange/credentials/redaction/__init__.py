@@ -1,0 +1,1 @@
+"""Redaction: what logs, records and reports may hold of what others gave."""
