@@ -15,12 +15,18 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from iamrange.identity.certificates.algorithms import is_strong_key
+from iamrange.identity.certificates.authority_certificates import (
+    AUTHORITY_LIFE,
+    BACKDATED,
+    AuthorityKey,
+    authority_pem,
+    moment,
+    new_authority,
+    pem_of,
+    read_authority,
+    sign_svid,
+)
 from iamrange.identity.certificates.port import SVID_LIFE, IssueRefusal, Svid, TrustBundle
 from iamrange.identity.certificates.revocation_list import LIST_LIFE, sign_list
 from iamrange.identity.certificates.signing_request import read_request
@@ -30,7 +36,7 @@ from iamrange.identity.certificates.spiffe import (
     is_trust_domain,
     parse_spiffe_id,
 )
-from iamrange.identity.certificates.svid import thumbprint, uri_names
+from iamrange.identity.certificates.svid import uri_names
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -40,23 +46,7 @@ if TYPE_CHECKING:
 MAX_SVID_LIFE = 24 * 3600
 """Seconds; also how long a rotated authority stays in the bundle."""
 
-AUTHORITY_LIFE = 30 * 24 * 3600
-BACKDATED = 10
-"""Seconds by which clocks of verifiers may be behind ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Authority:
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
-    certificate: x509.Certificate
-
-    @property
-    def der(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.DER)
-
-    @property
-    def x5t_s256(self) -> str:
-        return thumbprint(self.der)
+__all__ = ["AUTHORITY_LIFE", "BACKDATED", "MAX_SVID_LIFE", "LocalAuthority"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +71,8 @@ class LocalAuthority:
 
     trust_domain: str
     clock: Clock
-    _active: _Authority = field(repr=False)
-    _retired: list[_Authority] = field(default_factory=list, repr=False)
+    _active: AuthorityKey = field(repr=False)
+    _retired: list[AuthorityKey] = field(default_factory=list, repr=False)
     """Oldest first."""
     _issued: dict[int, _Issued] = field(default_factory=dict, repr=False)
     """By serial number."""
@@ -98,7 +88,7 @@ class LocalAuthority:
         """
         if not is_trust_domain(trust_domain):
             raise ValueError(f"no trust domain: {trust_domain[:200]!r}")
-        return cls(trust_domain, clock, _new_authority(name, trust_domain, clock.now()))
+        return cls(trust_domain, clock, new_authority(name, trust_domain, clock.now()))
 
     @classmethod
     def from_json(cls, state: str, *, clock: Clock) -> LocalAuthority:
@@ -109,7 +99,7 @@ class LocalAuthority:
         """
         try:
             value = json.loads(state)
-            active, *retired = (_read_authority(pem) for pem in value["authorities"])
+            active, *retired = (read_authority(pem) for pem in value["authorities"])
             issued = {int(serial): _Issued(**one) for serial, one in value["issued"].items()}
             number = int(value["list_number"])
         except (KeyError, TypeError, AttributeError) as error:
@@ -124,14 +114,14 @@ class LocalAuthority:
         """Return keys, certificates and what was issued; whoever holds it is the authority."""
         return json.dumps(
             {
-                "authorities": [_authority_pem(one) for one in self._authorities],
+                "authorities": [authority_pem(one) for one in self._authorities],
                 "issued": {str(serial): asdict(one) for serial, one in self._issued.items()},
                 "list_number": self._list_number,
             }
         )
 
     @property
-    def _authorities(self) -> tuple[_Authority, ...]:
+    def _authorities(self) -> tuple[AuthorityKey, ...]:
         return self._active, *self._retired
 
     def issue_svid(
@@ -157,16 +147,16 @@ class LocalAuthority:
         authority = self._active.certificate
         # Whole seconds are all that a certificate can say; never longer than was asked.
         ends = min(
-            _moment(math.floor(now + lifetime)),
+            moment(math.floor(now + lifetime)),
             authority.not_valid_after_utc.replace(tzinfo=dt.UTC),
         )
         if ends.timestamp() <= now:
             raise ValueError("the authority itself has expired, or the lifetime is below a second")
-        certificate = self._sign(name, public_key, now, ends)
+        certificate = sign_svid(self._active, name, public_key, now, ends)
         self._issued[certificate.serial_number] = _Issued(
             str(name), ends.timestamp(), self._active.x5t_s256
         )
-        leaf = _pem(certificate)
+        leaf = pem_of(certificate)
         return Svid(
             spiffe_id=str(name), certificate_pem=leaf, chain_pem=leaf, expires=ends.timestamp()
         )
@@ -210,7 +200,7 @@ class LocalAuthority:
             tuple(self._list(one) for one in self._authorities),
         )
 
-    def _list(self, authority: _Authority) -> bytes:
+    def _list(self, authority: AuthorityKey) -> bytes:
         """Return the authority's list of the moment: half of its life lies before it."""
         now, name = self.clock.now(), authority.x5t_s256
         known = self._lists.get(name)
@@ -232,7 +222,7 @@ class LocalAuthority:
         """Sign with a new key from now on; what the old one signed stays valid until it ends."""
         self._drop_ended()
         self._retired.append(self._active)
-        self._active = _new_authority(name, self.trust_domain, self.clock.now())
+        self._active = new_authority(name, self.trust_domain, self.clock.now())
 
     def withdraw(self, x5t_s256: str) -> bool:
         """Take a rotated authority out of the bundle at once; tell whether it was there.
@@ -269,106 +259,3 @@ class LocalAuthority:
         ]
         for serial in [s for s, one in self._issued.items() if one.expires + LIST_LIFE <= now]:
             del self._issued[serial]
-
-    def _sign(
-        self, name: SpiffeId, key: CertificatePublicKeyTypes, now: float, ends: dt.datetime
-    ) -> x509.Certificate:
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        authority = self._active.key.public_key()
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange")]))
-            .issuer_name(self._active.certificate.subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(_moment(math.floor(now) - BACKDATED))
-            .not_valid_after(ends)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(name))]),
-                critical=False,
-            )
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False
-            )
-            .sign(self._active.key, hashes.SHA256())
-        )
-
-
-def _new_authority(name: str, trust_domain: str, now: float) -> _Authority:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "iamrange"),
-            # At most 64 characters (RFC 5280 appendix A.1). The number keeps two authorities of
-            # one name apart for verifiers that look issuers up by name.
-            x509.NameAttribute(NameOID.COMMON_NAME, name[:64] or trust_domain[:64]),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{x509.random_serial_number():x}"[:32]),
-        ]
-    )
-    start = math.floor(now)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_moment(start - BACKDATED))
-        .not_valid_after(_moment(start + AUTHORITY_LIFE))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        # The trust domain itself, without a path (X509-SVID section 3.2).
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")]
-            ),
-            critical=False,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return _Authority(key, certificate)
-
-
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _read_authority(pem: str) -> _Authority:
-    key = serialization.load_pem_private_key(pem.encode(), password=None)
-    certificate = x509.load_pem_x509_certificate(pem.encode())
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("authority state: the key is not on an elliptic curve")  # noqa: TRY004 - a wrong value in a file
-    if certificate.public_key() != key.public_key():
-        raise ValueError("authority state: the key is not the certificate's")
-    return _Authority(key, certificate)
-
-
-def _authority_pem(authority: _Authority) -> str:
-    private = authority.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-    return private + _pem(authority.certificate)
-
-
-def _moment(seconds: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC)
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
