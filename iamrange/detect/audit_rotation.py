@@ -62,7 +62,7 @@ class Files:
     """The files of a log that is written: which one is written to, and since when."""
 
     def __init__(self, folder: Path, log: str, signer: SigningKey) -> None:
-        """Describe them; `open` has to be told where the log is."""
+        """Describe them; `opened` has to be told where the log is."""
         self._folder, self._log, self._signer = folder, log, signer
         self.first = self.begins = 0
         self._since = 0.0
