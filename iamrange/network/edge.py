@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from iamrange.network.edge_protocol import EdgeProtocol
 from iamrange.network.names import host_matches
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Edge:
         config = uvicorn.Config(
             HostRouter(routes),
             interface="asgi3",
-            http="httptools",
+            http=EdgeProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

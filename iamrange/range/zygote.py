@@ -34,7 +34,7 @@ PRELOAD = (
     "google.auth.transport.requests",
     "google.cloud.secretmanager",
     "requests",
-    "uvicorn.protocols.http.httptools_impl",
+    "iamrange.network.edge_protocol",
     "iamrange.identity.agent",
     "iamrange.engine.language_server",
     "iamrange.engine.server",

@@ -121,6 +121,15 @@ def test_agent_reads_its_secret_with_a_token_of_the_worlds_issuer(
     assert last.source_ip == "127.10.0.1"
 
 
+def test_client_that_asks_for_a_list_by_the_vaults_own_method_has_it(base: World) -> None:
+    admin = client(base, base.vault_token)
+    for _ in range(2):  # on one connection
+        listed: Any = admin.secrets.kv.v2.list_secrets(path="", mount_point="agents")
+        assert listed["data"]["keys"] == ["one"]
+        assert read(admin, "one") == "of the base"
+    assert [r.action for r in base.records_since()[0][-2:]] == ["vault:LIST", "vault:GET"]
+
+
 def test_fork_has_a_vault_of_its_own_with_what_the_base_was_told(base: World) -> None:
     lent = client(base, base.vault_token).auth.token.create(policies=["one"])
     with base.fork() as fork:

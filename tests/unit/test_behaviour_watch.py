@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from tests.unit.test_behaviour_calls import AGENT, AT_GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 FORBIDDEN = replace(
     AT_GATEWAY,
@@ -34,6 +34,7 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self.records: list[DecisionRecord] = []
+        self.folder = Path("/nonexistent")  # nothing works as the agent
         self.state = "active"
         self.switched_off: frozenset[str] = frozenset()
         self.directory_is_away = False
@@ -130,6 +131,7 @@ def lab(tmp_path: Path) -> Iterator[Range]:
 
 CUT = [
     ("contain:directory", "allow", "done"),
+    ("contain:processes", "allow", "done"),
     ("contain:clouds", "allow", "done"),
     ("contain:vault", "allow", "done"),
 ]
@@ -190,7 +192,7 @@ def test_a_directory_that_is_away_is_tried_until_it_answers_and_every_try_is_sai
     lab.world.record(replace(FORBIDDEN, request_id="f"))
     failed = ("contain:directory", "deny", "to-be-tried-again")
     lab.until(lambda: lab.world.said(RESPONSE).count(failed) > 1)
-    assert CUT[1] in lab.world.said(RESPONSE)  # the clouds did not wait for it
+    assert CUT[2] in lab.world.said(RESPONSE)  # the clouds did not wait for it
     lab.world.directory_is_away = False
     lab.until(lambda: lab.world.state == "quarantined")
     lab.until(lambda: CUT[0] in lab.world.said(RESPONSE))
@@ -204,7 +206,7 @@ def test_a_restart_goes_on_where_the_containment_was(lab: Range) -> None:
     lab.zygote.clouds_are_away = False
     lab.begin()
     assert lab.watch.accused == (AGENT,)
-    lab.until(lambda: CUT[1] in lab.world.said(RESPONSE))
+    lab.until(lambda: CUT[2] in lab.world.said(RESPONSE))
     assert len(lab.world.said(WATCH)) == 1  # accused once
 
 
