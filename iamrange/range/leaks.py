@@ -31,7 +31,9 @@ _LEAST: Final = 16
 """Characters: what is shorter is a word, and no secret of a world's."""
 
 _LOGS: Final = ("*.jsonl", "*.log", "**/envoy*.log*", "**/openbao.log", "actors/*/std*")
-_IDS: Final = frozenset({"access_key_id", "method", "url", "approval_id", "used_approval_id"})
+_IDS: Final = frozenset(
+    {"access_key_id", "user", "method", "url", "approval_id", "used_approval_id"}
+)
 """What is taken along with a secret, and is none."""
 
 
