@@ -49,6 +49,19 @@ class Cell:
     control: str
     trial: Trial
 
+    @property
+    def failure(self) -> Failure | None:
+        """Return why nothing was seen here, if so."""
+        if self.trial.judgement.verdict is not Verdict.ERROR:
+            return None
+        return Failure(
+            scenario=self.scenario,
+            guard=None,
+            message=f"range broke: {self.scenario} without {self.control}: "
+            + self.trial.judgement.detail,
+            range_broke=True,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
@@ -71,8 +84,9 @@ class RunResult:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Return every failure, in the scenarios' order."""
-        return tuple(f for scenario in self.scenarios for f in scenario.failures)
+        """Return every failure, in the scenarios' order; then each cell that nobody could see."""
+        told = [f for scenario in self.scenarios for f in scenario.failures]
+        return (*told, *(cell.failure for cell in self.matrix if cell.failure is not None))
 
     @property
     def proved(self) -> bool:
@@ -85,6 +99,7 @@ class RunResult:
         return (
             bool(evaluated)
             and not self.off_in_stack
+            and not any(cell.failure for cell in self.matrix)
             and all(scenario.proved for scenario in evaluated)
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 METHODS: Final = (b"LIST",)
 
@@ -21,7 +21,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; hand the connection over if a request begins that is not for us."""
-        between = self.cycle is None or self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        between = cycle is None or cycle.response_complete
         if between and data.split(b" ", 1)[0] in METHODS:
             self._hand_over(data)
         else:

@@ -74,9 +74,10 @@ class Lab:
     ) -> None:
         """Attack forks of this base.
 
-        With `keep_snapshots` a world with controls off serves every scenario of a matrix; else it
-        goes once its one attack is over. `change` is done to each world whose controls were
-        switched, once they are: for a base to which it was done, and that a switch may undo.
+        With `keep_snapshots` a world with controls off serves every scenario of a matrix, until it
+        is let go; else it goes once its one attack is over. `change` is done to each world whose
+        controls were switched, once they are: for a base to which it was done, and that a switch
+        may undo.
         """
         self._base = Snapshot(base)
         self._keep = keep_snapshots
@@ -124,6 +125,13 @@ class Lab:
                 legitimate=(),
                 seconds=time.monotonic() - started,
             )
+
+    def let_go(self, off: frozenset[str]) -> None:
+        """Stop the world that was kept for these controls being off: nobody attacks there again."""
+        with self._guard:
+            snapshot = self._snapshots.pop(off, None)
+        if snapshot is not None:
+            snapshot.stop()
 
     def stop(self) -> None:
         """Stop every snapshot but the base, which is its owner's."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -260,15 +261,25 @@ def _prove_all(  # noqa: PLR0913, PLR0917 - the parts of one run
 def _matrix(
     entries: Sequence[Entry], lab: Lab, options: RunOptions, progress: Progress
 ) -> tuple[Cell, ...]:
-    """Attack each scenario with each single control off."""
+    """Attack each scenario with each single control off.
+
+    A world is kept as long as an attack needs it: a machine gives out watches and memory for some.
+    """
     progress.step(f"matrix: {len(entries)} scenarios against {len(CONTROLS)} controls")
 
     def attack(entry: Entry, control: str) -> Cell:
-        trial = lab.attack(entry, frozenset({control}))
+        off = frozenset({control})
+        trial = lab.attack(entry, off)
+        with lock:
+            left[control] -= 1
+            last = not left[control]
+        if last:
+            lab.let_go(off)
         progress.attacked(trial)
         return Cell(scenario=entry.id, control=control, trial=trial)
 
     able = [entry for entry in entries if not lacking(entry, options.target)]
+    left, lock = dict.fromkeys(CONTROLS, len(able)), threading.Lock()
     with _pool(options.jobs, lab) as pool:
         futures = [pool.submit(attack, entry, control) for control in CONTROLS for entry in able]
         return tuple(future.result() for future in futures)

@@ -145,6 +145,15 @@ def test_the_report_lists_every_control_with_what_proves_it() -> None:
     assert all(control["proved_by"] == [] for control in others)
 
 
+def test_a_cell_that_nobody_could_see_is_a_failure_of_the_range() -> None:
+    broken = replace(OPENED, judgement=Judgement(verdict=Verdict.ERROR, detail="no world"))
+    result = replace(GOOD, matrix=(Cell(scenario=NAME, control=GUARD, trial=broken),))
+    assert not result.proved
+    assert result.range_broke
+    (failure,) = result.failures
+    assert failure.message == f"range broke: {NAME} without {GUARD}: no world"
+
+
 def test_each_cell_of_the_matrix_cites_its_records() -> None:
     (cell,) = as_json.report(GOOD)["matrix"]
     assert cell["request_ids"] == ["request-1"]
