@@ -1,6 +1,5 @@
 """Where PostgreSQL's programs are, and as whom they run.
 
-- Linux only: elsewhere a server could outlive the world that started it.
 - PostgreSQL refuses to run as root: then it runs as another user of the machine.
 """
 
@@ -12,10 +11,10 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from iamrange.credentials.database.errors import DatabaseMissingError
+from iamrange.network.linux_program import expect_linux
 
 OLDEST = 16
 """Since this version a role that makes others may drop those, and no others."""
@@ -32,10 +31,7 @@ def find_postgres() -> Path:
     Raises:
         DatabaseMissingError: there are none that this machine can run.
     """
-    if not sys.platform.startswith("linux"):
-        raise DatabaseMissingError(
-            f"postgresql: expected Linux, got {sys.platform}: run the range in a Linux container"
-        )
+    expect_linux("postgresql", DatabaseMissingError)
     found = _from_wheel() or _from_machine()
     if found is None:
         raise DatabaseMissingError(f"postgresql: not found: {_WAY_OUT}")

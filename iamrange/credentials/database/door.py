@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from iamrange.credentials.database.decisions import (
 from iamrange.credentials.database.errors import DatabaseError, DatabaseStartError
 from iamrange.credentials.database.login_log import LoginLog
 from iamrange.credentials.database.server import PostgreSql, forget, log_of
+from iamrange.credentials.on_demand import EndedError, OnDemand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _HELLO_SECONDS = 10.0
 _LOG_SECONDS = 2.0
-_RETRY_AFTER = 1.0
 _CHUNK = 1 << 16
 _CANNOT_CONNECT_NOW = "57P03"
 
@@ -57,12 +56,10 @@ class Database:
         self._records = records
         self._log = LoginLog(log_of(folder))
         self._listener: asyncio.Server | None = None
-        self._begun: asyncio.Task[PostgreSql] | None = None
+        self._server = OnDemand(self._start)
         self._changing = asyncio.Lock()
-        self._failed_at: float | None = None
         self._visitors: set[asyncio.StreamWriter] = set()
         self._port = 0
-        self.starts = 0
 
     async def start(self) -> None:
         """Listen, on the port of before if there was one; the server waits until somebody comes."""
@@ -76,7 +73,7 @@ class Database:
             self._listener = None
         for visitor in tuple(self._visitors):
             visitor.close()
-        await self._end()
+        await self._server.end()
 
     def completed(self, path: str, body: bytes) -> bytes:
         """Return an administrator's write to the vault, with the password if it is for us."""
@@ -85,7 +82,7 @@ class Database:
     async def renew(self) -> None:
         """End the server and all that it has been given, logins and sessions: the next is new."""
         async with self._changing:
-            await self._end()
+            await self._server.end()
             forget(self._folder)
             self._log = LoginLog(log_of(self._folder))
             self._state.renew()
@@ -98,10 +95,12 @@ class Database:
     @property
     def running(self) -> PostgreSql | None:
         """The server, if one was started and runs."""
-        begun = self._begun
-        if begun is None or not begun.done() or begun.cancelled() or begun.exception():
-            return None
-        return begun.result() if begun.result().alive else None
+        return self._server.running
+
+    @property
+    def starts(self) -> int:
+        """How often one was started."""
+        return self._server.starts
 
     async def server(self) -> PostgreSql:
         """Return the running server, having started it if need be.
@@ -109,31 +108,12 @@ class Database:
         Raises:
             DatabaseError: it cannot be started.
         """
-        # of those that find the same server dead, one starts another; none while it is made new
         async with self._changing:
-            begun = self._begun
-            if begun is None or self._is_over(begun):
-                self._failed_at = None
-                self.starts += 1
-                begun = asyncio.get_running_loop().create_task(self._start())
-                self._begun = begun
+            pass  # none starts while it is made new
         try:
-            # a client that leaves must not take the start away from the others
-            return await asyncio.shield(begun)
-        except asyncio.CancelledError:
-            if begun.cancelled():
-                raise DatabaseStartError("postgresql: ended while it started") from None
-            raise
-
-    def _is_over(self, begun: asyncio.Task[PostgreSql]) -> bool:
-        """Tell whether a server has ended, or failed to start some time ago."""
-        if not begun.done():
-            return False
-        if not begun.cancelled() and begun.exception() is None:
-            return not begun.result().alive
-        if self._failed_at is None:
-            self._failed_at = time.monotonic()
-        return time.monotonic() - self._failed_at > _RETRY_AFTER
+            return await self._server.server()
+        except EndedError:
+            raise DatabaseStartError("postgresql: ended while it started") from None
 
     async def _start(self) -> PostgreSql:
         try:
@@ -141,14 +121,6 @@ class Database:
         except DatabaseError as error:
             sys.stderr.write(f"world: {error}\n")  # clients hear the reason alone
             raise
-
-    async def _end(self) -> None:
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            begun.cancel()
-            await asyncio.wait([begun])
-            if not begun.cancelled() and begun.exception() is None:
-                await begun.result().stop()
 
     async def _visited(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._visitors.add(writer)

@@ -11,20 +11,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hmac
 import json
 import secrets
 import sys
-import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
-from iamrange.credentials.errors import VaultDownError, VaultError
+from iamrange.credentials.errors import VaultDownError, VaultError, VaultStartError
+from iamrange.credentials.on_demand import EndedError, OnDemand
 from iamrange.credentials.vault.audit_socket import AuditSocket
 from iamrange.credentials.vault.decisions import AUTHORIZE, Asked, Decided, decided
 from iamrange.credentials.vault.identities import BY_ID, aliases_of
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 BODY_LIMIT = 1024 * 1024
 _ENTRY_SECONDS = 2.0
-_RETRY_AFTER = 1.0
 _SUCCESS = range(200, 300)
 _TRUE = frozenset({"1", "t", "true"})
 _SERVER_ERROR = 500
@@ -119,9 +117,7 @@ class Vault:
         self._clock = clock
         self._records = records
         self._audit = AuditSocket(folder / "a.sock")
-        self._begun: asyncio.Task[OpenBao] | None = None
-        self._failed_at: float | None = None
-        self.starts = 0
+        self._server = OnDemand(self._start)
 
     async def start(self) -> None:
         """Listen for audit entries; the server waits until it is asked something."""
@@ -130,21 +126,18 @@ class Vault:
 
     async def stop(self) -> None:
         """End the server."""
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            begun.cancel()
-            await asyncio.wait([begun])
-            if not begun.cancelled() and begun.exception() is None:
-                await begun.result().stop()
+        await self._server.end()
         await self._audit.stop()
 
     @property
     def running(self) -> OpenBao | None:
         """The server, if one was started and runs."""
-        begun = self._begun
-        if begun is None or not begun.done() or begun.cancelled() or begun.exception():
-            return None
-        return begun.result() if begun.result().alive else None
+        return self._server.running
+
+    @property
+    def starts(self) -> int:
+        """How often one was started."""
+        return self._server.starts
 
     async def server(self) -> OpenBao:
         """Return the running server, having started it if need be.
@@ -152,29 +145,12 @@ class Vault:
         Raises:
             VaultError: it cannot be started.
         """
-        begun = self._begun
-        if begun is None or self._is_over(begun):
-            self._failed_at = None
-            self.starts += 1
-            # no await before this: of those that find the same server dead, one starts another
-            begun = asyncio.get_running_loop().create_task(self._start(after=begun))
-            self._begun = begun
-        # a client that leaves must not take the start away from the others
-        return await asyncio.shield(begun)
+        try:
+            return await self._server.server()
+        except EndedError:
+            raise VaultStartError("openbao: ended while it started") from None
 
-    def _is_over(self, begun: asyncio.Task[OpenBao]) -> bool:
-        """Tell whether a server has ended, or failed to start some time ago."""
-        if not begun.done():
-            return False
-        if not begun.cancelled() and begun.exception() is None:
-            return not begun.result().alive
-        if self._failed_at is None:
-            self._failed_at = time.monotonic()
-        return time.monotonic() - self._failed_at > _RETRY_AFTER
-
-    async def _start(self, *, after: asyncio.Task[OpenBao] | None) -> OpenBao:
-        if after is not None and not after.cancelled() and after.exception() is None:
-            await after.result().stop()
+    async def _start(self) -> OpenBao:
         try:
             return await self._started()
         except VaultError as error:

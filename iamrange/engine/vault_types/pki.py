@@ -15,12 +15,20 @@ from cryptography.x509.oid import NameOID
 
 from iamrange.engine.documents import unordered
 from iamrange.engine.properties import has_unknown
-from iamrange.engine.resource import Created, ProviderError, ResourceType
+from iamrange.engine.resource import Created, ResourceType
+from iamrange.engine.vault_types.fields import (
+    body_of,
+    defaults_of,
+    delete,
+    live_of,
+    refuse_existing,
+)
 from iamrange.engine.vault_types.missing import missing_is_fine, none_if_missing
 from iamrange.engine.vault_types.mounts import trimmed
 
 if TYPE_CHECKING:
     from iamrange.engine.resource import Change, Properties
+    from iamrange.engine.vault_types.fields import Table
     from iamrange.engine.vault_types.session import VaultSession
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -65,22 +73,11 @@ def seconds(duration: Any) -> Any:  # noqa: ANN401 - a string or a number
     return duration if found is None else int(found[1]) * _UNITS[found[2]]
 
 
-def _defaults(table: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-    return {name: default for name, (_, default) in table.items()}
-
-
-def _body(table: dict[str, tuple[str, Any]], inputs: Properties) -> dict[str, Any]:
+def _as_written(table: Table, data: Properties) -> dict[str, Any]:
+    """Return the fields as inputs: durations are told as numbers, and are strings in a program."""
     return {
-        wire: default if inputs.get(name) is None else inputs[name]
-        for name, (wire, default) in table.items()
-    }
-
-
-def _live(table: dict[str, tuple[str, Any]], data: Properties) -> dict[str, Any]:
-    return {
-        # durations are told as numbers, and are strings to whoever wrote them
-        name: str(data[wire]) if isinstance(default, str) else data.get(wire, default)
-        for name, (wire, default) in table.items()
+        name: str(value) if isinstance(table[name][1], str) else value
+        for name, value in live_of(table, data).items()
     }
 
 
@@ -90,8 +87,7 @@ def _root_path(inputs: Properties) -> str:
 
 def _create_root(session: VaultSession, inputs: Properties) -> Created:
     path = _root_path(inputs)
-    if _read_root(session, path, {}) is not None:
-        raise ProviderError(f"issuer {path!r} exists already; import it, or choose another name")
+    refuse_existing(session, path)
     session.call(
         "POST",
         f"{trimmed(inputs['backend'])}/{_MAKE_ROOT}",
@@ -228,10 +224,8 @@ ROOT: Final[ResourceType[VaultSession]] = ResourceType(
 
 def _create_role(session: VaultSession, inputs: Properties) -> Created:
     path = f"{trimmed(inputs['backend'])}/roles/{inputs['name']}"
-    if _read_role(session, path, {}) is not None:
-        # the vault would overwrite it without a word
-        raise ProviderError(f"role {path!r} exists already; import it, or choose another name")
-    session.call("POST", path, _body(_ROLE, inputs))
+    refuse_existing(session, path)
+    session.call("POST", path, body_of(_ROLE, inputs))
     return Created(path)
 
 
@@ -239,16 +233,11 @@ def _create_role(session: VaultSession, inputs: Properties) -> Created:
 def _read_role(session: VaultSession, path: str, _state: Properties) -> Properties:
     live = session.call("GET", path)["data"]
     backend, _, name = path.partition("/roles/")
-    return {"backend": backend, "name": name, **_live(_ROLE, live)}
+    return {"backend": backend, "name": name, **_as_written(_ROLE, live)}
 
 
 def _update_role(session: VaultSession, change: Change) -> None:
-    session.call("POST", change.identifier, _body(_ROLE, change.new))
-
-
-def _delete_role(session: VaultSession, path: str, _state: Properties) -> None:
-    with missing_is_fine():
-        session.call("DELETE", path)
+    session.call("POST", change.identifier, body_of(_ROLE, change.new))
 
 
 ROLE: Final[ResourceType[VaultSession]] = ResourceType(
@@ -256,7 +245,7 @@ ROLE: Final[ResourceType[VaultSession]] = ResourceType(
     inputs=frozenset({"backend", "name", *_ROLE}),
     force_new=frozenset({"backend", "name"}),
     identity=frozenset({"backend", "name"}),
-    defaults=_defaults(_ROLE),
+    defaults=defaults_of(_ROLE),
     canonical={
         "backend": trimmed,
         "allowedUriSans": unordered,
@@ -268,12 +257,12 @@ ROLE: Final[ResourceType[VaultSession]] = ResourceType(
     create=_create_role,
     read=_read_role,
     update=_update_role,
-    delete=_delete_role,
+    delete=delete,
 )
 
 
 def _write_lists(session: VaultSession, path: str, inputs: Properties) -> None:
-    session.call("POST", path, _body(_LISTS, inputs))
+    session.call("POST", path, body_of(_LISTS, inputs))
 
 
 def _create_lists(session: VaultSession, inputs: Properties) -> Created:
@@ -285,7 +274,7 @@ def _create_lists(session: VaultSession, inputs: Properties) -> Created:
 @none_if_missing
 def _read_lists(session: VaultSession, path: str, _state: Properties) -> Properties:
     live = session.call("GET", path)["data"]
-    return {"backend": path.removesuffix("/config/crl"), **_live(_LISTS, live)}
+    return {"backend": path.removesuffix("/config/crl"), **_as_written(_LISTS, live)}
 
 
 def _update_lists(session: VaultSession, change: Change) -> None:
@@ -301,7 +290,7 @@ LISTS: Final[ResourceType[VaultSession]] = ResourceType(
     inputs=frozenset({"backend", *_LISTS}),
     force_new=frozenset({"backend"}),
     identity=frozenset({"backend"}),
-    defaults=_defaults(_LISTS),
+    defaults=defaults_of(_LISTS),
     canonical={
         "backend": trimmed,
         **dict.fromkeys(("autoRebuildGracePeriod", "expiry"), seconds),

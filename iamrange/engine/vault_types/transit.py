@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.engine.resource import Created, ProviderError, ResourceType, completing
+from iamrange.engine.vault_types.fields import body_of, defaults_of, live_of, refuse_existing
 from iamrange.engine.vault_types.missing import missing_is_fine, none_if_missing
 from iamrange.engine.vault_types.mounts import trimmed
 
@@ -27,18 +28,12 @@ _ONE_WAY: Final = frozenset({"allowPlaintextBackup", "exportable"})
 
 
 def _configure(session: VaultSession, path: str, inputs: Properties) -> None:
-    body = {
-        wire: default if inputs.get(name) is None else inputs[name]
-        for name, (wire, default) in _CONFIG.items()
-    }
-    session.call("POST", f"{path}/config", body)
+    session.call("POST", f"{path}/config", body_of(_CONFIG, inputs))
 
 
 def _create(session: VaultSession, inputs: Properties) -> Created:
     path = f"{trimmed(inputs['backend'])}/keys/{inputs['name']}"
-    if _read(session, path, {}) is not None:
-        # the vault would keep it without a word
-        raise ProviderError(f"key {path!r} exists already; import it, or choose another name")
+    refuse_existing(session, path)
     session.call("POST", path, {"type": inputs["type"]})
     with completing(path):
         _configure(session, path, inputs)
@@ -53,7 +48,7 @@ def _read(session: VaultSession, path: str, _state: Properties) -> Properties:
         "backend": backend,
         "name": name,
         "type": live["type"],
-        **{name: live.get(wire, default) for name, (wire, default) in _CONFIG.items()},
+        **live_of(_CONFIG, live),
         "latestVersion": live["latest_version"],
     }
 
@@ -85,7 +80,7 @@ KEY: Final[ResourceType[VaultSession]] = ResourceType(
     force_new=frozenset({"backend", "name", "type"}),
     also_force_new=_no_way_back,
     identity=frozenset({"backend", "name", "type"}),
-    defaults={"type": "aes256-gcm96", **{n: default for n, (_, default) in _CONFIG.items()}},
+    defaults={"type": "aes256-gcm96", **defaults_of(_CONFIG)},
     canonical={"backend": trimmed},
     singleton=True,
     create=_create,

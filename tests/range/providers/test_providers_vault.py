@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from iamrange.engine.vault_types import jwt, mounts
+from iamrange.engine.vault_types import jwt, mounts, pki, transit
 from iamrange.jose import SigningKey
 from iamrange.network.ca import CertificateAuthority
 
@@ -406,7 +406,7 @@ def test_every_input_drift_of_the_vault_shows_in_refresh_and_is_put_right(
     issuers: str,
     prove_drift: Callable[..., None],
 ) -> None:
-    types = (*mounts.TYPES, *jwt.TYPES)
+    types = (*mounts.TYPES, *jwt.TYPES, *pki.TYPES, *transit.TYPES)
     prove_drift(engine(program(issuers)), drifts(issuers), types, vault_cloud.call)
 
 
