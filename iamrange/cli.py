@@ -362,6 +362,7 @@ def status(*, as_json: Json = False) -> None:
                 "aws": state["aws"],
                 "gcp": state["gcp"],
                 "vault": state["vault"],
+                "audit": state["audit"],
             }
         )
         return
