@@ -30,6 +30,9 @@ STYLES = {
     Verdict.ERROR: "bold magenta",
 }
 
+_GROUP = 10
+"""Marks of the matrix that stand together, for the eye."""
+
 
 def show(result: RunResult, console: Console) -> None:
     """Print the table, what failed, and the one line that says whether all is proved."""
@@ -141,20 +144,29 @@ def _work(trial: Trial) -> str:
 
 
 def _matrix(result: RunResult) -> Table:
+    """Return one mark a control, in groups of ten, and by name whatever was not blocked."""
     controls = list(dict.fromkeys(cell.control for cell in result.matrix))
     table = Table(
         title="each attack against each single control off", title_justify="left", show_lines=False
     )
     table.add_column("attack", overflow="fold")
-    for number in range(1, len(controls) + 1):
-        table.add_column(str(number), justify="center")
+    table.add_column("a mark for each control", overflow="fold")
+    table.add_column("without it", overflow="fold")
     cells = {(cell.scenario, cell.control): cell for cell in result.matrix}
     for scenario in dict.fromkeys(cell.scenario for cell in result.matrix):
-        marks = [_mark(cells[scenario, control].trial) for control in controls]
-        table.add_row(Text(scenario), *marks)
-    legend = "  ".join(f"{number} {name}" for number, name in enumerate(controls, 1))
-    words = "S succeeds, . blocked, d detected, n nothing to steal, e elsewhere, ! range broke"
-    table.caption = f"{words}\n{legend}"
+        marks, named = Text(), []
+        for number, control in enumerate(controls):
+            trial = cells[scenario, control].trial
+            if number and number % _GROUP == 0:
+                marks.append(" ")
+            marks.append_text(_mark(trial))
+            if trial.judgement.verdict is not Verdict.BLOCKED:
+                named.append(f"{control}: {trial.judgement.verdict}")
+        table.add_row(Text(scenario), marks, Text("\n".join(named) or "-"))
+    table.caption = (
+        "S succeeds, . blocked, d detected, n nothing to steal, e elsewhere, ! range broke; the "
+        "controls are in the order of `iamrange controls`"
+    )
     table.caption_justify = "left"
     return table
 

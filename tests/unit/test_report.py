@@ -154,6 +154,19 @@ def test_a_cell_that_nobody_could_see_is_a_failure_of_the_range() -> None:
     assert failure.message == f"range broke: {NAME} without {GUARD}: no world"
 
 
+def test_the_matrix_fits_a_terminal_and_names_what_opens() -> None:
+    cells = tuple(
+        Cell(scenario=NAME, control=control, trial=OPENED if control == GUARD else HELD)
+        for control in CONTROLS
+    )
+    console = Console(width=100, file=io.StringIO())
+    show(replace(GOOD, matrix=cells), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    assert f"{GUARD}: succeeded" in " ".join(text.split())
+    marks = [c for line in text.split("each attack against")[1].splitlines() for c in line]
+    assert sum(c == "." for c in marks) >= len(CONTROLS) - 1
+
+
 def test_each_cell_of_the_matrix_cites_its_records() -> None:
     (cell,) = as_json.report(GOOD)["matrix"]
     assert cell["request_ids"] == ["request-1"]
