@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from iamrange.range.runner import Progress
     from iamrange.range.service import Running
 
-CLOUDS = ("aws-", "gcp-", "vault-")
-"""What the kinds of assets begin with that clouds and the vault keep."""
+CLOUDS = ("aws-", "gcp-", "vault-", "database-")
+"""What the kinds of assets begin with that clouds keep, the vault, and what it makes logins of."""
 
 
 @dataclass(frozen=True, slots=True)
