@@ -42,6 +42,7 @@ MORE_THAN_AN_ANSWER = {
     "secrets.vault-policy-per-agent": "OpenBao decides, and no rogue of ours is in there",
     "secrets.short-leases": "OpenBao decides, and no rogue of ours is in there",
     "secrets.single-use-wrapping": "OpenBao decides, and no rogue of ours is in there",
+    "secrets.dynamic-database-credentials": "PostgreSQL decides, and no rogue of ours is in there",
     "access.segmentation": "Envoy decides at the handshake, and no rogue of ours is in there",
     "access.gateway-only-egress": "the kernel decides",
     "access.prompts-limited": "the limit is kept in the store's own transaction",
