@@ -143,7 +143,9 @@ def test_status_has_the_shape_that_stays_put(
         "aws",
         "gcp",
         "vault",
+        "audit",
     ]
+    assert set(status["audit"]) == {"log", "anchor"}
     assert status["token_endpoint"] == "https://auth.iamrange.example/oauth/token"
     assert status["directory"]
     assert set(status["gateway"]["people"])
