@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -94,7 +95,8 @@ class World:
         for keeper in self._keepers:
             if keeper.poll() is None:
                 for child in psutil.Process(keeper.pid).children(recursive=True):
-                    child.kill()
+                    with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                        child.kill()
                 keeper.kill()
             keeper.communicate()
 
