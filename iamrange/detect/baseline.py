@@ -6,7 +6,7 @@
   declared for, from home, at the declared rate; not "anything goes".
 - Learned is what was allowed and not accused, and nothing else.
 - State is bounded: `MAX_OPERATIONS` operations, as many services and places as `MAX_NAMES`, 48
-  slots a rate: at most some 12 KB as JSON. What is not learned for want of room stays unknown.
+  slots a rate: at most some 15 KB as JSON. What is not learned for want of room stays unknown.
 - Event time decides. A clock stepped back by more than `LATE` starts the open windows anew; one
   stepped forward ends them. Neither makes a day of history out of nothing.
 """
