@@ -25,7 +25,7 @@ _TRACKED = 15
 def overload_manager(limits: Limits) -> Mapping[str, Any]:
     """Return the limits of the whole process."""
     return {
-        "refresh_interval": "0.250s",
+        "refresh_interval": "0.100s",
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": _TRACKED},
         "resource_monitors": [
             {
