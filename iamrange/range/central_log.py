@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from iamrange.core.decision import DecisionRecord
     from iamrange.range.changes import FindingsTaken, OrdersTaken
     from iamrange.range.world import World
 
@@ -65,6 +66,7 @@ class CentralLog:
         self.anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.anchor, json.dumps(anchor.to_json()))
         self._mark = 0
+        self._records: list[DecisionRecord] = []
         self._access = AccessLogs(world.sockets)
         self._seen: list[dict[str, Any]] = []
         self._ended = threading.Event()
@@ -108,12 +110,18 @@ class CentralLog:
                 if failed * COLLECT_SECONDS >= PATIENCE_SECONDS:
                     self._failed = str(error)
                     return
+            except Exception as error:
+                # Nobody collects any more: the range must not go on unlogged.
+                self._failed = type(error).__name__
+                raise
 
     def _collect(self) -> None:
-        records, mark = self._world.records_since(self._mark)
-        for start in range(0, len(records), _BATCH):
-            self._log.append(event_of(record) for record in records[start : start + _BATCH])
-        self._mark = mark
+        records, self._mark = self._world.records_since(self._mark)
+        self._records += records
+        while self._records:
+            # What the log did not take is given to it again, and nothing that it took.
+            self._log.append(event_of(record) for record in self._records[:_BATCH])
+            del self._records[:_BATCH]
         for changes in chain(self._orders.read(), self._directory.read()):
             self._log.append(event_of_change(change) for change in changes)
         for events in self._findings.read():

@@ -24,7 +24,6 @@ from iamrange.range.emulator import (
     find_emulator,
     loopback_url,
 )
-from iamrange.range.host import RECORDS_FILE
 from iamrange.range.listeners import Listeners
 from iamrange.range.sweep import Entry, sweep
 
@@ -121,7 +120,7 @@ def serve_clouds(options: CloudsOptions) -> int:
         config, upstream = _with_upstream(config)
         sweep()
         entry = Entry.create(name="clouds")
-        content = Content(config, entry.folder / RECORDS_FILE)
+        content = Content(config, entry.folder)
         return asyncio.run(_serve(content, Listeners(content, entry.folder), upstream))
     except EmulatorDownError as error:
         sys.stderr.write(f"iamrange clouds: --aws-upstream: {error}\n")

@@ -7,16 +7,13 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iamrange.clouds.fetch import Fetched, Fetcher, FetchError
 from iamrange.core import aws_controls
 from iamrange.core.clock import OffsetClock, SystemClock
-from iamrange.core.decision import DecisionRecord, LayerAnswer, Tamper, honest, record_to_json
+from iamrange.core.decision import LayerAnswer, Tamper, honest
 from iamrange.credentials.database.holdings import DatabaseState
 from iamrange.credentials.redaction.redactor import new_redactor
 from iamrange.credentials.vault.app import VaultState
@@ -25,17 +22,16 @@ from iamrange.identity.issuer import Issuer
 from iamrange.identity.sts import AsgiSts
 from iamrange.range.functions import SwitchedFunctions
 from iamrange.range.identity_services import IdentityServices
+from iamrange.range.records import RecordFile
 from iamrange.range.world_directory import WorldDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from iamrange.credentials.redaction.redactor import Redactor
     from iamrange.network.edge import Receive, Scope, Send
     from iamrange.range.config import WorldConfig
 
 BROKER_NETWORK = "corporate"
-_UNRECORDED = 74
 
 
 class AwsPort(Protocol):
@@ -85,36 +81,6 @@ def imported(path: str) -> Any:  # noqa: ANN401 - whatever is there
     """
     module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-class RecordFile:
-    """The sink: one JSON line a record, one write each, in the world's own file.
-
-    A record that cannot be kept stops the world: the process ends.
-    """
-
-    def __init__(self, path: Path, redactor: Redactor) -> None:
-        """Create the file; what a client sends in the place of a name is redacted."""
-        self._redactor = redactor
-        self._descriptor = -1
-        self.open(path)
-
-    def open(self, path: Path) -> None:
-        """Write to this file from now on; the descriptor before is not closed (it was a fork's)."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
-
-    def __call__(self, record: DecisionRecord) -> None:
-        """Keep one record."""
-        told = self._redactor.value(record_to_json(record))
-        line = json.dumps(told).encode() + b"\n"
-        try:
-            written = os.write(self._descriptor, line)
-        except OSError as error:
-            written = -1
-            sys.stderr.write(f"world: record not kept: {error.strerror}\n")
-        if written != len(line):
-            os._exit(_UNRECORDED)
 
 
 class SwitchedTamper:
@@ -187,12 +153,15 @@ def _remote(config: WorldConfig) -> dict[str, Any]:
 class Content:
     """A world's state and its apps."""
 
-    def __init__(self, config: WorldConfig, records: Path) -> None:
-        """Make the clouds, accounts, projects and agents of the configuration."""
+    def __init__(self, config: WorldConfig, folder: Path) -> None:
+        """Make the clouds, accounts, projects and agents of the configuration.
+
+        The directory and the records lie in the folder.
+        """
         self.config = config
         self.clock = OffsetClock(config.clock_offset)
         self.redactor = new_redactor()
-        self.records = RecordFile(records, self.redactor)
+        self.records = RecordFile(folder, self.redactor)
         self.tamper = SwitchedTamper(config.rogues)
         self.fetcher = SwitchedFetcher()
         self.functions = SwitchedFunctions()
@@ -205,7 +174,7 @@ class Content:
             **ports, fetcher=self.fetcher, functions=self.functions, **_aws_options(config)
         )
         self.gcp: GcpPort = imported(config.gcp_cloud)(**ports, fetcher=self.fetcher)
-        self.agents = WorldDirectory(records.parent, self.clock)
+        self.agents = WorldDirectory(folder, self.clock)
         self.issuer = Issuer(agents=self.agents, **ports)
         source = config.networks.get(BROKER_NETWORK, "127.0.0.1")
         self.broker = Broker(
@@ -235,9 +204,9 @@ class Content:
         self.identity.switch(off)
         self.broker.unsafe_whole_role = aws_controls.SESSION_POLICY.id in off
 
-    def move_to(self, folder: Path, records: str) -> None:
+    def move_to(self, folder: Path) -> None:
         """Go on in a fork's own folder, where a copy of the directory lies."""
-        self.records.open(folder / records)
+        self.records.move_to(folder)
         self.agents.reopen(folder)
         self.identity.moved()
 

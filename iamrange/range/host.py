@@ -40,7 +40,6 @@ CONTROL_SOCKET = "control.sock"
 MESH_FOLDER = "m"
 """Holds the sockets of our own services: beside the control socket, whose path is short."""
 
-RECORDS_FILE = "records.jsonl"
 LOG_FILE = "host.log"
 _LINE_LIMIT = 1 << 20
 _END_SECONDS = 2.0
@@ -181,7 +180,6 @@ class Host:
             "pid": os.getpid(),
             "folder": str(self._folder),
             "control": str(self._socket_path),
-            "records": str(self._folder / RECORDS_FILE),
             "run_id": content.config.run_id,
             "clock_offset": content.clock.offset,
             "issuer": ISSUER,
@@ -400,7 +398,7 @@ def serve_world(  # noqa: PLR0913 - keyword-only places
     `ready` is called with the world's description once everything listens.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the kernel
-    content = Content(WorldConfig.from_json(config), Path(folder) / RECORDS_FILE)
+    content = Content(WorldConfig.from_json(config), Path(folder))
     _serve(content, Place(Path(folder), Path(control), Path(database), key), ready, CHANNEL)
 
 
@@ -445,7 +443,7 @@ def _fork_world(content: Content, fork: _Fork, parent: int, lifeline: int) -> No
         asyncio.set_event_loop(None)
         _redirect(fork.place.folder / LOG_FILE)
         _abandon_descriptors({0, 1, 2, lifeline, fork.ready})
-        content.move_to(fork.place.folder, RECORDS_FILE)
+        content.move_to(fork.place.folder)
         if fork.rogue is not None:
             content.tamper.switch(fork.rogue, fork.rogue_arguments)
 

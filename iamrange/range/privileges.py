@@ -26,7 +26,6 @@ from iamrange.credentials.privileges.read_gcp import GcpProject, read_gcp
 from iamrange.credentials.privileges.used import source_of, uses_on_aws, window_of
 from iamrange.engine.workspace import Workspace
 from iamrange.range.catalogue import catalogue
-from iamrange.range.host import RECORDS_FILE
 from iamrange.range.lab import workload_of
 from iamrange.range.landing import landing_of
 from iamrange.range.privileges_vault import (
@@ -35,9 +34,9 @@ from iamrange.range.privileges_vault import (
     read_running_vault,
 )
 from iamrange.range.processes import ProcessError
+from iamrange.range.records import kept_records
 from iamrange.range.work import do_work
 from iamrange.range.workloads import name_of
-from iamrange.range.world import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +136,7 @@ def observe_running(found: Running, progress: Progress) -> Observed:
     progress.step(f"read what the running range '{state['world']}' grants and has decided")
     workspace = Workspace(Path(state["state_dir"]), state["project"], state["stack"])
     landing = landing_of(workspace.config())
-    records, _ = read_records(Path(state["folder"]) / RECORDS_FILE)
+    records, cut = kept_records(Path(state["folder"]))
     estate = read_estate(
         state["aws"]["endpoint"],
         state["aws"]["accounts"],
@@ -161,7 +160,10 @@ def observe_running(found: Running, progress: Progress) -> Observed:
         vault=read_running_vault(state, subjects),
         records=tuple(records),
         window=window_of(
-            records, source="the running range's records", since=None, until=time.time()
+            records,
+            source="the running range's records" + (", older ones are gone" if cut else ""),
+            since=None,
+            until=time.time(),
         ),
     )
 

@@ -17,14 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from iamrange.core.decision import DecisionRecord, record_from_json, record_to_json
-from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, MESH_FOLDER, RECORDS_FILE
+from iamrange.core.decision import record_to_json
+from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, MESH_FOLDER
 from iamrange.range.processes import ProcessError, Zygote, last_words
+from iamrange.range.records import read_records
 from iamrange.range.sweep import Entry, ProcessMark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from iamrange.core.decision import DecisionRecord
     from iamrange.range.config import AgentRegistration, WorldConfig
     from iamrange.range.processes import Child
 
@@ -35,20 +37,6 @@ _START_TIMEOUT = 60.0
 _COMMAND_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
 _LINE_LIMIT = 1 << 24
-
-
-def read_records(path: Path, offset: int = 0) -> tuple[list[DecisionRecord], int]:
-    """Return the whole records of a world's file after the offset, and the offset after them.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
-    whole = data[: data.rfind(b"\n") + 1]
-    records = [record_from_json(json.loads(line)) for line in whole.splitlines()]
-    return records, offset + len(whole)
 
 
 class WorldBrokenError(ProcessError):
@@ -319,8 +307,11 @@ class World:
         """Return the records written after the offset, and the offset after them.
 
         A record is written before its request is answered.
+
+        Raises:
+            RecordsGoneError: some after the offset are no longer kept.
         """
-        return read_records(self.folder / RECORDS_FILE, offset)
+        return read_records(self.folder, offset)
 
     def stop(self) -> None:
         """End the world and remove what it had. May be called again."""

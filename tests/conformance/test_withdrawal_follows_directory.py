@@ -29,7 +29,7 @@ class Holder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.content = Content(WorldConfig(run_id="withdrawal"), folder / "records.jsonl")
+        self.content = Content(WorldConfig(run_id="withdrawal"), folder)
         registration = AgentRegistration(
             name="payments", public_jwk=SigningKey.generate("ES256").public_jwk(), audiences=()
         )

@@ -40,7 +40,7 @@ def test_svids_of_gateway_and_sidecars_are_replaced_and_calls_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mesh_module, "RENEW_SECONDS", 0.5)
-    content = Content(WorldConfig(run_id="renewal"), tmp_path / "records.jsonl")
+    content = Content(WorldConfig(run_id="renewal"), tmp_path)
     sockets = tmp_path / "m"
     sockets.mkdir()
     key, private = new_key()
