@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,11 +19,13 @@ from iamrange.range.progress import NoProgress
 from iamrange.range.runner import RunOptions, lacking, workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from iamrange.core.verdict import Trial
 
 ENTRIES = tuple(catalogue().values())
+IGNORES_ONE = "test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone"
 # One attack for each decision point that a control sits at; the rest is the same machinery.
 SAMPLE = (
     "key-leakage/neighbours-secret-in-aws",
@@ -99,24 +103,44 @@ def test_a_cloud_that_denies_all_stops_the_legitimate_work(lab: Lab, name: str) 
     assert not trial.work_went_on
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
-    lab: Lab, entry: Entry
-) -> None:
-    """The control ignored is one of this attack's own, then one of another attack's."""
-    if missing := lacking(entry, "embedded"):
-        pytest.skip(f"not-evaluated: {missing}")
-    own = entry.guards[0]
-    opened = opened_by(lab, entry, own)
-    if own in MORE_THAN_AN_ANSWER:
-        assert opened.judgement.verdict is not Verdict.SUCCEEDED, opened.judgement
-    else:
-        assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
+def opened_and_held(lab: Lab, entry: Entry) -> tuple[Trial, Trial]:
+    """Attack a rogue that lacks one of the attack's own controls, and one that lacks another's."""
+    opened = opened_by(lab, entry, entry.guards[0])
     other = next(name for name in CONTROLS if name not in entry.guards)
     held = lab.attack(entry, frozenset(), other)
     if held.judgement.verdict is Verdict.BLOCKED_ELSEWHERE:
         # it stands behind what had to be taken away before
         held = lab.attack(entry, opened.off, other)
+    return opened, held
+
+
+@pytest.fixture(scope="module")
+def trials(
+    lab: Lab, request: pytest.FixtureRequest
+) -> Iterator[Mapping[str, Future[tuple[Trial, Trial]]]]:
+    """Attack in all scenarios whose tests are run, side by side on the machine's cores."""
+    named = {entry.id: entry for entry in ENTRIES if not lacking(entry, "embedded")}
+    run = {item.name for item in request.session.items}
+    chosen = [name for name in named if f"{IGNORES_ONE}[{name}]" in run]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            yield {name: pool.submit(opened_and_held, lab, named[name]) for name in chosen}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_a_cloud_that_ignores_one_control_opens_that_controls_attacks_alone(
+    trials: Mapping[str, Future[tuple[Trial, Trial]]], entry: Entry
+) -> None:
+    """The control ignored is one of this attack's own, then one of another attack's."""
+    if missing := lacking(entry, "embedded"):
+        pytest.skip(f"not-evaluated: {missing}")
+    opened, held = trials[entry.id].result()
+    if entry.guards[0] in MORE_THAN_AN_ANSWER:
+        assert opened.judgement.verdict is not Verdict.SUCCEEDED, opened.judgement
+    else:
+        assert opened.judgement.verdict is Verdict.SUCCEEDED, opened.judgement
     detects = any(guard.detects for guard in entry.scenario.blocked_by)
     # whom a watch has found out is cut off, and may be before the attack is over
     expected = {Verdict.DETECTED, Verdict.BLOCKED} if detects else {Verdict.BLOCKED}
