@@ -290,7 +290,7 @@ def controls_on(name: str) -> None:
 
 
 def _switch(name: str, *, on: bool) -> None:
-    from iamrange.range.service import switch
+    from iamrange.range.running import switch
 
     result = switch(name, on=on)
     for step in result.changed:
@@ -345,7 +345,7 @@ def status(*, as_json: Json = False) -> None:
 
     Example: iamrange status --json
     """
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     found = running()
     state = found.state
@@ -390,7 +390,7 @@ def env(
 
     Example: eval "$(iamrange env --agent hr-assistant)"
     """
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     variables = running().environment(agent, network)
     if as_json:
@@ -415,7 +415,7 @@ def exec_(
     """
     from iamrange.cli_range import opened_directory
     from iamrange.range.agent_processes import NotStartedError, Started, work_as
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     found = running()
     environment = {**os.environ, **found.environment(agent, network)}
@@ -557,7 +557,7 @@ def _status_of(error: Exception) -> Exit | None:
     from iamrange.range.emulator import EmulatorDownError, EmulatorUrlError
     from iamrange.range.landing import LandingError
     from iamrange.range.processes import ProcessError
-    from iamrange.range.service import AlreadyRunningError, NotRunningError
+    from iamrange.range.running import AlreadyRunningError, NotRunningError
     from iamrange.range.service_socket import OrderRefusedError
     from iamrange.range.stage import StageError
 

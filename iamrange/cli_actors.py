@@ -58,7 +58,7 @@ def actors(
     from iamrange.detect.unmanaged_cut import carried_out, planned
     from iamrange.detect.unmanaged_log import actors_in
     from iamrange.range.principals import attributions
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     if apply and not quarantine:
         misuse("--apply: expected --quarantine with it")

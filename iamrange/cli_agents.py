@@ -322,7 +322,7 @@ def svid(
     Example: iamrange agents svid data-analyst && curl --cert data-analyst-svid.pem https://...
     """
     from iamrange.identity.directory.model import identifier_of
-    from iamrange.range.service import orders_socket, running
+    from iamrange.range.running import orders_socket, running
     from iamrange.range.service_socket import order
 
     running()
@@ -352,7 +352,7 @@ def bundle(
 
     Example: iamrange agents bundle > bundle.pem && iamrange agents bundle --crl > crl.pem
     """
-    from iamrange.range.service import orders_socket, running
+    from iamrange.range.running import orders_socket, running
     from iamrange.range.service_socket import order
 
     running()
@@ -372,7 +372,7 @@ def withdraw_certificates(
     Example: iamrange agents withdraw-certificates data-analyst
     """
     from iamrange.identity.directory.model import identifier_of
-    from iamrange.range.service import orders_socket, running
+    from iamrange.range.running import orders_socket, running
     from iamrange.range.service_socket import order
 
     running()
@@ -492,7 +492,7 @@ def _opened(database: str | None, home: Path | None, *, restored: bool = False) 
     from iamrange.identity.directory.directory import Directory
 
     if database is None:
-        from iamrange.range.service import running
+        from iamrange.range.running import running
 
         state = running().state["directory"]
         home = Path(state["home"])

@@ -256,7 +256,7 @@ def of_running_range(signer: Signer | None, *, lists: bool) -> LocalDesk | Remot
         NotRunningError: there is no range.
     """
     from iamrange.identity.names import service_resource  # noqa: PLC0415 - as in cli_approvals
-    from iamrange.range.service import running  # noqa: PLC0415 - same
+    from iamrange.range.running import running  # noqa: PLC0415 - same
 
     found = running()
     people = found.state["directory"]

@@ -350,7 +350,7 @@ def _show(line: bytes, *, as_json: bool) -> None:
 def _place(folder: Path | None) -> Path:
     if folder is not None:
         return folder
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     return Path(running().state["audit"]["log"])
 
@@ -359,7 +359,7 @@ def _anchor(path: Path | None) -> Anchor:
     from iamrange.detect.audit_head import read_anchor
 
     if path is None:
-        from iamrange.range.service import running
+        from iamrange.range.running import running
 
         path = Path(running().state["audit"]["anchor"])
     try:

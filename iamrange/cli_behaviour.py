@@ -115,7 +115,7 @@ def accept(
     Example: iamrange behaviour accept payments-agent
     """
     from iamrange.identity.directory.model import identifier_of
-    from iamrange.range.service import orders_socket, running
+    from iamrange.range.running import orders_socket, running
     from iamrange.range.service_socket import OrderRefusedError, order
 
     running()
@@ -166,7 +166,7 @@ def _short(agent: str) -> str:
 
 def _saved(state: Path | None) -> dict[str, Any]:
     if state is None:
-        from iamrange.range.service import running
+        from iamrange.range.running import running
 
         state = Path(running().state["behaviour"]["state"])
     try:

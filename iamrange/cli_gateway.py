@@ -80,7 +80,7 @@ def _config(without: list[str] | None) -> tuple[EnvoyConfig, Path, str]:
     """Return a configuration, the folder of its Envoy, and whose it is."""
     from iamrange.core.controls import control_named
     from iamrange.range.mesh_config import drawn
-    from iamrange.range.service import NotRunningError, gateway_status
+    from iamrange.range.running import NotRunningError, gateway_status
 
     off = tuple(control_named(name).id for name in without or ())
     if not off:

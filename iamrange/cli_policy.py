@@ -144,7 +144,7 @@ def status(*, as_json: Json = False) -> None:
 
     Example: iamrange policy status --json
     """
-    from iamrange.range.service import policy_status
+    from iamrange.range.running import policy_status
 
     found = policy_status()
     if as_json:

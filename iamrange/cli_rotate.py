@@ -189,7 +189,7 @@ def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:
 
 
 def _state() -> Mapping[str, Any]:
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     return running().state
 

@@ -141,7 +141,7 @@ def _compared(scan: Scan, baseline: Path | None, hasher: Hasher) -> Compared:
 
 def _live(scan: Scan) -> dict[str, dict[str, str]]:
     from iamrange.credentials.scan.verify import NotLocalError, Target, tried
-    from iamrange.range.service import BrokenRangeError, NotRunningError, running
+    from iamrange.range.running import BrokenRangeError, NotRunningError, running
 
     try:
         state = running().state
@@ -155,7 +155,7 @@ def _live(scan: Scan) -> dict[str, dict[str, str]]:
 def _log(scan: Scan, live: Mapping[str, Mapping[str, str]]) -> None:
     """Have the running range log what was found there, and what came of trying it."""
     from iamrange.range.changes import MOST_FINDINGS
-    from iamrange.range.service import orders_socket
+    from iamrange.range.running import orders_socket
     from iamrange.range.service_socket import OrderRefusedError, order
 
     found = [

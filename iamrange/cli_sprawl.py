@@ -118,7 +118,7 @@ def _of_the_range(
     from iamrange.credentials.inventory.owners import Owners
     from iamrange.credentials.inventory.sprawl import Waiver
     from iamrange.credentials.vault.openbao import ADMINISTRATOR
-    from iamrange.range.service import running
+    from iamrange.range.running import running
 
     state = running().state
     directory = opened_directory(state)

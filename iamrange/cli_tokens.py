@@ -70,7 +70,7 @@ def withdraw_key(
 
 
 def _order(name: str, **parameters: str) -> Sequence[str]:
-    from iamrange.range.service import orders_socket, running
+    from iamrange.range.running import orders_socket, running
     from iamrange.range.service_socket import order
 
     running()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from iamrange.credentials.privileges.vault import VaultEstate
     from iamrange.range.deployment import Deployment
     from iamrange.range.runner import Progress
-    from iamrange.range.service import Running
+    from iamrange.range.running import Running
 
 CLOUDS = ("aws-", "gcp-", "vault-", "database-")
 """What the kinds of assets begin with that clouds keep, the vault, and what it makes logins of."""

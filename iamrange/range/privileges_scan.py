@@ -17,7 +17,7 @@ from iamrange.range.landing import stack_config
 from iamrange.range.privileges import Observed, audit, observe_at_work, observe_running
 from iamrange.range.privileges_proof import Proof, prove
 from iamrange.range.runner import RunOptions, workshop
-from iamrange.range.service import NotRunningError, running
+from iamrange.range.running import NotRunningError, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,17 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iamrange.core.control import SwitchedIn
-from iamrange.core.controls import UnknownNameError, control_named
+from iamrange.core.controls import UnknownNameError
 from iamrange.core.scenario import Part
-from iamrange.engine.run import Engine
-from iamrange.engine.workspace import Workspace
 from iamrange.identity.agent import write_private
-from iamrange.identity.agent_home import agent_environment
 from iamrange.identity.names import TOKEN_ENDPOINT, service_resource
 from iamrange.network.names import VAULT_HOST
 from iamrange.range.behaviour_watch import BehaviourWatch, watched
@@ -37,9 +32,20 @@ from iamrange.range.gateway import POLICY
 from iamrange.range.landing import LandingError
 from iamrange.range.processes import ProcessError
 from iamrange.range.runner import RunOptions, workshop
-from iamrange.range.service_socket import SOCKET_FILE, order, orders_taken
+from iamrange.range.running import (
+    AlreadyRunningError,
+    BrokenRangeError,
+    NotRunningError,
+    Running,
+    note_broken,
+    orders_socket,
+    running,
+    state_file,
+    watch_file,
+)
+from iamrange.range.service_socket import orders_taken
 from iamrange.range.services import APPROVALS, SERVICES
-from iamrange.range.sweep import ProcessMark, sweep, worlds_folder
+from iamrange.range.sweep import ProcessMark, worlds_folder
 from iamrange.range.world_directory import FOLDER as DIRECTORY_FOLDER
 from iamrange.range.world_directory import directory_url
 
@@ -51,8 +57,6 @@ if TYPE_CHECKING:
     from iamrange.engine.events import Step
     from iamrange.range.processes import Child
 
-STATE_FILE = "running.json"
-WATCH_FILE = "behaviour.json"
 LOCK_FILE = "service.lock"
 _LEFT_RUNNING: list[subprocess.Popen[str]] = []
 """Kept, because a Popen that is collected warns of a process that runs on; these are meant to."""
@@ -60,100 +64,8 @@ WATCH_SECONDS = 0.5
 STOP_SECONDS = 30.0
 
 
-class NotRunningError(Exception):
-    """No range is left running; the message says how to start one."""
-
-
-class AlreadyRunningError(Exception):
-    """A range is running already."""
-
-
-class BrokenRangeError(ProcessError):
-    """The range left running broke and was taken down; the message says what ended."""
-
-
 class _EndedError(BaseException):
     """A signal asked for the end before the range was up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What is known of the range left running."""
-
-    state: Mapping[str, Any]
-    mark: ProcessMark
-
-    def environment(self, agent: str | None = None, network: str | None = None) -> dict[str, str]:
-        """Return the variables for a shell that works as this agent, from this network.
-
-        Raises:
-            UnknownNameError: no such agent or network; the error names the nearest.
-        """
-        networks: Mapping[str, Mapping[str, str]] = self.state["networks"]
-        network = network or next(iter(networks))
-        if network not in networks:
-            raise UnknownNameError("network", network, tuple(networks))
-        part = Part.DATA_ANALYST.value if agent is None else self._part(agent)
-        return {
-            **networks[network],
-            **agent_environment(Path(self.state["homes"][part])),
-            **self.state["engine"],
-        }
-
-    def identity(self, agent: str) -> tuple[str, str]:
-        """Return an agent's name and SPIFFE id.
-
-        Raises:
-            UnknownNameError: no such agent; the error names the nearest.
-        """
-        part = self._part(agent)
-        return self.state["names"][part], self.state["facts"][part]["spiffe_id"]
-
-    def _part(self, agent: str) -> str:
-        homes: Mapping[str, str] = self.state["homes"]
-        names: Mapping[str, str] = self.state["names"]
-        # An agent may bear the name of another one's part: names go first.
-        parts = {**{part: part for part in homes}, **{names[part]: part for part in homes}}
-        if agent not in parts:
-            raise UnknownNameError("agent", agent, tuple(names.values()))
-        return parts[agent]
-
-
-def state_file() -> Path:
-    """Return the file by which a running range is found."""
-    return worlds_folder().parent / STATE_FILE
-
-
-def watch_file() -> Path:
-    """Return the file in which the watch over the agents keeps what it knows, range after range."""
-    return worlds_folder().parent / WATCH_FILE
-
-
-def running() -> Running:
-    """Return the range left running.
-
-    Raises:
-        NotRunningError: there is none.
-        BrokenRangeError: there was one, and it broke.
-    """
-    try:
-        state = json.loads(state_file().read_text())
-        broke = state.get("broke")
-        mark = None if broke else ProcessMark(**state["process"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise NotRunningError("no range is running; `iamrange up` starts one") from None
-    if mark is not None and mark.alive:
-        return Running(state, mark)
-    if mark is not None:
-        broke = f"service: its process ({mark.pid}) ended"
-        _note_broken(broke)
-        sweep()
-    raise BrokenRangeError(f"the range that was running broke: {broke}; `iamrange up` starts one")
-
-
-def _note_broken(how: str) -> None:
-    """Leave word of what broke, for whoever asks next."""
-    write_private(state_file(), json.dumps({"broke": how}))
 
 
 def start(options: RunOptions, hear: Callable[[str], None]) -> Running:
@@ -227,72 +139,6 @@ def stop() -> str:
             raise ProcessError(f"the range's process ({found.mark.pid}) does not end")
         time.sleep(0.05)
     return str(found.state["world"])
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """What switching a control changed: resources of the stack, or (none) a setting."""
-
-    changed: tuple[Step, ...]
-    seconds: float
-
-
-def switch(name: str, *, on: bool) -> Switched:
-    """Switch a control on the running range, in its own copy of the config.
-
-    What is provisioned changes by a real `pulumi up`, what the range serves itself at once.
-
-    Raises:
-        UnknownNameError: there is no such control.
-        NotRunningError: no range is running.
-        EngineError: the engine failed.
-        OrderRefusedError: the range did not take the order.
-    """
-    control = control_named(name)
-    state = running().state
-    began = time.monotonic()
-    workspace = Workspace(Path(state["state_dir"]), state["project"], state["stack"])
-    providers = {"PULUMI_DEBUG_PROVIDERS": state["engine"]["PULUMI_DEBUG_PROVIDERS"]}
-    engine = Engine(Path(state["cli"]), workspace, providers)
-    controls = dict(workspace.config().get("iamrange:controls") or {})
-    controls.pop(control.id, None)
-    if not on:
-        controls[control.id] = False
-    engine.set_config({"iamrange:controls": controls})
-    if control.switched_in is SwitchedIn.WORLD:
-        off = sorted(name for name, is_on in controls.items() if is_on is False)
-        order(orders_socket(), "switch", off=off)
-        return Switched((), time.monotonic() - began)
-    result = engine.up()
-    return Switched(tuple(result.changed), result.seconds)
-
-
-def policy_status() -> Mapping[str, Any]:
-    """Return which policy the running range's gateway goes by: folder, digest, files, refusal.
-
-    Raises:
-        NotRunningError: no range is running.
-        OrderRefusedError: the range did not answer.
-    """
-    running()
-    status: Mapping[str, Any] = order(orders_socket(), "policy_status")
-    return status
-
-
-def gateway_status() -> Mapping[str, Any]:
-    """Return the running range's name, what is off in its own services, and where its Envoy is.
-
-    Raises:
-        NotRunningError: no range is running.
-        OrderRefusedError: the range did not answer.
-    """
-    world = running().state["world"]
-    return {"world": world, **order(orders_socket(), "gateway_status")}
-
-
-def orders_socket() -> Path:
-    """Return the socket at which the running range takes orders."""
-    return worlds_folder().parent / SOCKET_FILE
 
 
 class _Told:
@@ -423,7 +269,7 @@ def _announced(base: Deployment, log: CentralLog, commands: Path) -> Iterator[No
     try:
         yield
     except Exception as error:
-        _note_broken(str(error))
+        note_broken(str(error))
         raise
     state_file().unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from iamrange.range.service import orders_socket, state_file
+from iamrange.range.running import orders_socket, state_file
 from iamrange.range.service_socket import OrderRefusedError, order
 
 if TYPE_CHECKING:

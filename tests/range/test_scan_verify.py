@@ -14,7 +14,7 @@ import boto3
 import pytest
 import requests
 
-from iamrange.range.service import state_file
+from iamrange.range.running import state_file
 from scenarios import oauth
 
 if TYPE_CHECKING:

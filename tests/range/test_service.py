@@ -19,7 +19,8 @@ from iamrange.core.controls import UnknownNameError
 from iamrange.core.scenario import Part
 from iamrange.range.landing import LandingError
 from iamrange.range.runner import RunOptions
-from iamrange.range.service import AlreadyRunningError, running, start
+from iamrange.range.running import AlreadyRunningError, running
+from iamrange.range.service import start
 from iamrange.range.sweep import worlds_folder
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from iamrange.range.service import state_file
+from iamrange.range.running import state_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

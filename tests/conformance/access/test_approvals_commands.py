@@ -234,7 +234,7 @@ def test_without_options_the_running_range_is_worked_on(
             return {"HTTPS_PROXY": "http://127.0.0.1:1", "REQUESTS_CA_BUNDLE": "/none.pem"}
 
     approval_id = world.asked()
-    monkeypatch.setattr("iamrange.range.service.running", Running)
+    monkeypatch.setattr("iamrange.range.running.running", Running)
     monkeypatch.setattr("iamrange.identity.names.service_resource", lambda _: world.url)
     run = CliRunner().invoke
     listed = json.loads(run(app, ["list", "--json"]).stdout)["requests"]
