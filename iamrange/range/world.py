@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from iamrange.core.decision import record_to_json
-from iamrange.range.host import CONTROL_SOCKET, LOG_FILE, MESH_FOLDER
+from iamrange.range.host import CONTROL_SOCKET, LOG_FILE
 from iamrange.range.processes import ProcessError, Zygote, last_words
 from iamrange.range.records import read_records
 from iamrange.range.sweep import Entry, ProcessMark
+from iamrange.range.world_commands import MESH_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
