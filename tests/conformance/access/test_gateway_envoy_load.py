@@ -133,9 +133,10 @@ def test_bodies_without_end_do_not_fill_the_memory(serve: Callable[[Limits], Mes
     limits = Limits(memory_bytes=96 * MEBIBYTE)
     mesh = serve(limits)
     with contextlib.ExitStack() as held:
-        taken = 0
-        while attack(mesh, held, timeout=0.5):
-            taken += 1
+        taken = missed = 0
+        while missed < 3:  # one may be a machine that is slow
+            done = attack(mesh, held, timeout=0.5)
+            taken, missed = (taken + 1, 0) if done else (taken, missed + 1)
             # without a limit: a gibibyte
             assert taken < 200
         assert taken > 5
