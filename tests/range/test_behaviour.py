@@ -225,6 +225,7 @@ def test_what_works_as_an_accused_agent_is_stopped_with_what_it_has_started(lab:
     refused = lab.iamrange(*at_home, "print('it worked')")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "quarantined" in refused.stderr
+    lab.until(lambda: all(step["done"] for step in lab.incidents()[-1]["steps"]))
     steps = {step["means"]: step["detail"] for step in lab.incidents()[-1]["steps"]}
     assert steps["processes"] == "2 stopped"
     lab.ok("agents", "release", "payments-agent")
