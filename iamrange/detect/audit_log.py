@@ -207,7 +207,8 @@ class AuditLog:
             with contextlib.suppress(OSError):  # the key before stays, until the next time
                 self._keep_key()
                 self._epoch = target.size // EPOCH
-        if self._clock.now() - self._headed[1] >= HEAD_SECONDS:
+        # a clock that was stepped back is no reason to wait
+        if not 0 <= self._clock.now() - self._headed[1] < HEAD_SECONDS:
             with contextlib.suppress(OSError):  # the next one says it too
                 self._sign_head()
 
@@ -256,10 +257,10 @@ class AuditLog:
         with contextlib.suppress(OSError):
             self._sign_head()
         began = self._files.first
-        descriptor = self._files.put_aside(self._durable, self._clock.now())
-        os.close(self._descriptor)
-        self._descriptor = descriptor
+        written = self._descriptor
+        self._descriptor = self._files.put_aside(self._durable, self._clock.now(), written)
         with contextlib.suppress(OSError):  # the next time will do
+            os.close(written)
             self._keep_key()
             self._drop_heads(began, self._files.first)
             if self._rotation.keep is not None:

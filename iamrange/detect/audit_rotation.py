@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -98,28 +99,36 @@ class Files:
         self.begins, self._since = begins, now
 
     def due(self, state: State, rotation: Rotation, now: float) -> bool:
-        """Tell whether the file is to be put aside; an empty one never is."""
+        """Tell whether the file is to be put aside; an empty one never is.
+
+        Where the clock was stepped back the file's age counts from there.
+        """
         written = state.offset - self.begins
+        self._since = min(self._since, now)
         old = now - self._since >= rotation.seconds
         return written > 0 and (written >= rotation.size or old)
 
-    def put_aside(self, state: State, now: float) -> int:
+    def put_aside(self, state: State, now: float, written: int) -> int:
         """Put the file aside at a record that is durable; return the next one's descriptor.
 
+        `written` is the descriptor of the file, which a try before may have renamed already.
+
         Raises:
-            OSError: the disk does not take it; the file is where it was.
+            OSError: the disk does not take it; the next try goes on from wherever this one came.
         """
         descriptor = self._made(NEXT_FILE)
+        log, aside = self._folder / LOG_FILE, self._folder / segment_name(self.first)
         try:
             self._sign(state, now)
-            aside = self._folder / segment_name(self.first)
-            (self._folder / LOG_FILE).rename(aside)
+            if not _is(aside, written):
+                log.rename(aside)
             try:
-                (self._folder / NEXT_FILE).rename(self._folder / LOG_FILE)
+                (self._folder / NEXT_FILE).rename(log)
+                self._settle()
             except OSError:
-                aside.rename(self._folder / LOG_FILE)
+                with contextlib.suppress(OSError):
+                    aside.rename(log)
                 raise
-            self._settle()
         except BaseException:
             os.close(descriptor)
             raise
@@ -203,6 +212,21 @@ class Files:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Tell whether a path leads to the file that a descriptor is of; False: to nothing.
+
+    Raises:
+        FileExistsError: it leads to another, which somebody has put in: it is not written over.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not os.path.samestat(found, os.fstat(descriptor)):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    return True
 
 
 def retirement(folder: Path) -> str | None:

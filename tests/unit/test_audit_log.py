@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iamrange.core.clock import SystemClock
+from iamrange.core.clock import FixedClock, SystemClock
 from iamrange.detect.audit_head import Anchor, Head, read_anchor, read_head, sign_head
 from iamrange.detect.audit_log import HEADS_FILE, AuditLog, LogBusyError, LogDownError
 from iamrange.detect.audit_seal import (
@@ -324,6 +324,19 @@ def test_full_disk_refuses_and_the_log_goes_on_once_there_is_room(
     found = checked(tmp_path / "log", anchor)
     assert isinstance(found, Verified)
     assert [json.loads(line)["number"] for line in lines(tmp_path / "log")] == list(range(7))
+
+
+@pytest.mark.parametrize("step", [1.0, 3600.0, -0.1, -3600.0])
+def test_a_head_is_signed_however_the_clock_was_stepped(tmp_path: Path, step: float) -> None:
+    clock = FixedClock(1_800_000_000.0)
+    log, _ = AuditLog.create(tmp_path / "log", clock)
+    with log:
+        log.append(events(1))
+        log.append(events(1, 1))
+        assert len(heads(tmp_path / "log")) == 1
+        clock.moment += step
+        log.append(events(1, 2))
+        assert len(heads(tmp_path / "log")) == 2
 
 
 def test_many_at_once_are_all_there_once_and_each_in_its_own_order(tmp_path: Path) -> None:
