@@ -32,7 +32,7 @@ from iamrange.detect.audit_verify import Broken, Flaw, Verified, verify
 from iamrange.jose import Refusal, SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 CLOCK = SystemClock()
@@ -199,6 +199,49 @@ def test_heads_beside_the_log_narrow_down_what_was_rewritten(tmp_path: Path) -> 
     assert isinstance(found, Broken)
     assert (found.record, found.last, found.flaw) == (10, 19, Flaw.REWRITTEN)
     assert str(found) == "records 10 to 19: rewritten"
+
+
+def heads_anew(folder: Path, log: str, sizes: Iterable[int]) -> list[str]:
+    """Sign heads over what is there now, with the key that lies beside it."""
+    key = SigningKey.from_jwk(json.loads((folder / SEAL_FILE).read_bytes())["signer"])
+    tree, signed = Tree(), []
+    for line in lines(folder):
+        tree.add(line)
+        if tree.size in sizes:
+            head = Head(log=log, size=tree.size, root=tree.root(), time=1_800_000_000)
+            signed.append(sign_head(key, head))
+    return signed
+
+
+@pytest.mark.parametrize("sizes", [(), (10, 20), (20,), range(1, 21)], ids=str)
+@pytest.mark.parametrize("left", [True, False], ids=["old heads left", "old heads gone"])
+@pytest.mark.parametrize("changed", [1, 4, 9, 10, 12, 19])
+def test_heads_that_were_signed_anew_do_not_mislead_who_kept_one_elsewhere(
+    tmp_path: Path, *, changed: int, left: bool, sizes: Iterable[int]
+) -> None:
+    """Who has stolen the keys signs heads over the rewritten log, and those hold."""
+    anchor = made(tmp_path / "log")
+    first, last = heads(tmp_path / "log")
+    rewritten(tmp_path / "log", anchor.first_key, changed)
+    beside = heads_anew(tmp_path / "log", anchor.log, sizes)
+    beside += [first, last] if left else []
+    (tmp_path / "log" / HEADS_FILE).write_text("\n".join(beside))
+    for kept in ((last,), (first, last)):
+        found = checked(tmp_path / "log", anchor, *kept)
+        assert isinstance(found, Broken)
+        assert found.flaw is Flaw.REWRITTEN
+        assert found.last is not None
+        assert found.record <= changed <= found.last
+
+
+def test_a_head_kept_elsewhere_goes_before_one_that_was_put_beside_the_log(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    kept = heads(tmp_path / "log")[-1]
+    key = SigningKey.from_jwk(json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())["signer"])
+    lie = sign_head(key, Head(log=anchor.log, size=20, root=bytes(32), time=1_800_000_000))
+    (tmp_path / "log" / HEADS_FILE).write_text(lie)
+    assert isinstance(checked(tmp_path / "log", anchor), Broken)
+    assert isinstance(checked(tmp_path / "log", anchor, kept), Verified)
 
 
 def test_log_that_was_replaced_as_a_whole_is_found_by_the_head_kept_elsewhere(
