@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -59,23 +60,15 @@ def verify(
     Example: iamrange audit head > elsewhere/head.jws; iamrange audit verify --head
     elsewhere/head.jws
     """
-    from iamrange.detect.audit_events import opened
-    from iamrange.detect.audit_log import HEADS_FILE
-    from iamrange.detect.audit_rotation import retirement
+    from iamrange.detect.audit_events import verified
     from iamrange.detect.audit_verify import Broken
-    from iamrange.detect.audit_verify import verify as verified
 
     place, anchored = _place(folder), _anchor(anchor)
-    kept = [text for file in head or () for text in _lines_of(file)]
-    if head and not kept:
-        misuse(f"--head expected a signed head, got an empty file: {head[0]}")
-    beside = _lines_of(place / HEADS_FILE) if (place / HEADS_FILE).exists() else []
+    kept = [text for file in head or () for text in _kept(file)]
     try:
-        retired = retirement(place)
-        with opened(place, anchored) as log:
-            found = verified(log, anchored, beside, kept=kept, retired=retired)
+        found = verified(place, anchored, kept)
     except OSError as error:
-        broke(f"log '{place}': {error.strerror}")
+        broke(f"log '{error.filename or place}': {error.strerror}")
     if isinstance(found, Broken):
         told = {"ok": False, "record": found.record, "last": found.last, "flaw": found.flaw.value}
         _say(told | {"detail": found.detail}, f"NOT what was written: {found}", as_json=as_json)
@@ -96,8 +89,15 @@ def head(folder: Folder = None) -> None:
     Example: iamrange audit head > head.jws
     """
     from iamrange.detect.audit_log import HEADS_FILE
+    from iamrange.detect.private_file import read_regular
 
-    lines = _lines_of(_place(folder) / HEADS_FILE)
+    path = _place(folder) / HEADS_FILE
+    try:
+        text = read_regular(path)
+    except OSError as error:
+        broke(f"heads '{path}': {error.strerror}")
+    whole = text[: text.rfind(b"\n") + 1]  # one that a full disk has cut is none
+    lines = whole.decode(errors="replace").split()
     if not lines:
         broke("the log has no head yet: one is signed a second after the first event")
     sys.stdout.write(f"{lines[-1]}\n")
@@ -368,11 +368,17 @@ def _anchor(path: Path | None) -> Anchor:
         misuse(f"anchor '{path}': expected the file that the log was made with: {error}")
 
 
-def _lines_of(path: Path) -> list[str]:
+def _kept(path: Path) -> list[str]:
+    """Return the heads of a file, which some shells write in UTF-16 or with a byte order mark."""
     try:
-        return [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        data = path.read_bytes()
     except OSError as error:
-        misuse(f"'{path}': {error.strerror}")
+        misuse(f"--head '{path}': {error.strerror}")
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    found = data.decode("utf-16" if wide else "utf-8-sig", errors="replace").split()
+    if not found:
+        misuse(f"--head expected a signed head, got an empty file: {path}")
+    return found
 
 
 def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:

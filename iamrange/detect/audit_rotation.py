@@ -24,7 +24,13 @@ from iamrange.detect.audit_boundary import (
 )
 from iamrange.detect.audit_seal import MAX_LINE, read_line
 from iamrange.detect.audit_segments import LOG_FILE, segment_name, segments
-from iamrange.detect.private_file import PRIVATE, replace_private, write_all
+from iamrange.detect.private_file import (
+    PRIVATE,
+    NoFileError,
+    read_regular,
+    replace_private,
+    write_all,
+)
 from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
@@ -236,6 +242,8 @@ def retirement(folder: Path) -> str | None:
         OSError: it cannot be read.
     """
     try:
-        return (folder / RETIRED_FILE).read_text(errors="replace")
+        return read_regular(folder / RETIRED_FILE).decode(errors="replace")
+    except NoFileError:
+        return ""  # whatever it is: it states nothing
     except FileNotFoundError:
         return None
