@@ -319,6 +319,66 @@ def test_log_whose_end_was_changed_does_not_open(tmp_path: Path) -> None:
         AuditLog(tmp_path / "log", CLOCK)
 
 
+@pytest.mark.parametrize("cut", [1, 5, 9])
+def test_log_whose_end_was_cut_off_does_not_open(tmp_path: Path, cut: int) -> None:
+    made(tmp_path / "log")
+    (tmp_path / "log" / LOG_FILE).write_bytes(b"".join(lines(tmp_path / "log")[:-cut]))
+    with pytest.raises(LogTamperedError, match=f"record {20 - cut}: .* a head says 20 records"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_log_that_was_rewritten_with_its_own_key_does_not_open(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    rewritten(tmp_path / "log", anchor.first_key, 12)
+    with pytest.raises(LogTamperedError, match="record 20: a head says something else"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_each_byte_of_what_the_writer_keeps_beside_the_log_counts(tmp_path: Path) -> None:
+    """Damage would have the next records blamed, or be signed for another log."""
+    made(tmp_path / "log")
+    kept = (tmp_path / "log" / SEAL_FILE).read_bytes()
+    name = kept.index(b'"digest"')
+    for place in range(0, len(kept), 3):
+        if name <= place < name + len(b'"digest"'):
+            continue  # without one it is a file of an older release
+        damaged = kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1 :]
+        (tmp_path / "log" / SEAL_FILE).write_bytes(damaged)
+        with pytest.raises(ValueError, match="or a damaged file"):
+            AuditLog(tmp_path / "log", CLOCK)
+
+
+@pytest.mark.parametrize("kept", [b"", b"[]", b"null", b"5", b"{}", b"[" * 100_000, b"\xff\x00"])
+def test_what_the_writer_keeps_must_be_that(tmp_path: Path, kept: bytes) -> None:
+    made(tmp_path / "log")
+    (tmp_path / "log" / SEAL_FILE).write_bytes(kept)
+    with pytest.raises(ValueError, match=r"seal\.json: expected what the log's writer keeps"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_what_an_older_release_has_kept_still_opens(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    kept = json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())
+    del kept["digest"]
+    (tmp_path / "log" / SEAL_FILE).write_text(json.dumps(kept))
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        assert log.append(events(1)) == 21
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+def test_a_head_begins_its_own_line_where_half_of_one_was_left(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    with (tmp_path / "log" / HEADS_FILE).open("ab") as file:
+        file.write(b"eyJhbGciOi")
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        log.append(events(1))
+        kept = log.head()
+    *_, last = heads(tmp_path / "log")
+    assert isinstance(read_head(last, anchor), Head)
+    found = checked(tmp_path / "log", anchor, kept)
+    assert isinstance(found, Verified)
+
+
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     log, _ = AuditLog.create(tmp_path / "log", CLOCK)
     with log, pytest.raises(LogBusyError):
