@@ -496,6 +496,51 @@ def test_no_token_and_no_line_break_gets_in(tmp_path: Path) -> None:
     assert isinstance(checked(tmp_path / "log", anchor), Verified)
 
 
+JWT = SigningKey.generate("ES256").sign({"sub": "x"}, typ="JWT")
+SECRETS = {
+    "a JWT": JWT,
+    # in parts, so that no scanner finds a secret in this file
+    "a service token of OpenBao": "s." + "Vx7Nq2Lw9RkTz4PbHm6YcJd8",
+    "a token of Vault": "hvs." + "CAESIJlU9JMYEhOPYv4igdhm9PnZDrabYTobQ4Ymnlq1qY-",
+    "a token of Google": "ya29." + "c.b0Aaekm1KvX9Nq2Lw9RkTz4PbHm6YcJd8",
+    "a private key": "-----BEGIN EC PRIVATE " + "KEY-----\nMHcCAQEEIB\nAoGCCqG\n-----END",
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("before", ["", " ", "\n", "\x1b", '"', "\\", "Bearer ", "é", "/", "="])
+def test_a_secret_is_kept_out_whatever_stands_before_it(
+    tmp_path: Path, secret: str, before: str
+) -> None:
+    log, anchor = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append([{"agent": f"{before}{secret}", "said": "after", f"{before}{secret}": 1}])
+    (line,) = lines(tmp_path / "log")
+    assert secret.split("\n")[-2 if "\n" in secret else 0].encode() not in line
+    assert line.count(b"[token]") == 2
+    assert json.loads(line)["said"] == "after"
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "iam.serviceAccounts.generateAccessTokenForSomebodyElse",
+        "services.AVeryLongNameOfAServiceOfOurs",
+        "s.short",
+        "hvs.short",
+        "PRIVATE KEY-----",
+        "eyJ",
+    ],
+)
+def test_a_word_that_is_no_secret_stays(tmp_path: Path, word: str) -> None:
+    log, _ = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append([{"said": word}])
+    (line,) = lines(tmp_path / "log")
+    assert json.loads(line)["said"] == word
+
+
 ODD: tuple[Any, ...] = (
     "a\u2028b\x85c",
     "\u009b2J\u202e",
