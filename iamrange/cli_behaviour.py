@@ -55,10 +55,10 @@ def baseline(
         print_json(shown)
         return
     for one in shown:
-        out.print(Text(_short(one.pop("agent")), "bold"))
+        out.print(_plain(_short(one.pop("agent")), "bold"))
         for member, value in one.items():
             text = ", ".join(value) if isinstance(value, list) else str(value)
-            out.print(Text(f"{member:>24}  {text}"))
+            out.print(_plain(f"{member:>24}  {text}"))
 
 
 @app.command()
@@ -94,9 +94,8 @@ def incidents(
     for one in found:
         when = datetime.fromtimestamp(one["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         for said in one["accusations"]:
-            table.add_row(
-                when, _short(one["agent"]), said["rule"], said["seen"], said["expected"], _far(one)
-            )
+            cells = (_short(one["agent"]), said["rule"], said["seen"], said["expected"], _far(one))
+            table.add_row(when, *map(_plain, cells))
     out.print(table)
 
 
@@ -126,7 +125,7 @@ def accept(
         return
     for kind, rules in told.items():
         if rules:
-            out.print(Text(f"{kind}: {', '.join(rules)}"))
+            out.print(_plain(f"{kind}: {', '.join(rules)}"))
 
 
 def _far(incident: dict[str, Any]) -> str:
@@ -156,6 +155,11 @@ def _shown(name: str, one: Baseline, *, accused: bool) -> dict[str, Any]:
         "places": sorted(one.places),
         "hours": [f"{slot % 24:02d}:00{' at weekends' if slot >= 24 else ''}" for slot in slots],  # noqa: PLR2004 - hours of a day
     }
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Return what agents chose (a path, an operation) without markup or a terminal's commands."""
+    return Text("".join(one if one.isprintable() else "?" for one in text), style)
 
 
 def _short(agent: str) -> str:

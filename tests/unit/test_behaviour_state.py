@@ -170,3 +170,16 @@ def test_a_file_that_is_none_is_told_and_breaks_nothing(
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["baseline", "--state", str(tmp_path / "nothing.json")])
     assert told.exit_code == 3
+
+
+@pytest.mark.parametrize("odd", ["[/red]", "[bold]x", "\x1b[2J\x9b2J", "a\nb\u202ec", "\ud800"])
+def test_what_an_agent_chose_moves_no_cursor_and_is_no_markup(tmp_path: Path, odd: str) -> None:
+    value = copy.deepcopy(KEPT)
+    value["incidents"][0]["accusations"][0]["seen"] = f"vault:{odd}"
+    value["watcher"]["agents"][AGENT]["services"][f"vault:{odd}"] = 1
+    (tmp_path / "state.json").write_text(json.dumps(value))
+    for command in ("baseline", "incidents"):
+        told = CliRunner().invoke(app, [command, "--state", str(tmp_path / "state.json")])
+        assert told.exit_code == 0, told.exception
+        assert told.stdout.replace("\n", "").isprintable()
+        assert "vault:" in told.stdout
