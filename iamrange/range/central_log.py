@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.clock import SystemClock
+from iamrange.detect.audit_cut import append
 from iamrange.detect.audit_log import AuditLog, LogDownError
 from iamrange.detect.audit_rotation import Rotation
 from iamrange.detect.ocsf import event_of
@@ -65,6 +66,7 @@ class CentralLog:
         self.anchor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.anchor, json.dumps(anchor.to_json()))
         self._mark = 0
+        self._taken = 0  # of the records after the mark
         self._access = AccessLogs(world.sockets)
         self._seen: list[dict[str, Any]] = []
         self._ended = threading.Event()
@@ -111,19 +113,21 @@ class CentralLog:
 
     def _collect(self) -> None:
         records, mark = self._world.records_since(self._mark)
-        for start in range(0, len(records), _BATCH):
-            self._log.append(event_of(record) for record in records[start : start + _BATCH])
-        self._mark = mark
+        for start in range(self._taken, len(records), _BATCH):
+            batch = records[start : start + _BATCH]
+            append(self._log, (event_of(record) for record in batch))
+            self._taken = start + len(batch)
+        self._mark, self._taken = mark, 0
         for changes in chain(self._orders.read(), self._directory.read()):
-            self._log.append(event_of_change(change) for change in changes)
+            append(self._log, (event_of_change(change) for change in changes))
         for events in self._findings.read():
-            self._log.append(events)
+            append(self._log, events)
 
     def _collect_access(self) -> bool:
         """Take the next of what Envoy saw; what the log did not take is given to it again."""
         self._seen = self._seen or self._access.events()
         if self._seen:
-            self._log.append(self._seen)
+            append(self._log, self._seen)
         taken, self._seen = bool(self._seen), []
         return taken
 
