@@ -153,7 +153,11 @@ class Files:
         first = ended[len(ended) - keep].first if keep else self.first
         found = self._boundary_at(first)
         if found is None:
-            return None  # nothing signed says what was before: it stays
+            raise OSError(
+                errno.ENODATA,
+                f"nothing that is signed says what was before record {first}: nothing was deleted",
+                str(self._folder / BOUNDARIES_FILE),
+            )
         said = Boundary(
             log=found.log,
             size=found.size,

@@ -282,6 +282,21 @@ def test_the_log_goes_on_after_a_retirement_and_over_the_next(tmp_path: Path) ->
         assert len([line for line in (folder / name).read_text().split("\n") if line]) < 8
 
 
+@pytest.mark.parametrize("beside", ["", "nothing.signed.here\n"])
+def test_a_retirement_without_a_boundary_deletes_nothing_and_is_told(
+    tmp_path: Path, beside: str
+) -> None:
+    folder = tmp_path / "log"
+    anchor = written(folder)
+    (folder / BOUNDARIES_FILE).write_text(beside)
+    with AuditLog(folder, CLOCK, SMALL) as log:
+        with pytest.raises(OSError, match="nothing was deleted"):
+            log.retire(2)
+        assert log.append(events(5, log.size)) == log.size
+    assert isinstance(checked(folder, anchor), Verified)
+    assert segments(folder)[0].first == 0
+
+
 def test_heads_kept_elsewhere_hold_over_files_and_what_is_older_is_not_compared(
     tmp_path: Path,
 ) -> None:
