@@ -191,6 +191,8 @@ class AuditLog:
             write_all(self._descriptor, b"".join(lines))
             os.fdatasync(self._descriptor)
         except OSError as error:
+            with contextlib.suppress(OSError):  # else the next append does it
+                self._cut_off()
             with self._sealing:
                 # whoever has sealed meanwhile was built upon what is not there
                 self._generation += 1
@@ -215,11 +217,14 @@ class AuditLog:
             LogDownError: the disk is still down.
         """
         try:
-            os.ftruncate(self._descriptor, self._durable.offset - self._files.begins)
+            self._cut_off()
             os.lseek(self._descriptor, 0, os.SEEK_END)
         except OSError as error:
             raise LogDownError(f"audit log: {error.strerror}") from error
         self._down = False
+
+    def _cut_off(self) -> None:
+        os.ftruncate(self._descriptor, self._durable.offset - self._files.begins)
 
     def _sign_head(self) -> str:
         state = self._durable

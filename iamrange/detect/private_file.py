@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -26,11 +27,16 @@ def replace_private(path: Path, data: bytes) -> None:
     aside = path.with_name(f"{path.name}.new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
     try:
-        write_all(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    aside.replace(path)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        aside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # a full disk has no room for half of it
+            aside.unlink()
+        raise
 
 
 def open_regular(path: Path) -> int:

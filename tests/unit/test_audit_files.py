@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -183,3 +184,24 @@ def test_a_log_that_is_written_all_the_time_is_verified_as_far_as_it_was(tmp_pat
             ended.set()
             thread.join()
     assert heads_beside(folder)
+
+
+def test_what_a_full_disk_has_half_written_beside_the_log_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "log"
+    anchor, kept = written(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if len(data) > 40:
+            return real(descriptor, bytes(data)[:40])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            AuditLog(folder, CLOCK)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert isinstance(verified(folder, anchor, [kept]), Verified)
