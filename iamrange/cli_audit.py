@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -59,23 +60,15 @@ def verify(
     Example: iamrange audit head > elsewhere/head.jws; iamrange audit verify --head
     elsewhere/head.jws
     """
-    from iamrange.detect.audit_events import opened
-    from iamrange.detect.audit_log import HEADS_FILE
-    from iamrange.detect.audit_rotation import retirement
+    from iamrange.detect.audit_events import verified
     from iamrange.detect.audit_verify import Broken
-    from iamrange.detect.audit_verify import verify as verified
 
     place, anchored = _place(folder), _anchor(anchor)
-    kept = [text for file in head or () for text in _lines_of(file)]
-    if head and not kept:
-        misuse(f"--head expected a signed head, got an empty file: {head[0]}")
-    beside = _lines_of(place / HEADS_FILE) if (place / HEADS_FILE).exists() else []
+    kept = [text for file in head or () for text in _kept(file)]
     try:
-        retired = retirement(place)
-        with opened(place, anchored) as log:
-            found = verified(log, anchored, beside, kept=kept, retired=retired)
+        found = verified(place, anchored, kept)
     except OSError as error:
-        broke(f"log '{place}': {error.strerror}")
+        broke(f"log '{error.filename or place}': {error.strerror}")
     if isinstance(found, Broken):
         told = {"ok": False, "record": found.record, "last": found.last, "flaw": found.flaw.value}
         _say(told | {"detail": found.detail}, f"NOT what was written: {found}", as_json=as_json)
@@ -96,8 +89,15 @@ def head(folder: Folder = None) -> None:
     Example: iamrange audit head > head.jws
     """
     from iamrange.detect.audit_log import HEADS_FILE
+    from iamrange.detect.private_file import read_regular
 
-    lines = _lines_of(_place(folder) / HEADS_FILE)
+    path = _place(folder) / HEADS_FILE
+    try:
+        text = read_regular(path)
+    except OSError as error:
+        misuse(f"'{path}': {error.strerror}")
+    whole = text[: text.rfind(b"\n") + 1]  # one that a full disk has cut is none
+    lines = whole.decode(errors="replace").split()
     if not lines:
         broke("the log has no head yet: one is signed a second after the first event")
     sys.stdout.write(f"{lines[-1]}\n")
@@ -115,16 +115,17 @@ def tail(
 
     Example: iamrange audit tail -f
     """
+    from iamrange.detect.audit_query import read_event
     from iamrange.detect.audit_segments import open_log
 
     path = _place(folder)
     try:
         with open_log(path) as log:
             for line in deque(_whole(log), maxlen=lines):
-                _show(line, as_json=as_json)
+                _show(line, read_event(line), as_json=as_json)
             while follow:
                 for line in _whole(log):
-                    _show(line, as_json=as_json)
+                    _show(line, read_event(line), as_json=as_json)
                 time.sleep(_PAUSE)
     except OSError as error:
         broke(f"log '{path}': {error.strerror}")
@@ -147,7 +148,7 @@ def query(
 
     Example: iamrange audit query action_id=2 actor.user.uid=*/data-analyst
     """
-    from iamrange.detect.audit_query import condition_of, holds
+    from iamrange.detect.audit_query import condition_of, holds, read_event
     from iamrange.detect.audit_segments import open_log
 
     wanted = []
@@ -161,8 +162,9 @@ def query(
     try:
         with open_log(path) as log:
             for line in _whole(log):
-                if holds(_event(line), wanted):
-                    _show(line, as_json=as_json)
+                event = read_event(line)
+                if holds(event or {}, wanted):
+                    _show(line, event, as_json=as_json)
                     found += 1
                     if found == limit:
                         err.print(Text(f"stopped at {limit}: --limit shows more"))
@@ -203,7 +205,7 @@ def export(  # noqa: PLR0913 - options
 
     path = _place(folder)
     patience = Patience(tries=None) if follow else Patience()
-    with _sink(otlp, to, cursor) as (sink, kept, keep):
+    with _sink(path, otlp, to, cursor) as (sink, kept, keep):
         start = at = kept
         try:
             begins = _begins(path, anchor)
@@ -278,7 +280,7 @@ def _begins(folder: Path, anchor: Path | None) -> Cursor:
 
 @contextlib.contextmanager
 def _sink(
-    otlp: str | None, to: Path | None, kept: Path | None
+    path: Path, otlp: str | None, to: Path | None, kept: Path | None
 ) -> Iterator[tuple[Sink, Cursor, Callable[[Cursor], None]]]:
     """Yield where events go, from where on, and how to keep how far they are."""
     from iamrange.detect.audit_export import FileSink, read_cursor, write_cursor
@@ -286,6 +288,8 @@ def _sink(
     if to is not None:  # named by hand, while a collector may come from the environment
         if kept is not None:
             misuse("--cursor is for --otlp: the file of --to says itself how far it is")
+        if to.resolve().parent == path.resolve():
+            misuse(f"--to '{to}': expected a file elsewhere, got one in the log's own folder")
         try:
             file = FileSink(to)
         except (OSError, ValueError) as error:
@@ -322,29 +326,29 @@ def _wait(error: SinkError, seconds: float) -> None:
 
 
 def _whole(log: Any) -> Iterator[bytes]:  # noqa: ANN401 - a binary file
-    """Yield the lines that have an end; what is being written is left for the next time."""
-    while line := log.readline():
-        if not line.endswith(b"\n"):
+    """Yield the lines that have an end; what is being written is left for the next time.
+
+    A line that is longer than a record can be comes in pieces.
+    """
+    from iamrange.detect.audit_seal import MAX_LINE
+
+    while line := log.readline(MAX_LINE + 1):
+        if not line.endswith(b"\n") and len(line) <= MAX_LINE:
             log.seek(-len(line), 1)
             return
         yield line
 
 
-def _event(line: bytes) -> Mapping[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
+def _show(line: bytes, event: Mapping[str, Any] | None, *, as_json: bool) -> None:
+    from iamrange.detect.audit_query import sentence, unreadable
 
-
-def _show(line: bytes, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(line.decode(errors="replace"))
+        # a record is ASCII; what is none must not become a program's, or a terminal's, trouble
+        plain = event is not None and line.isascii() and line[:-1].decode("ascii").isprintable()
+        told = unreadable(line) if event is None else event
+        sys.stdout.write(line.decode("ascii") if plain else json.dumps(told) + "\n")
         return
-    from iamrange.detect.audit_query import sentence
-
-    out.print(Text(sentence(_event(line))), soft_wrap=True)
+    out.print(Text(unreadable(line) if event is None else sentence(event)), soft_wrap=True)
 
 
 def _place(folder: Path | None) -> Path:
@@ -368,11 +372,17 @@ def _anchor(path: Path | None) -> Anchor:
         misuse(f"anchor '{path}': expected the file that the log was made with: {error}")
 
 
-def _lines_of(path: Path) -> list[str]:
+def _kept(path: Path) -> list[str]:
+    """Return the heads of a file, which some shells write in UTF-16 or with a byte order mark."""
     try:
-        return [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        data = path.read_bytes()
     except OSError as error:
-        misuse(f"'{path}': {error.strerror}")
+        misuse(f"--head '{path}': {error.strerror}")
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    found = data.decode("utf-16" if wide else "utf-8-sig", errors="replace").split()
+    if not found:
+        misuse(f"--head expected a signed head, got an empty file: {path}")
+    return found
 
 
 def _say(told: Mapping[str, Any], words: str, *, as_json: bool) -> None:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +22,7 @@ from iamrange.cli_console import Json, broke, out, print_json, refuse
 
 if TYPE_CHECKING:
     from iamrange.detect.baseline import Baseline
+    from iamrange.detect.behaviour_state import Saved
 
 app = typer.Typer(no_args_is_help=True, help="What agents usually do, and what they did instead.")
 
@@ -44,23 +44,21 @@ def baseline(
 
     Example: iamrange behaviour baseline data-analyst
     """
-    from iamrange.detect.baseline import Baseline
-
-    saved = _saved(state)["watcher"]
-    known = {name: Baseline.from_json(value) for name, value in saved["agents"].items()}
+    watcher = _saved(state).watcher
+    known = {name: watcher.baseline(name) for name in watcher.agents}
     if agent is not None:
         known = {name: one for name, one in known.items() if agent in (name, _short(name))}
         if not known:
             refuse(f"agent {agent!r}: the watch has seen no call of it that counts")
-    shown = [_shown(name, one, accused=name in saved["accused"]) for name, one in known.items()]
+    shown = [_shown(name, one, accused=name in watcher.accused) for name, one in known.items()]
     if as_json:
         print_json(shown)
         return
     for one in shown:
-        out.print(Text(_short(one.pop("agent")), "bold"))
+        out.print(_plain(_short(one.pop("agent")), "bold"))
         for member, value in one.items():
             text = ", ".join(value) if isinstance(value, list) else str(value)
-            out.print(Text(f"{member:>24}  {text}"))
+            out.print(_plain(f"{member:>24}  {text}"))
 
 
 @app.command()
@@ -79,14 +77,14 @@ def incidents(
     Example: iamrange behaviour incidents --json
     """
     saved = _saved(state)
-    steps = [step for several in saved["containments"].values() for step in several]
+    steps = [step for several in saved.containments.values() for step in several]
     found = [
         {
             **one,
-            "accused": one["agent"] in saved["watcher"]["accused"],
+            "accused": one["agent"] in saved.watcher.accused,
             "steps": [step for step in steps if step["agent"] == one["agent"]],
         }
-        for one in saved["incidents"]
+        for one in saved.incidents
         if agent is None or agent in (one["agent"], _short(one["agent"]))
     ]
     if as_json:
@@ -96,9 +94,8 @@ def incidents(
     for one in found:
         when = datetime.fromtimestamp(one["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         for said in one["accusations"]:
-            table.add_row(
-                when, _short(one["agent"]), said["rule"], said["seen"], said["expected"], _far(one)
-            )
+            cells = (_short(one["agent"]), said["rule"], said["seen"], said["expected"], _far(one))
+            table.add_row(when, *map(_plain, cells))
     out.print(table)
 
 
@@ -128,7 +125,7 @@ def accept(
         return
     for kind, rules in told.items():
         if rules:
-            out.print(Text(f"{kind}: {', '.join(rules)}"))
+            out.print(_plain(f"{kind}: {', '.join(rules)}"))
 
 
 def _far(incident: dict[str, Any]) -> str:
@@ -160,17 +157,25 @@ def _shown(name: str, one: Baseline, *, accused: bool) -> dict[str, Any]:
     }
 
 
+def _plain(text: str, style: str = "") -> Text:
+    """Return what agents chose (a path, an operation) without markup or a terminal's commands."""
+    return Text("".join(one if one.isprintable() else "?" for one in text), style)
+
+
 def _short(agent: str) -> str:
     return agent.rpartition("/")[2]
 
 
-def _saved(state: Path | None) -> dict[str, Any]:
+def _saved(state: Path | None) -> Saved:
+    from iamrange.detect.behaviour_state import read_saved
+
     if state is None:
         from iamrange.range.running import running
 
         state = Path(running().state["behaviour"]["state"])
     try:
-        value: dict[str, Any] = json.loads(state.read_bytes())
-    except (OSError, ValueError) as error:
-        broke(f"file '{state}': expected the watch's state, got {type(error).__name__}")
-    return value
+        return read_saved(state.read_bytes())
+    except OSError as error:
+        broke(f"file '{state}': {error.strerror}")
+    except ValueError as error:
+        broke(f"file '{state}': expected the watch's state: {error}")

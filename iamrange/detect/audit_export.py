@@ -10,9 +10,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
+import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -143,7 +145,10 @@ def read_cursor(path: Path) -> Cursor:
         text = path.read_bytes()
     except FileNotFoundError:
         return Cursor()
-    read: Any = json.loads(text)
+    try:
+        read: Any = json.loads(text)
+    except RecursionError:
+        read = None
     if not isinstance(read, dict) or read.keys() != {"sequence", "offset", "seal"}:
         raise ValueError("expected the members sequence, offset and seal")
     sequence, offset, seal = read["sequence"], read["offset"], read["seal"]
@@ -171,12 +176,13 @@ class FileSink:
 
         Raises:
             OSError: it cannot be written.
-            ValueError: it holds something else.
+            ValueError: it holds something else, or another export writes it.
         """
         self._descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, PRIVATE
         )
         try:
+            self._have_alone()
             self.cursor = self._end()
         except BaseException:
             self.close()
@@ -197,6 +203,15 @@ class FileSink:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _have_alone(self) -> None:
+        """Keep others out: whoever has a place of its own in the file cuts off what they write."""
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise ValueError("expected a file")
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError("another export writes it") from None
 
     def _end(self) -> Cursor:
         size = os.fstat(self._descriptor).st_size

@@ -30,10 +30,10 @@ from iamrange.detect.audit_state import (
     LogTamperedError,
     State,
     kept_of,
+    read_kept,
     read_on,
-    state_of,
 )
-from iamrange.detect.private_file import PRIVATE, replace_private, write_all
+from iamrange.detect.private_file import PRIVATE, read_regular, replace_private, write_all
 from iamrange.jose import SigningKey
 from iamrange.jose.redact import without_tokens
 
@@ -78,12 +78,10 @@ class AuditLog:
         self._descriptor = -1
         self._lock_descriptor = _locked(folder / LOCK_FILE)
         try:
-            kept = json.loads((folder / SEAL_FILE).read_bytes())
-            self.log: str = kept["log"]
-            self._signer = SigningKey.from_jwk(kept["signer"])
+            self.log, self._signer, start = read_kept((folder / SEAL_FILE).read_bytes())
             self._files = Files(folder, self.log, self._signer)
             self._files.repair()
-            self._durable = self._recovered(state_of(kept))
+            self._durable = self._recovered(start)
             self._keep_key()
         except BaseException:
             self._close()
@@ -108,18 +106,16 @@ class AuditLog:
 
         Raises:
             FileExistsError: there is a log already.
+            LogBusyError: another process makes or writes one there.
             OSError: it cannot be made.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (folder / SEAL_FILE).exists():
-            raise FileExistsError(f"audit log: there is one in {folder} already")
-        signer, first = SigningKey.generate("ES256"), secrets.token_bytes(KEY_BYTES)
-        name = secrets.token_hex(8)
-        start = State(Chain(first), 0)
-        replace_private(folder / LOG_FILE, b"")
-        replace_private(folder / HEADS_FILE, b"")
-        replace_private(folder / SEAL_FILE, kept_of(name, signer, start))
-        anchor = Anchor(log=name, public_jwk=signer.public_jwk(), first_key=first)
+        _refuse_another(folder)
+        lock = _locked(folder / LOCK_FILE)
+        try:
+            anchor = _created(folder)
+        finally:
+            os.close(lock)
         return cls(folder, clock, rotation), anchor
 
     def __enter__(self) -> Self:
@@ -195,6 +191,8 @@ class AuditLog:
             write_all(self._descriptor, b"".join(lines))
             os.fdatasync(self._descriptor)
         except OSError as error:
+            with contextlib.suppress(OSError):  # else the next append does it
+                self._cut_off()
             with self._sealing:
                 # whoever has sealed meanwhile was built upon what is not there
                 self._generation += 1
@@ -207,7 +205,8 @@ class AuditLog:
             with contextlib.suppress(OSError):  # the key before stays, until the next time
                 self._keep_key()
                 self._epoch = target.size // EPOCH
-        if self._clock.now() - self._headed[1] >= HEAD_SECONDS:
+        # a clock that was stepped back is no reason to wait
+        if not 0 <= self._clock.now() - self._headed[1] < HEAD_SECONDS:
             with contextlib.suppress(OSError):  # the next one says it too
                 self._sign_head()
 
@@ -218,11 +217,14 @@ class AuditLog:
             LogDownError: the disk is still down.
         """
         try:
-            os.ftruncate(self._descriptor, self._durable.offset - self._files.begins)
+            self._cut_off()
             os.lseek(self._descriptor, 0, os.SEEK_END)
         except OSError as error:
             raise LogDownError(f"audit log: {error.strerror}") from error
         self._down = False
+
+    def _cut_off(self) -> None:
+        os.ftruncate(self._descriptor, self._durable.offset - self._files.begins)
 
     def _sign_head(self) -> str:
         state = self._durable
@@ -230,8 +232,13 @@ class AuditLog:
         head = Head(log=self.log, size=state.size, root=state.chain.tree.root(), time=int(now))
         text = sign_head(self._signer, head)
         if state.size != self._headed[0]:
-            with (self._folder / HEADS_FILE).open("ab") as file:
-                file.write(f"{text}\n".encode())
+            with (self._folder / HEADS_FILE).open("a+b") as file:
+                # a full disk may have left half of one: this one begins its own line
+                whole = (
+                    file.seek(0, os.SEEK_END) == 0
+                    or os.pread(file.fileno(), 1, file.tell() - 1) == b"\n"
+                )
+                file.write(f"{'' if whole else chr(10)}{text}\n".encode())
         self._headed = (state.size, now)
         return text
 
@@ -256,10 +263,10 @@ class AuditLog:
         with contextlib.suppress(OSError):
             self._sign_head()
         began = self._files.first
-        descriptor = self._files.put_aside(self._durable, self._clock.now())
-        os.close(self._descriptor)
-        self._descriptor = descriptor
+        written = self._descriptor
+        self._descriptor = self._files.put_aside(self._durable, self._clock.now(), written)
         with contextlib.suppress(OSError):  # the next time will do
+            os.close(written)
             self._keep_key()
             self._drop_heads(began, self._files.first)
             if self._rotation.keep is not None:
@@ -270,7 +277,7 @@ class AuditLog:
     def _drop_heads(self, first: int, last: int | None = None) -> None:
         """Leave out heads before `first`; or, with `last`, those between the two."""
         path = self._folder / HEADS_FILE
-        anchor = Anchor(log=self.log, public_jwk=self._signer.public_jwk(), first_key=b"")
+        anchor = self._public()
         kept = []
         for text in path.read_text(errors="replace").splitlines():
             head = read_head(text, anchor)
@@ -286,6 +293,19 @@ class AuditLog:
         path = self._folder / SEAL_FILE
         replace_private(path, kept_of(self.log, self._signer, self._durable))
 
+    def _last_head(self) -> Head | None:
+        """Return the last head beside the log that can be read."""
+        try:
+            lines = read_regular(self._folder / HEADS_FILE).decode(errors="replace").splitlines()
+        except OSError:
+            return None
+        found = (read_head(text, self._public()) for text in reversed(lines) if text.strip())
+        return next((head for head in found if isinstance(head, Head)), None)
+
+    def _public(self) -> Anchor:
+        """Return what heads are read by; it has no sealing key."""
+        return Anchor(log=self.log, public_jwk=self._signer.public_jwk(), first_key=b"")
+
     def _recovered(self, start: State) -> State:
         """Read on from the last kept state to the end of what holds; open the file there."""
         raw = SegmentedLog(self._folder, *self._files.kept_from())
@@ -293,7 +313,7 @@ class AuditLog:
             if log.seek(0, os.SEEK_END) < start.offset:
                 raise LogTamperedError(f"audit log: record {start.size - 1}: it is not there")
             log.seek(start.offset)
-            state, begins = read_on(start, log), raw.active_start
+            state, begins = read_on(start, log, self._last_head()), raw.active_start
         if state.offset < begins:
             raise LogTamperedError(f"audit log: record {state.size}: it has no end")
         self._descriptor = os.open(self._folder / LOG_FILE, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
@@ -301,6 +321,27 @@ class AuditLog:
         os.ftruncate(self._descriptor, state.offset - begins)
         self._files.opened(begins, state, self._clock.now())
         return state
+
+
+def _refuse_another(folder: Path) -> None:
+    if (folder / SEAL_FILE).exists():
+        raise FileExistsError(f"audit log: there is one in {folder} already")
+
+
+def _created(folder: Path) -> Anchor:
+    """Write the files of a log that has no record yet.
+
+    Raises:
+        FileExistsError: there is a log already.
+        OSError: it cannot be made.
+    """
+    _refuse_another(folder)
+    signer, first = SigningKey.generate("ES256"), secrets.token_bytes(KEY_BYTES)
+    name = secrets.token_hex(8)
+    replace_private(folder / LOG_FILE, b"")
+    replace_private(folder / HEADS_FILE, b"")
+    replace_private(folder / SEAL_FILE, kept_of(name, signer, State(Chain(first), 0)))
+    return Anchor(log=name, public_jwk=signer.public_jwk(), first_key=first)
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

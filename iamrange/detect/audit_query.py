@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 160
 _MEMBER: Final = 64
+_DEEPEST: Final = 128
+"""Members and lists in each other, below which nobody looks."""
 
 
 def condition_of(text: str) -> tuple[tuple[str, ...], str] | None:
-    """Read `a.b=value`: a member's path and a pattern in which * stands for anything."""
+    """Read `a.b=value`: a member's path and a pattern: * is anything, ? any character."""
     member, equals, value = text.partition("=")
     path = tuple(member.split("."))
     if not equals or not all(path) or len(path) > _MEMBER:
         return None
-    return path, value
+    return path, value.replace("[", "[[]")  # only * and ? stand for something else
 
 
 def holds(event: Mapping[str, Any], conditions: Iterable[tuple[tuple[str, ...], str]]) -> bool:
@@ -31,12 +33,24 @@ def holds(event: Mapping[str, Any], conditions: Iterable[tuple[tuple[str, ...], 
     )
 
 
-def _values(value: Any, path: tuple[str, ...]) -> list[str]:  # noqa: ANN401 - any JSON value
+def read_event(line: bytes) -> Mapping[str, Any] | None:
+    """Return the event of a line; None where it is none, whatever somebody has made of it."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _values(value: Any, path: tuple[str, ...], depth: int = _DEEPEST) -> list[str]:  # noqa: ANN401 - any JSON value
     """Return what stands at the end of a path, as text; JSON's own words for what is no text."""
+    if not depth:
+        return []
     if isinstance(value, list):
-        return [found for one in value for found in _values(one, path)]
+        return [found for one in value for found in _values(one, path, depth - 1)]
     if isinstance(value, dict):
-        return _values(value[path[0]], path[1:]) if path and path[0] in value else []
+        inner = path and path[0] in value
+        return _values(value[path[0]], path[1:], depth - 1) if inner else []
     if path:
         return []
     return [value if isinstance(value, str) else json.dumps(value)]
@@ -74,6 +88,11 @@ def _moment(time: object) -> str:
     except (ValueError, OverflowError, OSError):
         return "-"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unreadable(line: bytes) -> str:
+    """Return one line for people about a line that is no event."""
+    return f"not a record: {_plain(line[: 4 * _SHOWN].decode(errors='replace').strip())}"
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,13 @@ from iamrange.detect.audit_boundary import (
 )
 from iamrange.detect.audit_seal import MAX_LINE, read_line
 from iamrange.detect.audit_segments import LOG_FILE, segment_name, segments
-from iamrange.detect.private_file import PRIVATE, replace_private, write_all
+from iamrange.detect.private_file import (
+    PRIVATE,
+    NoFileError,
+    read_regular,
+    replace_private,
+    write_all,
+)
 from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
@@ -98,28 +105,36 @@ class Files:
         self.begins, self._since = begins, now
 
     def due(self, state: State, rotation: Rotation, now: float) -> bool:
-        """Tell whether the file is to be put aside; an empty one never is."""
+        """Tell whether the file is to be put aside; an empty one never is.
+
+        Where the clock was stepped back the file's age counts from there.
+        """
         written = state.offset - self.begins
+        self._since = min(self._since, now)
         old = now - self._since >= rotation.seconds
         return written > 0 and (written >= rotation.size or old)
 
-    def put_aside(self, state: State, now: float) -> int:
+    def put_aside(self, state: State, now: float, written: int) -> int:
         """Put the file aside at a record that is durable; return the next one's descriptor.
 
+        `written` is the descriptor of the file, which a try before may have renamed already.
+
         Raises:
-            OSError: the disk does not take it; the file is where it was.
+            OSError: the disk does not take it; the next try goes on from wherever this one came.
         """
         descriptor = self._made(NEXT_FILE)
+        log, aside = self._folder / LOG_FILE, self._folder / segment_name(self.first)
         try:
             self._sign(state, now)
-            aside = self._folder / segment_name(self.first)
-            (self._folder / LOG_FILE).rename(aside)
+            if not _is(aside, written):
+                log.rename(aside)
             try:
-                (self._folder / NEXT_FILE).rename(self._folder / LOG_FILE)
+                (self._folder / NEXT_FILE).rename(log)
+                self._settle()
             except OSError:
-                aside.rename(self._folder / LOG_FILE)
+                with contextlib.suppress(OSError):
+                    aside.rename(log)
                 raise
-            self._settle()
         except BaseException:
             os.close(descriptor)
             raise
@@ -138,7 +153,11 @@ class Files:
         first = ended[len(ended) - keep].first if keep else self.first
         found = self._boundary_at(first)
         if found is None:
-            return None  # nothing signed says what was before: it stays
+            raise OSError(
+                errno.ENODATA,
+                f"nothing that is signed says what was before record {first}: nothing was deleted",
+                str(self._folder / BOUNDARIES_FILE),
+            )
         said = Boundary(
             log=found.log,
             size=found.size,
@@ -205,6 +224,21 @@ class Files:
             os.close(descriptor)
 
 
+def _is(path: Path, descriptor: int) -> bool:
+    """Tell whether a path leads to the file that a descriptor is of; False: to nothing.
+
+    Raises:
+        FileExistsError: it leads to another, which somebody has put in: it is not written over.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not os.path.samestat(found, os.fstat(descriptor)):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    return True
+
+
 def retirement(folder: Path) -> str | None:
     """Return the statement of what was retired of a log, if anything was. Nothing was checked.
 
@@ -212,6 +246,8 @@ def retirement(folder: Path) -> str | None:
         OSError: it cannot be read.
     """
     try:
-        return (folder / RETIRED_FILE).read_text(errors="replace")
+        return read_regular(folder / RETIRED_FILE).decode(errors="replace")
+    except NoFileError:
+        return ""  # whatever it is: it states nothing
     except FileNotFoundError:
         return None

@@ -4,6 +4,7 @@
   number, and the next one goes on with the same numbers, seals and tree: the files' contents one
   after another are the log. Offsets count from the first record that was ever written.
 - A reader that has come to the end of a file which was put aside goes on with the next.
+- What is no file, in the place of one, holds nothing: a verifier names what is missing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
+
+from iamrange.detect.private_file import NoFileError, open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +145,7 @@ class SegmentedLog(io.RawIOBase):
         own = os.fstat(self._active)
         try:
             now = (self._folder / LOG_FILE).stat()
-        except FileNotFoundError:
+        except OSError:
             return False
         if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino):
             return False
@@ -162,10 +166,25 @@ class SegmentedLog(io.RawIOBase):
 def _parts(ended: list[Segment], start: int) -> list[_Part]:
     parts = []
     for one in ended:
-        end = start + one.path.stat().st_size
+        end = start + _length(one.path)
         parts.append(_Part(one.path, start, end))
         start = end
     return parts
+
+
+def _length(path: Path) -> int:
+    """Return how long a file is; what is none, or a link to nothing, holds nothing.
+
+    Raises:
+        OSError: it is not there any more.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        try:
+            found = path.stat()
+        except OSError:
+            return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _opened_after(folder: Path, first: int) -> tuple[int, list[Segment]]:
@@ -176,11 +195,15 @@ def _opened_after(folder: Path, first: int) -> tuple[int, list[Segment]]:
     """
     for tried in range(_TRIES):
         ended = segments(folder, first)
+        path = folder / LOG_FILE
         try:
-            descriptor = os.open(folder / LOG_FILE, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            if not ended or tried == _TRIES - 1:
+            descriptor = open_regular(path)
+        except (FileNotFoundError, NoFileError) as error:
+            missing = isinstance(error, FileNotFoundError) and not path.is_symlink()
+            if not ended and missing:
                 raise
+            if not missing or tried == _TRIES - 1:
+                return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), ended
         else:
             if segments(folder, first) == ended:
                 return descriptor, ended

@@ -3,7 +3,8 @@
 - By the seals each record is known to be the next one that the writer sealed: a record changed,
   moved, dropped or put in is named by its number.
 - By the heads, whose key only the writer has: what was sealed with a stolen key after the last
-  head that is kept elsewhere is named as far as the heads go.
+  head that is kept elsewhere is named as far as the heads go. Who stole that key may have signed
+  those beside the log anew: they tell nothing against one that was kept elsewhere.
 - A log that does not begin at its first record is what was written only with a signed statement
   that those before were retired.
 - Nothing is believed of the log's own folder but what the anchor vouches for.
@@ -12,7 +13,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from iamrange.detect.audit_head import Anchor
     from iamrange.detect.audit_seal import Line
+    from iamrange.detect.audit_tree import Tree
 
 
 class Flaw(StrEnum):
@@ -102,14 +104,17 @@ def verify(
     `heads` are those that lie beside the log: what cannot be read there is left out, since whoever
     changes the log can drop them. `kept` are heads that were kept elsewhere: each must hold.
     """
-    relied = [read_head(text, anchor) for text in kept]
-    for head in relied:
-        if not isinstance(head, Head):
-            return Broken(record=0, flaw=Flaw.BAD_HEAD, detail=head.code)
-    beside = (read_head(text, anchor) for text in heads if text.strip())
-    known = sorted(
-        (head for head in (*beside, *relied) if isinstance(head, Head)), key=lambda one: one.size
-    )
+    known: list[_Known] = []
+    for text in kept:
+        relied = read_head(text, anchor)
+        if isinstance(relied, Refusal):
+            return Broken(record=0, flaw=Flaw.BAD_HEAD, detail=relied.code)
+        known.append(_Known(relied.size, relied.root, relied=True))
+    for text in heads:
+        beside = read_head(text, anchor) if text.strip() else None
+        if isinstance(beside, Head):
+            known.append(_Known(beside.size, beside.root, relied=False))
+    known.sort(key=lambda one: one.size)
     begins = None
     if retired is not None:
         said = read_boundary(retired, anchor.log, anchor.public_jwk, RETIRED)
@@ -119,17 +124,60 @@ def verify(
     return _verified(_lines(log), anchor, known, begins)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a head says; `relied` tells that it was kept elsewhere."""
+
+    size: int
+    root: bytes
+    relied: bool
+
+
+class _Heads:
+    """Heads by their size, and up to which record they hold."""
+
+    def __init__(self, known: Iterable[_Known], first: int) -> None:
+        """Take those that say something of a log that begins at this record."""
+        self._waiting = deque(head for head in known if head.size and head.size >= first)
+        self.count = len(self._waiting)
+        self._relied = self._any = first
+
+    @property
+    def next(self) -> int:
+        """The size that the next one is of; -1: there is none."""
+        return self._waiting[0].size if self._waiting else -1
+
+    @property
+    def last(self) -> int:
+        """The size that the last one is of."""
+        return self._waiting[-1].size
+
+    def compare(self, tree: Tree) -> Broken | None:
+        """Compare those that are of this size; return which records are others, if they say so."""
+        root = tree.root()
+        beside, relied = set[bool](), set[bool]()
+        while self.next == tree.size:
+            head = self._waiting.popleft()
+            (relied if head.relied else beside).add(head.root == root)
+        if relied == {True} or (not relied and beside == {True}):
+            self._any = tree.size
+            self._relied = tree.size if relied else self._relied
+            return None
+        # those beside that agree, or contradict each other, were signed anew
+        record = self._any if beside == {False} else self._relied
+        return Broken(record=record, last=tree.size - 1, flaw=Flaw.REWRITTEN)
+
+
 def _verified(
-    lines: Iterable[bytes], anchor: Anchor, heads: list[Head], begins: Boundary | None
+    lines: Iterable[bytes], anchor: Anchor, known: list[_Known], begins: Boundary | None
 ) -> Verified | Broken:
     chain = Chain(anchor.first_key) if begins is None else begins.chain(anchor.first_key)
-    tree, held = chain.tree, chain.tree.size
-    first = held
-    heads = [head for head in heads if head.size >= first]
-    waiting = deque(head for head in heads if head.size)
-    while waiting and waiting[0].size == first:
-        if waiting.popleft().root != tree.root():
-            return Broken(record=0, last=first, flaw=Flaw.REWRITTEN)
+    tree = chain.tree
+    first = tree.size
+    heads = _Heads(known, first)
+    if heads.next == first and (before := heads.compare(tree)) is not None:
+        return replace(before, record=0)
+    due = heads.next
     for line in lines:
         size = tree.size
         read = _read(line, size)
@@ -137,17 +185,17 @@ def _verified(
             return read
         if not chain.takes(line, read):
             return Broken(record=size, flaw=Flaw.CHANGED)
-        while waiting and waiting[0].size == tree.size:
-            if waiting.popleft().root != tree.root():
-                return Broken(record=held, last=size, flaw=Flaw.REWRITTEN)
-            held = tree.size
-    if waiting:
-        detail = f"a head says {waiting[-1].size} records"
+        if tree.size == due:
+            if (broken := heads.compare(tree)) is not None:
+                return broken
+            due = heads.next
+    if due >= 0:
+        detail = f"a head says {heads.last} records"
         return Broken(record=tree.size, flaw=Flaw.TRUNCATED, detail=detail)
     return Verified(
         size=tree.size,
         root=tree.root(),
-        heads=len(heads),
+        heads=heads.count,
         begins=first,
         retired_at=None if begins is None else begins.time,
     )

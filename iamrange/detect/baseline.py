@@ -8,7 +8,8 @@
 - State is bounded: `MAX_OPERATIONS` operations, as many services and places as `MAX_NAMES`, 48
   slots a rate: at most some 15 KB as JSON. What is not learned for want of room stays unknown.
 - Event time decides. A clock stepped back by more than `LATE` starts the open windows anew; one
-  stepped forward ends them. Neither makes a day of history out of nothing.
+  stepped forward ends them. Neither makes a day of history out of nothing, nor keeps an agent
+  from ever having one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.detect.behaviour import CLASSES, HELD, NOTICES, Accusation, Rule
-from iamrange.detect.behaviour_rate import DAY, HOUR, Rate
+from iamrange.detect.behaviour import CLASSES, HELD, NO_DATA, NOTICES, Accusation, Rule
+from iamrange.detect.behaviour_rate import DAY, HOUR, Rate, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,11 @@ LATE: Final = 120.0
 """Seconds by which a call may come after later ones: decision points write side by side."""
 
 DRIFT: Final = 3.0
-"""By how much the usual rate may outgrow the one first learned before a human must look."""
+"""By how much the usual rate may outgrow the one first learned before a human must look: of a
+minute in which it works, and of an hour, in which more of such minutes would hide."""
+
+DRIFT_FLOORS: Final = {MINUTE: 3.0, HOUR: 60.0}
+"""Usual calls in a window that are never too many, however few were first learned."""
 
 FLOORS: Final = ((MINUTE, 10), (2 * MINUTE, 15), (HOUR, 60))
 """Windows of these seconds, and how many calls in one are never too many.
@@ -61,7 +66,7 @@ class Baseline:
         self.calls = 0
         self.last = 0.0
         self._day = -1
-        self._anchor: float | None = None
+        self._anchors: dict[float, float] = {}
         self._recent: deque[str] = deque(maxlen=_EVIDENCE)
 
     @property
@@ -82,7 +87,7 @@ class Baseline:
     @property
     def anchor(self) -> float | None:
         """Return the usual calls a minute as first learned, or as last accepted by a human."""
-        return self._anchor
+        return self._anchors.get(MINUTE)
 
     def see(self, call: Call, declared: Declared | None, *, learned: bool) -> list[Accusation]:
         """Judge one call and, if nothing weighs against it, learn from it.
@@ -91,6 +96,7 @@ class Baseline:
         """
         if call.time < self.last - LATE:
             self.forget_open()
+            self._back_to(call.time)
         self.last = max(call.time, self.last) if call.time >= self.last - LATE else call.time
         counts = [rate.count(call.time) for rate in self.rates]
         self._recent.append(call.id)
@@ -112,8 +118,19 @@ class Baseline:
     def released(self) -> None:
         """Go on after a human has looked: the rate that is usual now is the one to drift from."""
         self.forget_open()
-        if self._anchor is not None:
-            self._anchor = self.minute.overall.mean
+        if self._anchors:
+            self._set_anchors()
+
+    def _set_anchors(self) -> None:
+        self._anchors = {
+            rate.length: rate.overall.mean for rate in self.rates if rate.length in DRIFT_FLOORS
+        }
+
+    def _back_to(self, moment: float) -> None:
+        """Count from today on: a day that is still to come was none, while days still count."""
+        if self._day > moment // DAY and not self.mature:
+            self._day = int(moment // DAY)
+            self.days = max(0, self.days - 1)
 
     def accept(self, accusation: Accusation) -> bool:
         """Take what a call was accused of for ordinary, since a human says so; False: it cannot be.
@@ -121,9 +138,9 @@ class Baseline:
         What is declared is the directory's to change, and how much is usual is learned alone.
         """
         if accusation.rule is Rule.SERVICE_NEVER_USED:
-            _remember(self.services, accusation.seen, MAX_NAMES)
+            _learn_at_any_rate(self.services, accusation.seen, MAX_NAMES)
         elif accusation.rule is Rule.PLACE_NEVER_SEEN:
-            _remember(self.places, accusation.seen, MAX_NAMES)
+            _learn_at_any_rate(self.places, accusation.seen, MAX_NAMES)
         elif accusation.rule is Rule.LEVEL_NEVER_TOUCHED:
             self.level = max(self.level, CLASSES.index(accusation.seen))
         else:
@@ -161,11 +178,18 @@ class Baseline:
         if not self.mature and call.place not in declared.homes:
             homes = ", ".join(sorted(declared.homes)) or "nowhere"
             yield self._accusation(call, Rule.NOT_AT_HOME, call.place, f"a new agent at {homes}")
-        usual = self.minute.overall.mean
-        if self._anchor is not None and usual > DRIFT * max(self._anchor, 1.0):
-            seen = f"{usual:.1f} calls in a usual minute"
-            expected = f"at most {DRIFT:.0f} times the {self._anchor:.1f} first learned"
+        yield from self._drifted(call)
+
+    def _drifted(self, call: Call) -> Iterator[Accusation]:
+        for rate in self.rates:
+            first, usual = self._anchors.get(rate.length), rate.overall.mean
+            if first is None or usual <= max(DRIFT * first, DRIFT_FLOORS[rate.length]):
+                continue
+            window = "minute" if rate.length == MINUTE else "hour"
+            seen = f"{usual:.1f} calls in a usual {window}"
+            expected = f"at most {DRIFT:.0f} times the {first:.1f} first learned"
             yield self._accusation(call, Rule.DRIFTED, seen, expected)
+            break  # the shortest window says it best
 
     def _learned(
         self, call: Call, counts: list[float], declared: Declared | None
@@ -211,8 +235,10 @@ class Baseline:
         if day > self._day:
             self._day = day
             self.days += 1
-            if self.mature and self._anchor is None:
-                self._anchor = self.minute.overall.mean
+            if self.mature and len(self._anchors) < len(DRIFT_FLOORS):
+                known = dict(self._anchors)  # of an older release's state
+                self._set_anchors()
+                self._anchors |= known
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state as JSON-ready values."""
@@ -225,7 +251,8 @@ class Baseline:
             "days": [self.days, self._day],
             "calls": self.calls,
             "last": self.last,
-            "anchor": self._anchor,
+            "anchor": self.anchor,
+            "anchors": {f"{length:.0f}": mean for length, mean in self._anchors.items()},
             "recent": list(self._recent),
         }
 
@@ -240,14 +267,23 @@ class Baseline:
         for rate in made.rates:
             if (state := value["rates"].get(_key(rate))) is not None:
                 rate.take(state)
-        made.services = {str(name): int(count) for name, count in value["services"].items()}
-        made.places = {str(name): int(count) for name, count in value["places"].items()}
-        made.operations = {str(name): int(count) for name, count in value["operations"].items()}
+        made.services, made.places, made.operations = (
+            {str(name): int(count) for name, count in value[part].items()}
+            for part in ("services", "places", "operations")
+        )
         made.level = int(value["level"])
         made.days, made._day = map(int, value["days"])
         made.calls = int(value["calls"])
-        made.last = float(value["last"])
-        made._anchor = None if value["anchor"] is None else float(value["anchor"])
+        made.last = number(value["last"])
+        # one of an older release knows that of the minute alone
+        kept = value.get("anchors") or {_key(made.minute): value["anchor"]}
+        made._anchors = {
+            length: number(kept[f"{length:.0f}"])
+            for length in DRIFT_FLOORS
+            if kept.get(f"{length:.0f}") is not None
+        }
+        if made.level not in range(NO_DATA, len(CLASSES)):
+            raise ValueError("level: expected one of the classes")
         made._recent.extend(map(str, value["recent"]))
         return made
 
@@ -259,3 +295,10 @@ def _key(rate: Rate) -> str:
 def _remember(known: dict[str, int], name: str, most: int) -> None:
     if name in known or len(known) < most:
         known[name] = known.get(name, 0) + 1
+
+
+def _learn_at_any_rate(known: dict[str, int], name: str, most: int) -> None:
+    """Remember what a human has accepted; where there is no room what came least often goes."""
+    if name not in known and len(known) >= most:
+        del known[min(known, key=known.__getitem__)]
+    _remember(known, name, most)

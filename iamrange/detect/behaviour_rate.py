@@ -21,6 +21,7 @@ SPREAD: Final = 8.0
 """Bursts are usual for some: so many mean deviations above the mean are too."""
 
 CLIP: Final = 3.0
+_SLOTS: Final = 48
 _SLOWEST: Final = 0.05
 _ENOUGH: Final = 8
 """Windows after which a mean is worth something."""
@@ -144,9 +145,35 @@ class Rate:
         Raises:
             KeyError, TypeError, ValueError: it is nothing of the kind.
         """
-        self.overall = Mean(*value["overall"])
-        self.slots = {int(slot): Mean(*mean) for slot, mean in value["slots"].items()}
-        self._index, self._count, self._before, self._accepted, self._spoiled = value["open"]
+        self.overall = _mean(value["overall"])
+        self.slots = {_slot(slot): _mean(mean) for slot, mean in value["slots"].items()}
+        *counts, spoiled = value["open"]
+        self._index, self._count, self._before, self._accepted = map(int, counts)
+        self._spoiled = bool(spoiled)
+
+
+def number(value: object) -> float:
+    """Return a number as it was kept.
+
+    Raises:
+        ValueError: it is none, or nothing that was ever counted or measured.
+    """
+    found = float(value) if isinstance(value, (int, float)) else math.nan
+    if not (math.isfinite(found) and found >= 0):
+        raise ValueError("expected a number from 0")
+    return found
+
+
+def _mean(value: Any) -> Mean:  # noqa: ANN401 - any JSON value
+    mean, deviation, count = map(number, value)
+    return Mean(mean, deviation, int(count))
+
+
+def _slot(text: str) -> int:
+    slot = int(text)
+    if slot not in range(_SLOTS):
+        raise ValueError("expected an hour of a working day or a weekend")
+    return slot
 
 
 def _values(mean: Mean) -> list[float]:

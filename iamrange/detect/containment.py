@@ -146,8 +146,22 @@ class Containment:
         """Go on with what `to_json` made; what was not done is due at once.
 
         Raises:
-            KeyError, TypeError: it is nothing of the kind.
+            TypeError: it is nothing of the kind.
         """
-        steps = [Step(**{**one, "due": 0.0}) for one in value]
+        steps = steps_of(value)
         with self._lock:
             self._steps = {(s.agent, s.means): s for s in steps if s.means in self._means}
+
+
+def steps_of(value: list[dict[str, Any]]) -> list[Step]:
+    """Return the steps that `to_json` made plain values of; they are due at once.
+
+    Raises:
+        TypeError: it is nothing of the kind.
+    """
+    steps = [Step(**{**one, "due": 0.0}) for one in value]
+    for step in steps:
+        texts = all(isinstance(text, str) for text in (step.agent, step.means, step.detail))
+        if not texts or type(step.attempts) is not int or type(step.done) is not bool:
+            raise TypeError("containment: expected an agent, a means, attempts and what was done")
+    return steps

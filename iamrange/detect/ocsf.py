@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 VERSION: Final = "1.6.0"
 PRODUCT: Final = {"name": "iamrange", "vendor_name": "iamrange"}
+MADE_BY: Final = {"version": VERSION, "product": PRODUCT, "profiles": ["security_control"]}
+"""The metadata of a class with that profile: without it `action_id` is no attribute of it."""
+
+UNKNOWN: Final = {"name": "unknown"}
+"""Who or where it was, in a class that must say so."""
+
 API_ACTIVITY: Final = 6003
 _CATEGORY: Final = 6
 _OTHER, _CREATE, _READ, _UPDATE, _DELETE = 99, 1, 2, 3, 4
@@ -33,6 +39,8 @@ _ACTIVITIES: Final = (
 
 def event_of(record: DecisionRecord) -> dict[str, Any]:
     """Return the event of one decision record. Members without a value are left out.
+
+    Where the class asks for one, an actor or a source, it is `unknown`.
 
     `unmapped.layers` has each layer's answer, `EFFECT REASON` by its name; `unmapped.details` and
     `unmapped.decided_by` what some of them say more, by name too.
@@ -52,15 +60,13 @@ def event_of(record: DecisionRecord) -> dict[str, Any]:
         "status_id": _FAILURE if denied else _SUCCESS,
         "status_code": record.reason,
         "action_id": _DENIED if denied else _ALLOWED,
-        "metadata": {"version": VERSION, "product": PRODUCT, "uid": record.request_id},
+        "metadata": {**MADE_BY, "uid": record.request_id},
+        "actor": {"user": user or UNKNOWN},
+        "src_endpoint": {"ip": record.source_ip} if record.source_ip else UNKNOWN,
         "api": {"operation": record.action, "service": {"name": record.point}},
         "resources": [{"uid": record.resource}],
         "unmapped": _unmapped(record),
     }
-    if user:
-        event["actor"] = {"user": user}
-    if record.source_ip:
-        event["src_endpoint"] = {"ip": record.source_ip}
     if record.user_agent:
         event["http_request"] = {"user_agent": record.user_agent}
     return event

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iamrange.detect.ocsf import PRODUCT, VERSION
+from iamrange.detect.ocsf import MADE_BY, PRODUCT, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,7 @@ def _event(  # noqa: PLR0913, PLR0917 - what both classes have
         "type_uid": kind * 100 + activity,
         "severity_id": _LOW if denied else _INFORMATIONAL,
         "action_id": _DENIED if denied else _ALLOWED,
-        "metadata": _given({"version": VERSION, "product": PRODUCT, "uid": uid}),
+        "metadata": _given({**MADE_BY, "uid": uid}),
         "dst_endpoint": {"svc_name": service},
     }
     if peer:

@@ -22,7 +22,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 
 from iamrange.core.event_members import member
-from iamrange.detect.audit_export import SinkError
+from iamrange.detect.audit_export import GapError, SinkError
+from iamrange.detect.audit_query import read_event
+from iamrange.detect.audit_seal import read_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 LOGS_PATH: Final = "/v1/logs"
 TIMEOUT_SECONDS: Final = 10.0
+_DEEPEST: Final = 24
+"""Members and lists in each other that are sent as such: protobuf reads no more than 100 messages
+in each other, and each level is up to three. What is below is sent as JSON."""
+
 _LARGEST_ANSWER: Final = 64 * 1024
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _OK: Final = 200
@@ -70,6 +76,7 @@ class OtlpSink:
 
         Raises:
             SinkError: it was not taken, or not all of it.
+            GapError: a line of it is no event.
         """
         body = request_of(batch.lines, self._now()).SerializeToString()
         try:
@@ -128,13 +135,17 @@ def headers_of(text: str) -> dict[str, str]:
 
 
 def request_of(lines: Iterable[bytes], now: float) -> ExportLogsServiceRequest:
-    """Return the request that carries sealed lines; `now` is when they were seen, in seconds."""
+    """Return the request that carries sealed lines; `now` is when they were seen, in seconds.
+
+    Raises:
+        GapError: a line is no event.
+    """
     request = ExportLogsServiceRequest()
     resource = request.resource_logs.add()
     resource.resource.attributes.append(_attribute("service.name", "iamrange"))
     scope = resource.scope_logs.add()
     scope.scope.name = "iamrange.audit"
-    scope.log_records.extend(record_of(json.loads(line), now) for line in lines)
+    scope.log_records.extend(record_of(_event(line), now) for line in lines)
     return request
 
 
@@ -145,9 +156,9 @@ def record_of(event: Mapping[str, Any], now: float) -> LogRecord:
         severity if isinstance(severity, int) else 0,
         (SeverityNumber.SEVERITY_NUMBER_UNSPECIFIED, ""),
     )
-    time = event.get("time")
+    time: Any = event.get("time")
     record = LogRecord(
-        time_unix_nano=time * 1_000_000 if isinstance(time, int) and time > 0 else 0,
+        time_unix_nano=time * 1_000_000 if _is_moment(time) else 0,
         observed_time_unix_nano=int(now * 1e9),
         severity_number=number,
         severity_text=text,
@@ -167,6 +178,20 @@ def record_of(event: Mapping[str, Any], now: float) -> LogRecord:
         _attribute(key, value) for key, value in attributes.items() if value is not None
     )
     return record
+
+
+def _event(line: bytes) -> Mapping[str, Any]:
+    event = read_event(line)
+    if event is None:
+        read = read_line(line)
+        which = "a record" if read is None else f"record {read.sequence}"
+        raise GapError(f"{which} is no event: see what `verify` says of the log")
+    return event
+
+
+def _is_moment(time: object) -> bool:
+    """Tell whether these milliseconds are some that OTLP has room for."""
+    return isinstance(time, int) and 0 < time < (1 << 64) // 1_000_000
 
 
 def _check_partial(content: bytes) -> None:
@@ -189,9 +214,11 @@ def _attribute(key: str, value: Any) -> KeyValue:  # noqa: ANN401 - any JSON val
     return KeyValue(key=key, value=_value(value))
 
 
-def _value(value: Any) -> AnyValue:  # noqa: ANN401 - any JSON value
+def _value(value: Any, depth: int = _DEEPEST) -> AnyValue:  # noqa: ANN401 - any JSON value
     found = AnyValue()
-    if isinstance(value, bool):
+    if not depth and isinstance(value, (list, dict)):
+        found.string_value = json.dumps(value)
+    elif isinstance(value, bool):
         found.bool_value = value
     elif isinstance(value, int):
         if -(1 << 63) <= value < 1 << 63:
@@ -205,10 +232,12 @@ def _value(value: Any) -> AnyValue:  # noqa: ANN401 - any JSON value
         found.string_value = value.encode("utf-8", "replace").decode()
     elif isinstance(value, list):
         found.array_value.SetInParent()
-        found.array_value.values.extend(_value(one) for one in value)
+        found.array_value.values.extend(_value(one, depth - 1) for one in value)
     elif isinstance(value, dict):
         found.kvlist_value.SetInParent()
-        found.kvlist_value.values.extend(_attribute(_plain(k), v) for k, v in value.items())
+        found.kvlist_value.values.extend(
+            KeyValue(key=_plain(k), value=_value(v, depth - 1)) for k, v in value.items()
+        )
     return found
 
 

@@ -1,13 +1,22 @@
 """Where a call comes from: networks that are configured, and a small shipped table of places.
 
 - The longest prefix decides; what nobody has configured or listed is its /16 (IPv6: its /48).
-- The address is that of the connection's peer, as the decision point has it.
+- The address is that of the connection's peer, as the decision point has it. An IPv4 address in an
+  IPv6 one (mapped, RFC 4291 section 2.5.5.2; translated, RFC 6052) is that IPv4 address; the zone
+  of a link (RFC 4007) is no part of it.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -34,6 +43,7 @@ configure: tables of them age, and an agent's own networks are what matters."""
 NOWHERE: Final = "nowhere"
 """The place of an address that is none."""
 
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 _PREFIXES: Final = {4: 16, 6: 48}
 
 
@@ -52,7 +62,7 @@ class Places:
 
     def _place(self, address: str) -> str:
         try:
-            found = ip_address(address)
+            found = _meant(ip_address(address.partition("%")[0]))
         except ValueError:
             return NOWHERE
         for network, name in self._table:
@@ -62,3 +72,13 @@ class Places:
             f"{found}/{_PREFIXES[found.version]}", strict=False
         )
         return str(wide)
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _TRANSLATED:
+        return IPv4Address(address.packed[-4:])
+    return address

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iamrange.detect.baseline import Baseline
 from iamrange.detect.behaviour import Accusation, Rule
+from iamrange.detect.behaviour_rate import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,8 +165,10 @@ class Watcher:
                 for name, said in value["accused"].items()
             }
             counts = Counts(**value["counts"])
+            if not all(type(one) is int and one >= 0 for one in asdict(counts).values()):
+                raise StateError("state: expected counts of calls")
             seen = [str(one) for one in value["seen"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, StateError):
                 raise
             raise StateError(f"state: expected what was saved: {type(error).__name__}") from error
@@ -181,5 +184,11 @@ def _since_version_1(agent: dict[str, Any]) -> dict[str, Any]:
 
 def _accusation(value: dict[str, Any]) -> Accusation:
     return Accusation(
-        **{**value, "rule": Rule(value["rule"]), "evidence": tuple(value["evidence"])}
+        agent=str(value["agent"]),
+        time=number(value["time"]),
+        rule=Rule(value["rule"]),
+        seen=str(value["seen"]),
+        expected=str(value["expected"]),
+        evidence=tuple(map(str, value["evidence"])),
+        contains=bool(value["contains"]),
     )

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from iamrange.core.clock import SystemClock
 from iamrange.core.decision import DecisionRecord, Effect, LayerAnswer, Outcome
 from iamrange.core.detect_controls import AUDIT, AUDIT_CHAIN
-from iamrange.detect.audit_log import HEADS_FILE, AuditLog
+from iamrange.detect.audit_events import verified
+from iamrange.detect.audit_log import AuditLog
 from iamrange.detect.audit_segments import LOG_FILE
-from iamrange.detect.audit_verify import Broken, verify
+from iamrange.detect.audit_verify import Broken
 from iamrange.detect.ocsf import event_of
 from iamrange.range.work import FootholdError
 
@@ -64,9 +65,7 @@ class Audited:
         """Verify the log, as an operator does; return what is wrong with it, as a record."""
         if self._anchor is None:
             return None
-        with (self.folder / LOG_FILE).open("rb") as log:
-            heads = (self.folder / HEADS_FILE).read_text(errors="replace").splitlines()
-            broken = verify(log, self._anchor, heads, kept=[self._kept])
+        broken = verified(self.folder, self._anchor, [self._kept])
         if not isinstance(broken, Broken):
             return None
         answer = LayerAnswer("chain", Effect.DENY, broken.flaw.value, detail=str(broken))

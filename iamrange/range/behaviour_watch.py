@@ -29,6 +29,7 @@ from iamrange.core.detect_controls import (
     VAULT_ISOLATION,
     WATCH,
 )
+from iamrange.detect.behaviour_state import read_saved
 from iamrange.detect.containment import Containment
 from iamrange.detect.watcher import Watcher
 from iamrange.identity.agent import write_private
@@ -365,17 +366,17 @@ class BehaviourWatch:
 
     def _take(self, state: Path) -> None:
         try:
-            value = json.loads(state.read_bytes())
-            self._watcher.take(value["watcher"])
-            for name, containment in self._means.items():
-                # an older file knows nothing of means that are new
-                containment.take(value["containments"].get(name, []))
-            self._incidents.extend(value["incidents"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            saved = read_saved(state.read_bytes())
+        except (OSError, ValueError) as error:
             raise ProcessError(
-                f"file '{state}': expected the watch's own state, got {type(error).__name__}; "
-                "way out: remove it, and every agent is one without history"
+                f"file '{state}': expected the watch's own state, got {type(error).__name__}: "
+                f"{error}; way out: remove it, and every agent is one without history"
             ) from error
+        self._watcher.take(saved.watcher.to_json())
+        for name, containment in self._means.items():
+            # an older file knows nothing of means that are new
+            containment.take(saved.containments.get(name, []))
+        self._incidents.extend(saved.incidents)
 
 
 def _shown(accusation: Accusation) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from iamrange.core.clock import SystemClock
+from iamrange.detect.audit_cut import append
 from iamrange.detect.audit_log import AuditLog, LogDownError
 from iamrange.detect.audit_rotation import Rotation
 from iamrange.detect.ocsf import event_of
@@ -120,18 +121,18 @@ class CentralLog:
         self._records += records
         while self._records:
             # What the log did not take is given to it again, and nothing that it took.
-            self._log.append(event_of(record) for record in self._records[:_BATCH])
+            append(self._log, (event_of(record) for record in self._records[:_BATCH]))
             del self._records[:_BATCH]
         for changes in chain(self._orders.read(), self._directory.read()):
-            self._log.append(event_of_change(change) for change in changes)
+            append(self._log, (event_of_change(change) for change in changes))
         for events in self._findings.read():
-            self._log.append(events)
+            append(self._log, events)
 
     def _collect_access(self) -> bool:
         """Take the next of what Envoy saw; what the log did not take is given to it again."""
         self._seen = self._seen or self._access.events()
         if self._seen:
-            self._log.append(self._seen)
+            append(self._log, self._seen)
         taken, self._seen = bool(self._seen), []
         return taken
 

@@ -129,3 +129,65 @@ def test_a_log_that_was_tampered_with_is_not_retired(audit: Command) -> None:
     before = len(segments(audit.folder))
     assert "NOT what was written" in audit("retire", str(audit.folder), "--keep", "0", status=1)
     assert len(segments(audit.folder)) == before
+
+
+HOSTILE = {
+    "a terminal's command": b'{"agent":"\x1b[2J\x9b2J","number":1}\n',
+    "another encoding": '{"agent":"x\u202ey"}\n'.encode("utf-16"),
+    "zeros": bytes(300) + b"\n",
+    "too deep": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+    "too many digits": b'{"time":' + b"1" * 5000 + b"}\n",
+    "no object": b"[1]\n",
+    "longer than a record": b"x" * (3 << 20) + b"\n",
+    "no end": b'{"number":',
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_somebody_has_put_in_is_shown_as_plain_lines(audit: Command, line: bytes) -> None:
+    folder = str(audit.folder)
+    with (audit.folder / LOG_FILE).open("ab") as log:
+        log.write(line)
+    shown = [
+        audit("tail", folder, "-n", "2"),
+        audit("query", "--folder", folder),
+        audit("query", "number=74", "--folder", folder),
+    ]
+    for text in shown:
+        assert text.replace("\n", "").isprintable()
+        assert len(text) < 100_000
+    for command in (["tail", folder, "-n", "9"], ["query", "--folder", folder]):
+        read = [json.loads(one) for one in audit(*command, "--json").splitlines()]
+        assert any(one["number"] == COUNT - 1 for one in read if "number" in one)
+    assert audit.verify(status=1)["record"] == COUNT
+
+
+def test_an_empty_log_is_one(audit: Command, tmp_path: Path) -> None:
+    log, anchor = AuditLog.create(tmp_path / "empty", CLOCK)
+    log.close()
+    (tmp_path / "its.json").write_text(json.dumps(anchor.to_json()))
+    folder, own = str(tmp_path / "empty"), str(tmp_path / "its.json")
+    assert json.loads(audit("verify", folder, "--anchor", own, "--json"))["size"] == 0
+    assert audit("tail", folder) == ""
+    assert audit("query", "--folder", folder) == ""
+    assert "0 records sent" in audit("export", folder, "--to", str(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_head_counts_in_whatever_encoding_a_shell_has_written_it(
+    audit: Command, tmp_path: Path, encoding: str
+) -> None:
+    kept = audit("head", str(audit.folder))
+    (tmp_path / "head.jws").write_bytes(kept.encode(encoding))
+    (tmp_path / "empty.jws").write_bytes(b"")
+    place = [str(audit.folder), "--anchor", str(audit.anchor), "--head", str(tmp_path / "head.jws")]
+    assert f"{COUNT} records" in audit("verify", *place)
+    said = audit("verify", *place, "--head", str(tmp_path / "empty.jws"), status=2)
+    assert "got an empty file" in said
+
+
+def test_half_a_head_is_not_given_away_for_one(audit: Command) -> None:
+    whole = audit("head", str(audit.folder))
+    with (audit.folder / "heads.jws").open("ab") as heads:
+        heads.write(b"eyJhbGciOi")
+    assert audit("head", str(audit.folder)) == whole

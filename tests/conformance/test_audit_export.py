@@ -233,6 +233,36 @@ def test_file_that_holds_something_else_is_left_as_it_is(tmp_path: Path, kept: s
     assert copy.read_text() == kept
 
 
+@pytest.mark.parametrize("name", [LOG_FILE, HEADS_FILE, "new.jsonl"])
+def test_a_copy_in_the_logs_own_folder_is_refused_and_nothing_is_touched(
+    tmp_path: Path, name: str
+) -> None:
+    log, link = tmp_path / "log", tmp_path / "copy.jsonl"
+    appended(log, 2)
+    before = {path.name: path.read_bytes() for path in log.iterdir()}
+    link.symlink_to(log / name)
+    for place in (log / name, log / ".." / "log" / name, link):
+        done = export(log, "--to", str(place))
+        assert done.returncode == 2
+        assert "in the log's own folder" in done.stderr
+    assert {path.name: path.read_bytes() for path in log.iterdir()} == before
+
+
+def test_two_exports_do_not_write_one_copy(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jsonl"
+    first = FileSink(copy)
+    with pytest.raises(ValueError, match="another export writes it"):
+        FileSink(copy)
+    first.close()
+    FileSink(copy).close()
+
+
+def test_a_copy_is_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="expected a file"):
+        FileSink(tmp_path / "pipe")
+
+
 def drop(lines: list[bytes]) -> list[bytes]:
     return [*lines[:5], *lines[6:]]
 
@@ -399,6 +429,47 @@ def test_any_event_arrives_whole(event: dict[str, Any]) -> None:
     arrived = ExportLogsServiceRequest.FromString(sent)
     (record,) = arrived.resource_logs[0].scope_logs[0].log_records
     assert plain(record.body) == event
+
+
+@pytest.mark.parametrize("depth", [10, 24, 25, 60, 400])
+def test_an_event_however_deep_arrives_whole(depth: int) -> None:
+    event: dict[str, Any] = {"deepest": 1}
+    for number in range(depth):
+        event = {"inner": [event]} if number % 2 else {"inner": event}
+    sent = request_of([json.dumps(event).encode()], 1.0).SerializeToString()
+    arrived = ExportLogsServiceRequest.FromString(sent)
+    found = plain(arrived.resource_logs[0].scope_logs[0].log_records[0].body)
+    for number in reversed(range(depth)):
+        found = json.loads(found) if isinstance(found, str) else found
+        found = found["inner"]
+        found = json.loads(found) if isinstance(found, str) else found
+        found = found[0] if number % 2 else found
+    found = json.loads(found) if isinstance(found, str) else found
+    assert found == {"deepest": 1}
+
+
+@pytest.mark.parametrize("time", [-1, 0, 1 << 63, 10**40, 1.5, "1", None])
+def test_a_moment_that_is_none_is_left_out(time: object) -> None:
+    assert record_of({"time": time}, 1.0).time_unix_nano == 0
+
+
+END = b',"seq":7,"seal":"%s"}' % (b"0" * 32)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"a":nothing' + END,
+        b'{"a":"\x1b[2J"' + END,
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + END,
+        b'{"a":1' + b"0" * 5000 + END,
+        b'{"a":"\xff"' + END,
+    ],
+    ids=["no JSON", "a control character", "too deep", "too many digits", "no UTF-8"],
+)
+def test_a_line_that_is_no_event_is_named_and_nothing_breaks(line: bytes) -> None:
+    with pytest.raises(GapError, match="record 7 is no event"):
+        request_of([line], 1.0)
 
 
 def test_what_protobuf_cannot_hold_still_arrives() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iamrange.core.clock import SystemClock
+from iamrange.core.clock import FixedClock, SystemClock
 from iamrange.detect.audit_head import Anchor, Head, read_anchor, read_head, sign_head
 from iamrange.detect.audit_log import HEADS_FILE, AuditLog, LogBusyError, LogDownError
 from iamrange.detect.audit_seal import (
@@ -32,7 +32,7 @@ from iamrange.detect.audit_verify import Broken, Flaw, Verified, verify
 from iamrange.jose import Refusal, SigningKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 CLOCK = SystemClock()
@@ -201,6 +201,49 @@ def test_heads_beside_the_log_narrow_down_what_was_rewritten(tmp_path: Path) -> 
     assert str(found) == "records 10 to 19: rewritten"
 
 
+def heads_anew(folder: Path, log: str, sizes: Iterable[int]) -> list[str]:
+    """Sign heads over what is there now, with the key that lies beside it."""
+    key = SigningKey.from_jwk(json.loads((folder / SEAL_FILE).read_bytes())["signer"])
+    tree, signed = Tree(), []
+    for line in lines(folder):
+        tree.add(line)
+        if tree.size in sizes:
+            head = Head(log=log, size=tree.size, root=tree.root(), time=1_800_000_000)
+            signed.append(sign_head(key, head))
+    return signed
+
+
+@pytest.mark.parametrize("sizes", [(), (10, 20), (20,), range(1, 21)], ids=str)
+@pytest.mark.parametrize("left", [True, False], ids=["old heads left", "old heads gone"])
+@pytest.mark.parametrize("changed", [1, 4, 9, 10, 12, 19])
+def test_heads_that_were_signed_anew_do_not_mislead_who_kept_one_elsewhere(
+    tmp_path: Path, *, changed: int, left: bool, sizes: Iterable[int]
+) -> None:
+    """Who has stolen the keys signs heads over the rewritten log, and those hold."""
+    anchor = made(tmp_path / "log")
+    first, last = heads(tmp_path / "log")
+    rewritten(tmp_path / "log", anchor.first_key, changed)
+    beside = heads_anew(tmp_path / "log", anchor.log, sizes)
+    beside += [first, last] if left else []
+    (tmp_path / "log" / HEADS_FILE).write_text("\n".join(beside))
+    for kept in ((last,), (first, last)):
+        found = checked(tmp_path / "log", anchor, *kept)
+        assert isinstance(found, Broken)
+        assert found.flaw is Flaw.REWRITTEN
+        assert found.last is not None
+        assert found.record <= changed <= found.last
+
+
+def test_a_head_kept_elsewhere_goes_before_one_that_was_put_beside_the_log(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    kept = heads(tmp_path / "log")[-1]
+    key = SigningKey.from_jwk(json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())["signer"])
+    lie = sign_head(key, Head(log=anchor.log, size=20, root=bytes(32), time=1_800_000_000))
+    (tmp_path / "log" / HEADS_FILE).write_text(lie)
+    assert isinstance(checked(tmp_path / "log", anchor), Broken)
+    assert isinstance(checked(tmp_path / "log", anchor, kept), Verified)
+
+
 def test_log_that_was_replaced_as_a_whole_is_found_by_the_head_kept_elsewhere(
     tmp_path: Path,
 ) -> None:
@@ -276,6 +319,66 @@ def test_log_whose_end_was_changed_does_not_open(tmp_path: Path) -> None:
         AuditLog(tmp_path / "log", CLOCK)
 
 
+@pytest.mark.parametrize("cut", [1, 5, 9])
+def test_log_whose_end_was_cut_off_does_not_open(tmp_path: Path, cut: int) -> None:
+    made(tmp_path / "log")
+    (tmp_path / "log" / LOG_FILE).write_bytes(b"".join(lines(tmp_path / "log")[:-cut]))
+    with pytest.raises(LogTamperedError, match=f"record {20 - cut}: .* a head says 20 records"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_log_that_was_rewritten_with_its_own_key_does_not_open(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    rewritten(tmp_path / "log", anchor.first_key, 12)
+    with pytest.raises(LogTamperedError, match="record 20: a head says something else"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_each_byte_of_what_the_writer_keeps_beside_the_log_counts(tmp_path: Path) -> None:
+    """Damage would have the next records blamed, or be signed for another log."""
+    made(tmp_path / "log")
+    kept = (tmp_path / "log" / SEAL_FILE).read_bytes()
+    name = kept.index(b'"digest"')
+    for place in range(0, len(kept), 3):
+        if name <= place < name + len(b'"digest"'):
+            continue  # without one it is a file of an older release
+        damaged = kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1 :]
+        (tmp_path / "log" / SEAL_FILE).write_bytes(damaged)
+        with pytest.raises(ValueError, match="or a damaged file"):
+            AuditLog(tmp_path / "log", CLOCK)
+
+
+@pytest.mark.parametrize("kept", [b"", b"[]", b"null", b"5", b"{}", b"[" * 100_000, b"\xff\x00"])
+def test_what_the_writer_keeps_must_be_that(tmp_path: Path, kept: bytes) -> None:
+    made(tmp_path / "log")
+    (tmp_path / "log" / SEAL_FILE).write_bytes(kept)
+    with pytest.raises(ValueError, match=r"seal\.json: expected what the log's writer keeps"):
+        AuditLog(tmp_path / "log", CLOCK)
+
+
+def test_what_an_older_release_has_kept_still_opens(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    kept = json.loads((tmp_path / "log" / SEAL_FILE).read_bytes())
+    del kept["digest"]
+    (tmp_path / "log" / SEAL_FILE).write_text(json.dumps(kept))
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        assert log.append(events(1)) == 21
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+def test_a_head_begins_its_own_line_where_half_of_one_was_left(tmp_path: Path) -> None:
+    anchor = made(tmp_path / "log")
+    with (tmp_path / "log" / HEADS_FILE).open("ab") as file:
+        file.write(b"eyJhbGciOi")
+    with AuditLog(tmp_path / "log", CLOCK) as log:
+        log.append(events(1))
+        kept = log.head()
+    *_, last = heads(tmp_path / "log")
+    assert isinstance(read_head(last, anchor), Head)
+    found = checked(tmp_path / "log", anchor, kept)
+    assert isinstance(found, Verified)
+
+
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     log, _ = AuditLog.create(tmp_path / "log", CLOCK)
     with log, pytest.raises(LogBusyError):
@@ -320,10 +423,25 @@ def test_full_disk_refuses_and_the_log_goes_on_once_there_is_room(
             for _ in range(2):
                 with pytest.raises(LogDownError, match="No space left on device"):
                     log.append(events(3, 5))
+                # half a line would pass for a tampering, if this were the end
+                assert isinstance(checked(tmp_path / "log", anchor), Verified)
         assert log.append(events(2, 5)) == 7
     found = checked(tmp_path / "log", anchor)
     assert isinstance(found, Verified)
     assert [json.loads(line)["number"] for line in lines(tmp_path / "log")] == list(range(7))
+
+
+@pytest.mark.parametrize("step", [1.0, 3600.0, -0.1, -3600.0])
+def test_a_head_is_signed_however_the_clock_was_stepped(tmp_path: Path, step: float) -> None:
+    clock = FixedClock(1_800_000_000.0)
+    log, _ = AuditLog.create(tmp_path / "log", clock)
+    with log:
+        log.append(events(1))
+        log.append(events(1, 1))
+        assert len(heads(tmp_path / "log")) == 1
+        clock.moment += step
+        log.append(events(1, 2))
+        assert len(heads(tmp_path / "log")) == 2
 
 
 def test_many_at_once_are_all_there_once_and_each_in_its_own_order(tmp_path: Path) -> None:
@@ -378,6 +496,51 @@ def test_no_token_and_no_line_break_gets_in(tmp_path: Path) -> None:
     assert b"[token]" in line
     assert json.loads(line)["said"] == forged
     assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+JWT = SigningKey.generate("ES256").sign({"sub": "x"}, typ="JWT")
+SECRETS = {
+    "a JWT": JWT,
+    # in parts, so that no scanner finds a secret in this file
+    "a service token of OpenBao": "s." + "Vx7Nq2Lw9RkTz4PbHm6YcJd8",
+    "a token of Vault": "hvs." + "CAESIJlU9JMYEhOPYv4igdhm9PnZDrabYTobQ4Ymnlq1qY-",
+    "a token of Google": "ya29." + "c.b0Aaekm1KvX9Nq2Lw9RkTz4PbHm6YcJd8",
+    "a private key": "-----BEGIN EC PRIVATE " + "KEY-----\nMHcCAQEEIB\nAoGCCqG\n-----END",
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("before", ["", " ", "\n", "\x1b", '"', "\\", "Bearer ", "é", "/", "="])
+def test_a_secret_is_kept_out_whatever_stands_before_it(
+    tmp_path: Path, secret: str, before: str
+) -> None:
+    log, anchor = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append([{"agent": f"{before}{secret}", "said": "after", f"{before}{secret}": 1}])
+    (line,) = lines(tmp_path / "log")
+    assert secret.split("\n")[-2 if "\n" in secret else 0].encode() not in line
+    assert line.count(b"[token]") == 2
+    assert json.loads(line)["said"] == "after"
+    assert isinstance(checked(tmp_path / "log", anchor), Verified)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "iam.serviceAccounts.generateAccessTokenForSomebodyElse",
+        "services.AVeryLongNameOfAServiceOfOurs",
+        "s.short",
+        "hvs.short",
+        "PRIVATE KEY-----",
+        "eyJ",
+    ],
+)
+def test_a_word_that_is_no_secret_stays(tmp_path: Path, word: str) -> None:
+    log, _ = AuditLog.create(tmp_path / "log", CLOCK)
+    with log:
+        log.append([{"said": word}])
+    (line,) = lines(tmp_path / "log")
+    assert json.loads(line)["said"] == word
 
 
 ODD: tuple[Any, ...] = (

@@ -59,6 +59,19 @@ def test_denied_record_is_a_refused_api_activity() -> None:
     assert "http_request" not in event
 
 
+def test_what_the_class_asks_for_is_there_where_nobody_is_known() -> None:
+    """API Activity has no event without an actor and a source (OCSF 1.6)."""
+    event = event_of(replace(RECORD, principal="", account="", source_ip=""))
+    assert event["actor"] == {"user": {"name": "unknown"}}
+    assert event["src_endpoint"] == {"name": "unknown"}
+    assert event["metadata"]["profiles"] == ["security_control"]
+    assert sentence(event).split()[5] == "-"
+    for condition in ("actor.user.uid=*", "src_endpoint.ip=*"):
+        read = condition_of(condition)
+        assert read is not None
+        assert not holds(event, [read])
+
+
 def test_an_accusation_is_severe_and_a_mere_refusal_is_not() -> None:
     allowed = replace(RECORD, point="behaviour.response", outcome=Outcome.ALLOW)
     assert event_of(RECORD)["severity_id"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -281,6 +282,21 @@ def test_the_log_goes_on_after_a_retirement_and_over_the_next(tmp_path: Path) ->
         assert len([line for line in (folder / name).read_text().split("\n") if line]) < 8
 
 
+@pytest.mark.parametrize("beside", ["", "nothing.signed.here\n"])
+def test_a_retirement_without_a_boundary_deletes_nothing_and_is_told(
+    tmp_path: Path, beside: str
+) -> None:
+    folder = tmp_path / "log"
+    anchor = written(folder)
+    (folder / BOUNDARIES_FILE).write_text(beside)
+    with AuditLog(folder, CLOCK, SMALL) as log:
+        with pytest.raises(OSError, match="nothing was deleted"):
+            log.retire(2)
+        assert log.append(events(5, log.size)) == log.size
+    assert isinstance(checked(folder, anchor), Verified)
+    assert segments(folder)[0].first == 0
+
+
 def test_heads_kept_elsewhere_hold_over_files_and_what_is_older_is_not_compared(
     tmp_path: Path,
 ) -> None:
@@ -449,6 +465,69 @@ def test_a_disk_that_does_not_take_the_next_file_refuses_what_was_to_be_logged(
         assert len(segments(folder)) == 1
     assert numbers(folder) == list(range(20))
     assert isinstance(checked(folder, anchor), Verified)
+
+
+@pytest.mark.parametrize("step", range(10))
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("fails", ["fsync", "open", "rename"])
+def test_whichever_call_of_it_fails_and_however_often_nothing_acknowledged_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, times: int, step: int
+) -> None:
+    """Too many open files, or a disk that is full for a moment, in the middle of it."""
+    folder = tmp_path / "log"
+    log, anchor = AuditLog.create(folder, CLOCK, SMALL)
+    acknowledged: list[int] = []
+
+    def append(first: int) -> None:
+        log.append(events(5, first))
+        acknowledged.extend(range(first, first + 5))
+
+    with log:
+        for first in range(0, 15, 5):
+            append(first)
+        real, calls = getattr(os, fails), iter(range(1000))
+
+        def call(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the real ones
+            if step <= next(calls) < step + times:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return real(*args, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, fails, call)
+            for first in range(15, 60, 5):
+                with contextlib.suppress(LogDownError):
+                    append(first)
+        append(60)
+        assert len(segments(folder)) > 1
+    assert numbers(folder) == acknowledged
+    assert isinstance(checked(folder, anchor), Verified)
+
+
+def test_a_file_that_somebody_has_put_in_is_not_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    log, _ = AuditLog.create(folder, CLOCK, SMALL)
+    with log:
+        log.append(events(15))
+        (folder / segment_name(0)).write_text("evidence")
+        with pytest.raises(LogDownError, match="File exists"):
+            log.append(events(5, 15))
+        (folder / segment_name(0)).unlink()
+        assert log.append(events(5, 15)) == 20
+    assert numbers(folder) == list(range(20))
+
+
+def test_a_clock_that_was_stepped_back_does_not_keep_a_file_for_ever(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    clock = FixedClock(1_800_000_000.0)
+    log, _ = AuditLog.create(folder, clock, Rotation(seconds=60.0))
+    with log:
+        for step in (0.0, -1e6, 59.0):
+            clock.moment += step
+            log.append(events(1))
+        assert not segments(folder)
+        clock.moment += 1.0
+        log.append(events(1))
+        assert len(segments(folder)) == 1
 
 
 def test_a_reader_goes_on_over_files_that_are_put_aside_meanwhile(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iamrange.detect.baseline import MATURE_DAYS
 from iamrange.detect.behaviour import Rule
 from iamrange.detect.behaviour_rate import DAY, slot_of
 from tests.unit.behaviour_days import after, seen, taught
@@ -21,6 +22,18 @@ def test_a_clock_stepped_back_makes_no_day_of_history() -> None:
     days = baseline.days
     assert seen(baseline, after(2)) == []
     assert baseline.days == days
+
+
+def test_a_clock_stepped_forward_and_back_keeps_nobody_from_having_a_history() -> None:
+    baseline = taught(2)
+    for _ in range(MATURE_DAYS):
+        seen(baseline, after(400))
+        seen(baseline, after(1))
+        assert baseline.days == 2
+    for day in range(2, MATURE_DAYS):
+        assert not baseline.mature
+        seen(baseline, after(day))
+    assert baseline.mature
 
 
 def test_a_flood_is_found_across_a_step_of_the_clock() -> None:

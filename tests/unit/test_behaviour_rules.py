@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from iamrange.detect.baseline import MATURE_DAYS, Baseline
+from iamrange.detect.baseline import MATURE_DAYS, MAX_NAMES, Baseline
 from iamrange.detect.behaviour import HARD, NO_DATA, NOTICES, Call, Rule
 from iamrange.detect.behaviour_rate import DAY
 from tests.unit.behaviour_days import DECLARED, MONDAY, ORDINARY, after, days, seen, taught
@@ -163,6 +163,66 @@ def test_a_usual_rate_that_has_outgrown_what_was_first_learned_is_accused() -> N
             assert not any(one.contains for one in seen(unlimited, call, declared=None))
     assert rules == {Rule.DRIFTED}
     assert baseline.minute.overall.mean < unlimited.minute.overall.mean / 2
+
+
+def spread(day: int, an_hour: int, hours: range = range(9, 13)) -> list[Call]:
+    """Return the calls of a day, each in a minute of its own as far as there are enough."""
+    return [
+        replace(ORDINARY, id=f"{day}-{hour}-{n}", time=MONDAY + day * DAY + hour * 3600 + moment)
+        for hour in hours
+        for n, moment in enumerate(number * 3600 / an_hour for number in range(an_hour))
+    ]
+
+
+@pytest.mark.parametrize(("first", "accused_by"), [(2, 70), (10, 70), (25, 85), (40, 130)])
+def test_a_drift_that_hides_in_more_minutes_of_an_hour_is_accused(
+    first: int, accused_by: int
+) -> None:
+    """The usual minute stays as it was; there are more of them."""
+    baseline, unlimited = Baseline(), Baseline()
+    said = []
+    for day in range(400):
+        an_hour = first + max(0, day - 10) // 2
+        for call in spread(day, an_hour):
+            said = [one for one in seen(baseline, call) if one.contains]
+            assert not any(one.contains for one in seen(unlimited, call, declared=None))
+            if said:
+                break
+        if said:
+            break
+    else:
+        pytest.fail("it was never accused")
+    assert [(one.rule, one.layer) for one in said] == [(Rule.DRIFTED, "limits")]
+    assert 3 * first < an_hour <= accused_by
+    assert "calls in a usual hour" in said[0].seen
+    baseline.released()
+    assert not [one for one in seen(baseline, after(day + 1)) if one.contains]
+
+
+def test_hours_of_up_to_sixty_calls_are_no_drift() -> None:
+    baseline = Baseline()
+    for day in range(200):
+        for call in spread(day, min(1 + day // 3, 58)):
+            assert not [one for one in seen(baseline, call) if one.contains], day
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [(Rule.PLACE_NEVER_SEEN, "places"), (Rule.SERVICE_NEVER_USED, "services")],
+)
+def test_what_a_human_accepts_is_ordinary_even_where_there_is_no_room(
+    rule: Rule, names: str
+) -> None:
+    baseline = taught()
+    known: dict[str, int] = getattr(baseline, names)
+    known |= {f"another {number}": 1 for number in range(MAX_NAMES - len(known))}
+    call = after(place="a cafe") if names == "places" else after(service="aws:iam")
+    (said,) = [one for one in seen(baseline, call) if one.contains]
+    assert said.rule is rule
+    assert baseline.accept(said)
+    assert not [one for one in seen(baseline, replace(call, id="again")) if one.contains]
+    assert not [one for one in seen(baseline, replace(after(), id="own")) if one.contains]
+    assert len(known) == MAX_NAMES
 
 
 def test_whoever_releases_an_agent_accepts_the_rate_that_is_usual_now() -> None:

@@ -179,7 +179,7 @@ def test_a_call_that_could_not_be_judged_is_judged_once_the_directory_is_back(la
     time.sleep(0.2)  # a few attempts
     assert (lab.world.said(WATCH), lab.world.said(RESPONSE)) == ([], [])
     lab.world.directory_is_away = False
-    lab.until(lambda: lab.world.state == "quarantined")
+    lab.until(lambda: lab.world.state == "quarantined" and bool(lab.world.said(WATCH)))
     assert len(lab.world.said(WATCH)) == 1
 
 
