@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from iamrange.credentials.scan.bytes import Archive, Binary, text_of
+from iamrange.credentials.scan.encoded import decoded
 from iamrange.credentials.scan.finding import (
     Finding,
     Hasher,
@@ -24,7 +25,7 @@ from iamrange.credentials.scan.finding import (
 )
 from iamrange.credentials.scan.rules_types import Flavour
 from iamrange.credentials.scan.structure import StructureError, Value, is_configuration, values
-from iamrange.credentials.scan.text import Found, Match, allowed, decoded, find
+from iamrange.credentials.scan.text import Found, Match, allowed, find
 
 _LEAST_VALUE = 8
 _KUBERNETES = re.compile(r"""kind["']?:\s{0,4}["']?Secret\b""")
@@ -110,7 +111,7 @@ class _Sight:
                 continue
             found = find(value.text, Flavour.CONFIGURATION)
             if not found.matches and value.name and "\n" not in value.text:
-                found = find(_named(value.name, value.text), decode=False)
+                found = find(_named(value.name, value.text), depth=0)
             self._add(value, found)
 
     def _as_data(self, value: Value) -> bool:
@@ -121,7 +122,7 @@ class _Sight:
         self.seen.pop(value.text.strip(), None)  # the secret is what it says
         found = find(said)
         if not found.matches:
-            found = find(_named(value.name, said.strip()), decode=False)
+            found = find(_named(value.name, said.strip()), depth=0)
         found.matches = [replace(match, encoded=True) for match in found.matches]
         self._add(value, found)
         return True

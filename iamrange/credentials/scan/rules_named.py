@@ -23,7 +23,6 @@ _DATABASES: Final = (
     "mariadb",
     "mongodb",
     "redis",
-    "rediss",
     "valkey",
     "amqp",
     "mssql",
@@ -158,6 +157,7 @@ NAMED: Final = (
         find=_named,
         source="CWE-798",
         reach=200,
+        last=True,
         level=Level.WARNING,
     ),
 )
