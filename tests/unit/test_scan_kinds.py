@@ -1,0 +1,156 @@
+"""Each kind of file and document that holds a credential in a way of its own is read."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from iamrange.credentials.scan.document import Origin, scan_bytes
+from iamrange.credentials.scan.finding import Hasher
+from iamrange.credentials.scan.samples import invented
+
+HASHER = Hasher(b"a key for these tests")
+SECRET = "k1-Xw93hsSd72hQzT"
+SECRET_ID = "6f1c1d3e-8a1b-4c59-9c3e-0d7a2f5b8e11"
+PULUMI = "4dabf18193072939515e22adb298388d"
+
+
+def found(path: str, content: str) -> list[tuple[str, str, str]]:
+    scan = scan_bytes(content.encode(), Origin(path=path), HASHER, keep=True)
+    return [(f.rule, f.place.member, scan.secrets[f.value][0]) for f in scan.findings]
+
+
+def secrets(path: str, content: str) -> set[str]:
+    return {secret for _, _, secret in found(path, content)}
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+UNQUOTED = [
+    ".env", ".env.production", "env.production", "prod.env", "app.env.j2", ".envrc", ".bashrc",
+    ".zshrc", ".profile", ".bash_profile", ".bash_history", ".zsh_history", "zsh_history",
+    ".ash_history", "Dockerfile", "Dockerfile.dev", "app.Dockerfile", "Containerfile", "Makefile",
+    "Procfile", "crontab", "app.service", "set.bat", "set.ps1", "notes.rst", "CLAUDE.md",
+    ".cursorrules", ".windsurfrules", "rule.mdc", "run.zsh", "my.cnf", "environ", "api.http",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", UNQUOTED)
+def test_an_unquoted_word_is_a_value_where_people_write_settings(path: str) -> None:
+    assert SECRET in secrets(path, f"A=1\nexport ACME_TOKEN={SECRET}\n".replace("A=1", ""))
+
+
+@pytest.mark.parametrize("first", ["#!/bin/sh", "#!/usr/bin/env bash", "#!/bin/zsh -e"])
+def test_a_shells_script_is_known_by_its_first_line(first: str) -> None:
+    assert secrets("bin/start", f"{first}\nexport ACME_TOKEN={SECRET}\n") == {SECRET}
+
+
+@pytest.mark.parametrize("path", ["agent.py", "a.ts", "A.java", "main.tf", "a.go", "bin/start"])
+def test_an_unquoted_word_is_a_name_in_code(path: str) -> None:
+    assert secrets(path, f"token = {SECRET.replace('-', '_')}\n") == set()
+
+
+def state(**members: object) -> str:
+    return json.dumps({"version": 4, **members}, indent=1)
+
+
+KINDS = {
+    "netrc": (
+        ".netrc",
+        f"machine git.internal\n login ana\n password {SECRET}\n",
+        "git.internal.password",
+    ),
+    "netrc on one line": ("_netrc", f"machine h login ana password {SECRET}", "h.password"),
+    "pgpass": (".pgpass", f"# x\ndb.internal:5432:main:app:{SECRET}\n", "db.internal.password"),
+    "a registry's auth": (
+        ".docker/config.json",
+        json.dumps({"auths": {"r.internal": {"auth": b64(f"robot:{SECRET}")}}}),
+        "auths.r.internal.auth",
+    ),
+    "npm's auth": (".npmrc", f"//r.internal/:_auth={b64(f'robot:{SECRET}')}\n", "_auth"),
+    "a container's list": (
+        "deploy.yaml",
+        f"env:\n- name: LOG\n  value: debug\n- name: DB_PASSWORD\n  value: {SECRET}\n",
+        "env[1].value",
+    ),
+    "a task's list": (
+        "task.json",
+        json.dumps({"environment": [{"name": "DB_PASSWORD", "value": SECRET}]}),
+        "environment[0].value",
+    ),
+    "a recorded header": (
+        "a.har",
+        json.dumps({"headers": [{"name": "X-Api-Key", "value": SECRET}]}),
+        "headers[0].value",
+    ),
+    "a collection's list": (
+        "c.json",
+        json.dumps({"bearer": [{"key": "token", "value": SECRET}]}),
+        "bearer[0].value",
+    ),
+    "Terraform's output": (
+        "terraform.tfstate",
+        state(outputs={"db": {"value": SECRET, "type": "string", "sensitive": True}}),
+        "outputs.db.value",
+    ),
+    "Terraform's random password": (
+        "terraform.tfstate.backup",
+        state(
+            resources=[
+                {"type": "random_password", "instances": [{"attributes": {"result": SECRET}}]}
+            ]
+        ),
+        "resources[0].instances[0].attributes.result",
+    ),
+    "Pulumi's secret": (
+        ".pulumi/stacks/dev.json",
+        state(
+            inputs={
+                "dsn": {PULUMI: "1b47061264138c4ac30d75fd1eb44270", "plaintext": json.dumps(SECRET)}
+            }
+        ),
+        "inputs.dsn.plaintext",
+    ),
+    "a Secret's member of any name": (
+        "s.yaml",
+        f"kind: Secret\ndata:\n  app.cfg: {b64(SECRET)}\n",
+        "data.app.cfg",
+    ),
+    "a Secret's plain member": (
+        "s.yaml",
+        f"kind: Secret\nstringData:\n  app: {SECRET}\n",
+        "stringData.app",
+    ),
+    "JSON in a string": (
+        "a.json",
+        json.dumps({"body": json.dumps({"password": SECRET})}),
+        "body",
+    ),
+    "JSON in a Secret's annotation": (
+        "s.yaml",
+        f"kind: Secret\na:\n  last: |\n    {json.dumps({'data': {'password': b64(SECRET)}})}\n",
+        "a.last.data.password",
+    ),
+    "JSON in a variable": (".env", f"SETTINGS='{json.dumps({'password': SECRET})}'\n", "SETTINGS"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_file_gives_the_secret_and_its_member(kind: str) -> None:
+    path, content, member = KINDS[kind]
+    assert ("named-secret", member, SECRET) in found(path, content)
+
+
+def test_a_key_in_yaml_is_known_by_its_members_together() -> None:
+    jwk = json.loads(invented("private-jwk", 3))
+    text = "agent:\n" + "".join(f"  {name}: {value}\n" for name, value in jwk.items())
+    assert found("agent.yaml", text) == [("private-jwk", "agent", jwk["d"])]
+
+
+@pytest.mark.parametrize("tag", ["!Ref", "!vault", "!ENV", "!reference", "!Sub"])
+def test_a_value_with_a_tag_of_its_own_names_what_will_stand_there(tag: str) -> None:
+    assert secrets("stack.yaml", f"a:\n  MasterUserPassword: {tag} DbPassword1x\n") == set()
