@@ -154,3 +154,77 @@ def test_a_key_in_yaml_is_known_by_its_members_together() -> None:
 @pytest.mark.parametrize("tag", ["!Ref", "!vault", "!ENV", "!reference", "!Sub"])
 def test_a_value_with_a_tag_of_its_own_names_what_will_stand_there(tag: str) -> None:
     assert secrets("stack.yaml", f"a:\n  MasterUserPassword: {tag} DbPassword1x\n") == set()
+
+
+V = "Xw93hsSd72hQzTk1Lm"  # looks random
+WAYS = {
+    "a type": ("a.py", f'api_key: str | None = "{V}"'),
+    "a generic type": ("a.py", f'API_KEY: Final[str] = "{V}"'),
+    "a reference's type": ("a.rs", f'const API_KEY: &str = "{V}";'),
+    "a call": ("a.py", f'api_key: SecretStr = SecretStr("{V}")'),
+    "a field's default": ("a.py", f'api_key: str = Field(default="{V}")'),
+    "a variable set": ("a.py", f'os.environ.setdefault("ACME_API_KEY", "{V}")'),
+    "a variable's default": ("a.py", f'key = os.getenv("ACME_API_KEY", "{V}")'),
+    "a default after or": ("a.py", f'key = os.environ.get("ACME_API_KEY") or "{V}"'),
+    "a default after bars": ("a.ts", f'const apiKey = process.env.ACME_API_KEY || "{V}";'),
+    "a constant of PHP": ("a.php", f"define('DB_PASSWORD', '{V}');"),
+    "a definition of C": ("a.h", f'#define API_KEY "{V}"'),
+    "a Dockerfile's ENV": ("Dockerfile", f"ENV ACME_TOKEN {V}"),
+    "fish": ("config.fish", f"set -x ACME_TOKEN {V}"),
+    "a notebook's magic": ("a.txt", f"%env ACME_API_KEY {V}"),
+    "a flag": (".bash_history", f"app login --password {V}"),
+    "a flag in a workflow": (".github/workflows/a.yml", f"run: ./deploy --token {V} x"),
+    "a flag with a sign": (".bash_history", f"app login --token={V}"),
+    "a header in a string": ("a.py", f'curl("X-Auth-Token: {V}")'),
+    "a header of curl": ("a.sh", f'curl -H "X-Auth-Token: {V}" https://x'),
+    "a DSN in a string": ("a.py", f'connect("host=db user=a password={V} dbname=x")'),
+    "a connection string": ("a.cs", f'var s = "Server=db;User Id=sa;Password={V};";'),
+    "a unit's environment": ("a.service", f'[Service]\nEnvironment="ACME_TOKEN={V}"'),
+    "SQL": ("a.sql", f"CREATE ROLE app LOGIN PASSWORD '{V}';"),
+    "SQL of MySQL": ("a.sql", f"CREATE USER app IDENTIFIED BY '{V}';"),
+    "XML": ("settings.xml", f"<server><password>{V}</password></server>"),
+    "XML with attributes": ("web.config", f'<add key="ApiSecret" value="{V}"/>'),
+    "redis": ("redis.conf", f"requirepass {V}"),
+    "a URL's query": (".mcp.json", json.dumps({"url": f"https://x/mcp?apiKey={V}&y=1"})),
+    "a short name": (".env", f"DB_PASS={V}"),
+    "any key of the environment": (".env", f"STRIPE_KEY={V}"),
+    "base64 with a slash in front": (".env", f"DB_PASSWORD=/{V}Qq+7/Zw=="),
+    "a value that begins like a prefix": (".env", f"DB_PASSWORD=b{V}"),
+    "an AppRole's secret": (".env", f"VAULT_SECRET_ID={SECRET_ID}"),
+    "an API key that is a UUID": ("a.json", json.dumps({"api_key": SECRET_ID})),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_named_value_is_found_whole_and_once_however_it_is_written(way: str) -> None:
+    path, line = WAYS[way]
+    (seen,) = secrets(path, f"{line}\n")
+    assert seen in line
+    assert seen.strip("b/Qq+7Zw=").strip("/") in (V, SECRET_ID)
+
+
+NOT_VALUES = {
+    "a reference of 1Password": "DB_PASSWORD=op://vault/item1/password",
+    "a reference of vals": "API_KEY=ref+awsssm://prod/key1",
+    "a name of a secret": '{"secret": "prod/db-AbC123"}',
+    "a URN": "secret: urn:uuid:28fafce6-a2d7-6613-5494-17d4323d5e27",
+    "a token's id": f"session_token_id: {SECRET_ID}",
+    "a header's name": 'API_KEY_HEADER = "X-API-Key-2"',
+    "a tokenizer": "tokenizer: cl100k_base",
+    "a default that is a word": 'def f(token: str | None = "default1"): ...',
+    "a member's name": 'PASSWORD_FIELD = get("PASSWORD", "pkcs12_password")',
+    "a public key's name": "SSH_PUBLIC_KEY=AAAAB3NzaC1yc2EAAAADAQABAAABgQ",
+    "prose": "the secret consists1of words, the token identifies2them, the password protects3all",
+    "a flag's place": "use --password <password1> or --token TOKEN1 --api-key-file /etc/key12345",
+    "SQL's place": "ALTER USER a WITH PASSWORD :'new_password1';",
+    "a documented password": "postgres://user:password@localhost/db amqp://guest:guest@localhost",
+    "jwt.io's example": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6I"
+    "kpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
+    "a sealed secret": f"kind: SealedSecret\nspec:\n  password: AgB{V * 20}==",
+}
+
+
+@pytest.mark.parametrize("path", ["a.py", "a.yaml", "a.md", ".env"])
+@pytest.mark.parametrize("note", NOT_VALUES)
+def test_a_name_with_something_else_behind_it_is_no_finding(note: str, path: str) -> None:
+    assert secrets(path, NOT_VALUES[note]) == set()

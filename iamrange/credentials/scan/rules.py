@@ -231,13 +231,11 @@ OURS: Final = (
         keywords=("hvs.", "hvb.", "hvr.", "s.", "b.aaaaaq", "r.aaaaaq"),
         reach=64,
         find=by_pattern(
-            r"(?<![A-Za-z0-9_.])(?P<secret>hv[sbr]\.[A-Za-z0-9_-]{24,512})",
+            r"(?<![A-Za-z0-9_.])(?P<secret>hv[sbr]\.[A-Za-z0-9_-]{24,512}"
+            # signed ones, batch and recovery tokens: the same under OpenBao's names
+            r"|(?<!-)(?:s\.CAES[A-Za-z0-9_-]{80,512}|[br]\.AAAAAQ[A-Za-z0-9_-]{60,512}"
             # a namespace's id may follow
-            r"(?<![A-Za-z0-9_./-])(?P<secret>s\.[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5,8})?)"
-            r"(?![A-Za-z0-9_(\[-])",
-            # signed ones and batch tokens: the same as hvs. and hvb. under OpenBao's names
-            r"(?<![A-Za-z0-9_.-])(?P<secret>s\.CAES[A-Za-z0-9_-]{80,512})",
-            r"(?<![A-Za-z0-9_.-])(?P<secret>[br]\.AAAAAQ[A-Za-z0-9_-]{60,512})",
+            r"|(?<!/)s\.[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5,8})?(?![A-Za-z0-9_(\[-])))",
             accepts=lambda match: _random(match) and mixed_case(match["secret"]),
         ),
         source="https://openbao.org/docs/concepts/tokens/",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}[rbuf]?[\\"'`]{0,4}"""
+BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}(?:[rbuf](?=[\\"'`]))?[\\"'`]{0,4}"""
 """What stands between a member's name and its value: JSON, YAML, TOML, INI, shell, code."""
 
 

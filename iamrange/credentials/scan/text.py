@@ -35,8 +35,14 @@ _ALLOWED: Final = re.compile(r"iamrange:allow-secret[ \t]+[^\s]")
 _PLACEHOLDER: Final = re.compile(
     r"(?i)example|changeme|change[-_]me|placeholder|redacted|dummy|sample|your[-_]|[-_]here\b|"
     r"insert[-_]|replace[-_]|<[^>]*>|\$\{|\$\(|\{\{|%\(|%\{|\*{3}|x{5}|\.{3}|_{4}|"
-    r"(?:0123456789|1234567890|abcdefghij)|not[-_]?a[-_]?(?:real[-_]?)?(?:secret|key)"
+    r"(?:0123456789|1234567890|abcdefghij)|eyJzdWIiOiIxMjM0NTY3ODkw|not[-_]?a[-_]?(?:real[-_]?)?(?:secret|key)"
 )
+_WORD: Final = re.compile(
+    r"(?i)(?:(?:my|the|some|new|old|test|user|db)[-_]?)?"
+    r"(?:password|passwd|pass|pwd|secret|token|api[-_]?key|key|tiger|guest)[-_]?\d{0,4}"
+)
+"""What documentation writes where a password stands."""
+
 _REPEATED: Final = re.compile(r"(.)\1{7}")
 _LONG: Final = 512
 _NEAR: Final = 2000
@@ -99,7 +105,7 @@ def placeholder(secret: str) -> bool:
     """Tell whether a value stands for one that somebody else will put in."""
     if len(secret) >= _LONG:  # chance makes words in what is long
         return bool(_REPEATED.match(secret))
-    return bool(_PLACEHOLDER.search(secret) or _REPEATED.search(secret))
+    return bool(_PLACEHOLDER.search(secret) or _REPEATED.search(secret) or _WORD.fullmatch(secret))
 
 
 def allowed(text: str, at: int) -> bool:
