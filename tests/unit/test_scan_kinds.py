@@ -228,3 +228,31 @@ NOT_VALUES = {
 @pytest.mark.parametrize("note", NOT_VALUES)
 def test_a_name_with_something_else_behind_it_is_no_finding(note: str, path: str) -> None:
     assert secrets(path, NOT_VALUES[note]) == set()
+
+
+PEM = invented("private-key", 6)
+MARGINS = {
+    "a diff": lambda line: f"+{line}",
+    "a quotation": lambda line: f"> {line}",
+    "a comment of shells": lambda line: f"# {line}",
+    "a comment of C": lambda line: f"    // {line}",
+    "a comment of Java": lambda line: f" * {line}",
+    "strings of Java": lambda line: f'    "{line}\\n" +',
+    "strings of Python": lambda line: f"    '{line}\\n'",
+    "a list of JavaScript": lambda line: f"  '{line}',",
+    "XML": lambda line: f"{line}&#10;",
+}
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_a_private_key_is_one_value_whatever_stands_before_its_lines(margin: str) -> None:
+    hasher = Hasher(b"a key for these tests")
+    text = "\n".join(MARGINS[margin](line) for line in PEM.splitlines())
+    for path in ("a.diff", "a.py", "a.conf"):
+        values = {
+            finding.value
+            for content in (PEM, f"before\n{text}\nafter\n")
+            for finding in scan_bytes(content.encode(), Origin(path=path), hasher).findings
+        }
+        assert len(values) == 1, path
+        assert len(scan_bytes(text.encode(), Origin(path=path), hasher).findings) == 1

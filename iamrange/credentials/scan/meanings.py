@@ -17,7 +17,7 @@ from iamrange.credentials.scan.encoded import decoded
 
 _NAMES: Final = ("name", "key", "Name", "Key", "ParameterKey")
 _VALUES: Final = ("value", "Value", "ParameterValue")
-_PULUMI_SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the member that marks one
+_PULUMI_SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105 - iamrange:allow-secret the name of a member that marks one
 _MADE: Final = ("random_password", "random_string")
 _AUTH: Final = frozenset({"auth", "_auth"})
 _LEAST_JSON: Final = 16

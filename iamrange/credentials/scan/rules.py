@@ -30,11 +30,17 @@ from iamrange.identity.names import AUTH_ISSUER, ISSUER
 _NEAR: Final = 4000
 _RANDOM_BASE64: Final = 4.0
 _RANDOM_WORD: Final = 3.5
-_KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',]{64,16384})"""
+_KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',>#*;|&]{64,16384})"""
 _PEM: Final = (
     r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:\s{0,4}[A-Za-z-]{1,20}: [^\n]{1,80}\n){0,4}" + _KEY_BODY
 )
+_PEM_MARGIN: Final = re.compile(r"[ \t]*(?:[>#*;|+]|//)[ \t]?")
+"""What a comment, a quotation or a diff puts before each line."""
+
+_PEM_JOINT: Final = re.compile(r"[\"']\s*\+|&#(?:1[03]|x0?[aAdD]);")
+"""What code puts between two lines, and XML for a line's end."""
+
 _PEM_STEP: Final = re.compile(r"\\[nrt]|[^A-Za-z0-9+/]")
 _LEAST_KEY: Final = 40
 _JWT: Final = (
@@ -55,7 +61,11 @@ _NAMED_AWS: Final = (
 
 def pem_body(text: str) -> str:
     """Return what a PEM's lines say, however they are written down."""
-    return _PEM_STEP.sub("", text)
+    lines = text.split("\n")
+    rest = [line for line in lines[1:] if line.strip()]
+    if rest and all(_PEM_MARGIN.match(line) for line in rest):
+        lines[1:] = [_PEM_MARGIN.sub("", line, count=1) for line in rest]
+    return _PEM_STEP.sub("", _PEM_JOINT.sub("", "\n".join(lines)))
 
 
 def _a_key(match: re.Match[str]) -> bool:
