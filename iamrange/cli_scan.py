@@ -67,8 +67,14 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
     """
     from iamrange.cli_scan_output import show
     from iamrange.credentials.scan.finding import Hasher
-    from iamrange.credentials.scan.git import GitError
-    from iamrange.credentials.scan.run import NothingToScanError, Options, cores, run
+    from iamrange.credentials.scan.git_command import GitError
+    from iamrange.credentials.scan.run import (
+        BrokenScanError,
+        NothingToScanError,
+        Options,
+        cores,
+        run,
+    )
 
     if staged and history:
         misuse("--staged and --history: expected one of them")
@@ -89,6 +95,8 @@ def secrets(  # noqa: PLR0913, PLR0917 - one argument an option
         scan = run(options, lambda message: err.print(message, style="dim", markup=False))
     except (NothingToScanError, GitError) as error:
         misuse(str(error))
+    except BrokenScanError as error:
+        broke(str(error))
     hasher = Hasher(key)
     compared = _compared(scan, baseline, hasher)
     live = _live(scan) if verify else None

@@ -119,6 +119,7 @@ def test_the_default_key_is_made_once_for_its_owner_alone(scan: Command, tmp_pat
     ("arguments", "said"),
     [
         (("missing",), "'missing': expected a file or a folder"),
+        (("",), "'': expected a file or a folder"),
         (("--staged",), "git rev-parse"),
         (("--history",), "git rev-parse"),
         (("--history", "--staged"), "expected one of them"),

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import struct
 import subprocess
+from hashlib import sha1
 from typing import TYPE_CHECKING
 
 import pytest
 
 from iamrange.credentials.scan import git as scan_git
+from iamrange.credentials.scan import run as scan_run
 from iamrange.credentials.scan.finding import Skipped, Unread
-from iamrange.credentials.scan.run import MAX_SIZE, NothingToScanError, Options, run
+from iamrange.credentials.scan.git_command import GitError, environment
+from iamrange.credentials.scan.run import (
+    MAX_SIZE,
+    BrokenScanError,
+    NothingToScanError,
+    Options,
+    run,
+)
 from iamrange.credentials.scan.samples import SAMPLES, invented
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from iamrange.credentials.scan.finding import Scan
@@ -95,6 +107,23 @@ def test_branches_merges_stashes_and_messages_are_history(repository: Path) -> N
     assert sorted(rules(found)) == ["github-token", "slack-token", "stripe-key"]
     (message,) = [one for one in found.findings if one.rule == "slack-token"]
     assert message.place.path == scan_git.MESSAGE
+
+
+def test_what_tags_say_and_what_refs_name_without_a_commit_is_history(repository: Path) -> None:
+    git(repository, "tag", "-a", "v1", "-m", f"released with {TOKEN}")
+    git(repository, "tag", "-a", "v2", "-m", "a tag of a tag", "v1")
+    blob = git(repository, "hash-object", "-w", "--stdin", text=f"T={OTHER}\n")
+    git(repository, "tag", "-a", "of-a-blob", "-m", "a blob", blob)
+    (repository / "staged").write_text(invented("stripe-key", 11))
+    git(repository, "add", "staged")
+    git(repository, "tag", "of-a-tree", git(repository, "write-tree"))
+    git(repository, "rm", "--quiet", "--force", "staged")
+    places = {one.rule: one.place.path for one in scan(repository).findings}
+    assert places == {
+        "github-token": scan_git.TAG,
+        "slack-token": str(repository / "(blob of refs/tags/of-a-blob)"),
+        "stripe-key": str(repository / "staged"),
+    }
 
 
 def test_what_only_a_merge_brought_is_found(repository: Path) -> None:
@@ -193,6 +222,90 @@ def test_the_hostile_settings_do_run_when_git_is_left_alone(
     assert witness.exists()
 
 
+def parentless(graph: bytes, commit: str) -> bytes:
+    """Return a commit graph that says of one commit that nothing came before it."""
+    changed = bytearray(graph)
+    table = {
+        graph[at : at + 4]: int.from_bytes(graph[at + 4 : at + 12], "big")
+        for at in range(8, 8 + 12 * graph[6], 12)
+    }
+    names = table[b"OIDL"]
+    number = graph[names : table[b"CDAT"]].index(bytes.fromhex(commit)) // 20
+    struct.pack_into(">I", changed, table[b"CDAT"] + 36 * number + 20, 0x70000000)
+    body = bytes(changed[:-20])
+    return body + sha1(body).digest()  # noqa: S324 - git's own check sum
+
+
+def hides_by_the_commit_graph(repository: Path) -> None:
+    git(repository, "commit-graph", "write", "--reachable")
+    graph = repository / ".git" / "objects" / "info" / "commit-graph"
+    graph.chmod(0o644)
+    graph.write_bytes(parentless(graph.read_bytes(), git(repository, "rev-parse", "HEAD")))
+    assert git(repository, "rev-list", "--count", "HEAD") == "1", "git itself is taken in"
+
+
+def hides_by_relative_paths(repository: Path) -> None:
+    git(repository, "config", "diff.relative", "true")
+
+
+@pytest.mark.parametrize("hide", [hides_by_the_commit_graph, hides_by_relative_paths])
+def test_what_git_keeps_or_is_told_to_be_faster_hides_nothing(
+    repository: Path, hide: Callable[[Path], None]
+) -> None:
+    (repository / "sub").mkdir()
+    commit(repository, "sub/a", "x\n")
+    commit(repository, "a.env", f"T={TOKEN}\n")
+    git(repository, "rm", "--quiet", "a.env")
+    git(repository, "commit", "--quiet", "-m", "gone")
+    hide(repository)
+    assert rules(scan(repository / "sub")) == ["github-token"]
+
+
+def test_a_repository_that_says_it_is_bare_does_not_hide_its_files(repository: Path) -> None:
+    (repository / "sub").mkdir()
+    for folder in (repository, repository / "sub"):
+        (folder / "a.env").write_text(f"T={TOKEN}\n")
+    git(repository, "config", "core.bare", "true")
+    assert len(scan(repository).findings) == 2
+    assert rules(scan(repository / "sub")) == ["github-token"]
+
+
+def test_complaints_of_git_do_not_hold_a_scan_up(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, "a.env", f"T={TOKEN}\n")
+    (repository / "a.env").unlink()
+    real = shutil.which("git")
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nhead -c 300000 /dev/zero >&2\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    assert rules(scan(repository)) == ["github-token"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_repository_of_somebody_else_is_read(repository: Path) -> None:
+    commit(repository, "a.env", f"T={TOKEN}\n")
+    for one in (repository, *repository.rglob("*")):
+        os.chown(one, 12345, 12345)
+    assert rules(scan(repository)) == ["github-token"]
+    assert scan(repository, history=False, staged=True).not_read == []
+
+
+def test_a_worker_that_dies_breaks_the_scan_and_says_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("x\n")
+    monkeypatch.setattr(scan_run, "_work", dies)
+    with pytest.raises(BrokenScanError, match="--jobs 1"):
+        scan(tmp_path, history=False, jobs=2)
+
+
+def dies(*_: object) -> Scan:
+    os._exit(9)
+
+
 def test_grafts_and_replacements_hide_nothing(repository: Path) -> None:
     commit(repository, "a.env", f"T={TOKEN}\n")
     git(repository, "rm", "--quiet", "a.env")
@@ -258,7 +371,7 @@ def test_a_bare_repository_is_read_and_what_is_none_is_refused(
     found = scan(tmp_path / "bare")
     assert (rules(found), found.files) == (["github-token"], 0)
     (tmp_path / "none").mkdir()
-    with pytest.raises(scan_git.GitError, match="rev-parse"):
+    with pytest.raises(GitError, match="rev-parse"):
         scan(tmp_path / "none")
     with pytest.raises(NothingToScanError, match="expected a file or a folder"):
         scan(tmp_path / "missing")
@@ -307,7 +420,7 @@ def test_git_gets_no_setting_from_the_environment(
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(tmp_path / "program"))
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     assert rules(scan(repository)) == ["github-token"]
-    assert not {"GIT_DIR", "GIT_EXTERNAL_DIFF", "GIT_CONFIG_COUNT"} & set(scan_git.environment())
+    assert not {"GIT_DIR", "GIT_EXTERNAL_DIFF", "GIT_CONFIG_COUNT"} & set(environment())
 
 
 def test_a_merged_finding_is_the_trees_own_and_counts_the_versions(repository: Path) -> None:

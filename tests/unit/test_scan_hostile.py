@@ -27,9 +27,13 @@ SPICE = [keyword for rule in RULES for keyword in rule.keywords]
 SPICE += [invented(rule, 5) for rule in SAMPLES]
 SPICE += ["{", "}", "[", '"', "'", "\\", ": ", "\n", "- &a *a", "/*", "//", "*/", "<<: ", "\x00"]
 
+MEMBERS = st.text(max_size=6) | st.sampled_from(
+    ["type", "kty", "name", "key", "value", "auth", "instances", "attributes", "result",
+     "sensitive", "plaintext", "4dabf18193072939515e22adb298388d"]
+)  # fmt: skip
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=6), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(MEMBERS, inner),
     max_leaves=20,
 )
 
@@ -64,6 +68,12 @@ def test_every_text_of_a_json_document_is_read(document: object) -> None:
     read = [value.text for value in values("a.json", json.dumps(document))]
     assert set(texts(document)) <= set(read) | {"".join(read)}
     assert json.loads(without_comments(json.dumps(document))) == document
+
+
+@given(DOCUMENTS, st.sampled_from(["a.json", "a.yaml", ".env", "terraform.tfstate"]))
+def test_no_document_breaks_it_whatever_its_members_mean(document: object, path: str) -> None:
+    text = json.dumps({"type": "random_password", "auth": json.dumps(document), "a": document})
+    scanned(path, text.encode())
 
 
 @given(st.text(alphabet='{}[]",/*\\ \na1:', max_size=60))
@@ -138,6 +148,10 @@ def test_aliases_do_not_grow() -> None:
         (b"PK\x03\x04" + bytes(32), Archive),
         (b"\x1f\x8b\x08\x00", Archive),
         (bytes(257) + b"ustar\x0000", Archive),
+        (b"SQLite format 3\x00\x10\x00\x01\x01" + bytes(40), Binary),
+        (b"a name\x00" + bytes(64), Binary),
+        (b"A=1\x00TOKEN=x\x00HOME=/root\x00", str),
+        (b"one line of a log\nand one that was cut\x00\n", str),
         (b"", str),
         (b"plain", str),
         ("übermäßig".encode(), str),

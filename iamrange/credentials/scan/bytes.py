@@ -24,6 +24,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _ASCII, _WIDE = 127, 4
+_CONTROLS: Final = bytes({*range(32), 127} - set(b"\t\n\r\x0c\x1b"))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\n\r\x0c\x1b"
 
 
@@ -49,7 +50,7 @@ def text_of(content: bytes) -> str | Archive | Binary:
             return content.decode(encoding, "replace")
     if b"\x00" in head:
         guessed = _without_a_mark(head)
-        return content.decode(guessed, "replace") if guessed else Binary()
+        return content.decode(guessed, "replace") if guessed else _with_zeros(content)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -58,6 +59,21 @@ def text_of(content: bytes) -> str | Archive | Binary:
     if odd * 10 > len(head):
         return Binary()
     return content.decode("latin-1")
+
+
+def _with_zeros(content: bytes) -> str | Binary:
+    """Tell text with zeros in it, as a log that was cut or an environment has, from binaries.
+
+    One zero must not hide a file. Binaries have other control characters too, or bytes of no text.
+    """
+    head = content[:_HEAD]
+    plain = head.replace(b"\0", b"")
+    if len(plain) * 4 < len(head) * 3 or len(plain.translate(None, _CONTROLS)) < len(plain):
+        return Binary()
+    try:
+        return content.replace(b"\0", b" ").decode("utf-8")
+    except UnicodeDecodeError:
+        return Binary()
 
 
 def _without_a_mark(head: bytes) -> str | None:

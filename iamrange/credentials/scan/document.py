@@ -10,8 +10,11 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from iamrange.credentials.scan.bytes import Archive, Binary, text_of
+from iamrange.credentials.scan.encoded import decoded
+from iamrange.credentials.scan.file_kinds import is_configuration
 from iamrange.credentials.scan.finding import (
     Finding,
     Hasher,
@@ -23,12 +26,17 @@ from iamrange.credentials.scan.finding import (
     Unread,
 )
 from iamrange.credentials.scan.rules_types import Flavour
-from iamrange.credentials.scan.structure import StructureError, Value, is_configuration, values
-from iamrange.credentials.scan.text import Found, Match, allowed, decoded, find
+from iamrange.credentials.scan.structure import StructureError, values
+from iamrange.credentials.scan.text import Found, Match, allowed, find
+
+if TYPE_CHECKING:
+    from iamrange.credentials.scan.meanings import Value
 
 _LEAST_VALUE = 8
 _KUBERNETES = re.compile(r"""kind["']?:\s{0,4}["']?Secret\b""")
-_DATA = re.compile(r"(?:^|\.)data\.[^.]+$")
+_DATA = re.compile(r"(?:^|\.)data\.")
+_STRING_DATA = re.compile(r"(?:^|\.)stringData\.")
+_SECRET = "secret_"  # noqa: S105 - what a Secret's member is called, whatever its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +96,8 @@ class _Sight:
 
     def as_text(self) -> None:
         """Look at it as plain text."""
-        flavour = Flavour.CONFIGURATION if is_configuration(self._path) else Flavour.CODE
+        plain = is_configuration(self._path, self._text)
+        flavour = Flavour.CONFIGURATION if plain else Flavour.CODE
         found = find(self._text, flavour)
         self.suppressed.update(found.suppressed)
         self.unread += found.unread
@@ -110,7 +119,9 @@ class _Sight:
                 continue
             found = find(value.text, Flavour.CONFIGURATION)
             if not found.matches and value.name and "\n" not in value.text:
-                found = find(_named(value.name, value.text), decode=False)
+                secret = kubernetes and _STRING_DATA.search(value.member) is not None
+                name = f"{_SECRET}{value.name}" if secret else value.name
+                found = find(_named(name, value.text), depth=0)
             self._add(value, found)
 
     def _as_data(self, value: Value) -> bool:
@@ -121,7 +132,7 @@ class _Sight:
         self.seen.pop(value.text.strip(), None)  # the secret is what it says
         found = find(said)
         if not found.matches:
-            found = find(_named(value.name, said.strip()), decode=False)
+            found = find(_named(f"{_SECRET}{value.name}", said.strip()), depth=0)
         found.matches = [replace(match, encoded=True) for match in found.matches]
         self._add(value, found)
         return True

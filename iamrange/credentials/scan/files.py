@@ -94,4 +94,4 @@ def _unread(path: str, error: OSError) -> NotRead:
 
 def exists(path: str) -> bool:
     """Tell whether there is something to scan; a link that is named outright is not followed."""
-    return Path(path).exists() and not Path(path).is_symlink()
+    return bool(path) and Path(path).exists() and not Path(path).is_symlink()

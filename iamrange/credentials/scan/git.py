@@ -1,8 +1,7 @@
-"""Read a git repository that may be hostile: commits, blobs, the index. Never its working tree.
+"""Read a git repository that may be hostile: commits, tags, blobs, the index. Never its files.
 
-- Only plumbing that prints objects is run, with hooks, file-system monitors, text converters,
-  external diffs, signature programs, pagers, transports and lazy fetches off, and without the
-  environment's or the user's git settings. `tests/conformance/test_scan_git.py` holds it to that.
+- Only plumbing that prints objects is run, in the way of `git_command`; nothing of the repository's
+  own runs. `tests/conformance/test_scan_git.py` holds it to that.
 - Grafts and replacements are not followed: what is read is what the objects say.
 - What git cannot read is said, and the rest is read.
 """
@@ -10,35 +9,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
 from iamrange.credentials.scan.document import Origin
-from iamrange.credentials.scan.finding import NotRead, Unread, shown
+from iamrange.credentials.scan.finding import NotRead, Unread
+from iamrange.credentials.scan.git_command import GitError, command, environment, short, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MESSAGE: Final = "(commit message)"
-_SAFE: Final = (
-    "--no-pager", "--no-replace-objects", "--no-optional-locks", "--literal-pathspecs",
-    *(part for setting in (
-        "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "diff.external=",
-        "log.showSignature=false", "gpg.program=false", "gpg.ssh.program=false",
-        "gpg.x509.program=false", "core.sshCommand=false", "protocol.allow=never",
-        "core.untrackedCache=false", "core.quotePath=false", "log.mailmap=false",
-        "i18n.logOutputEncoding=utf-8", "maintenance.auto=false", "gc.auto=0",
-    ) for part in ("-c", setting)),
-)  # fmt: skip
+TAG: Final = "(tag message)"
 _LINK, _SUBMODULE, _NONE = "120000", "160000", "000000"
 _CHUNK: Final = 1 << 20
-_ERROR_TEXT: Final = 200
-
-
-class GitError(Exception):
-    """There is no git, or no repository there; the text says which and what git said."""
+_BATCH: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +45,7 @@ class History:
     not_read: list[NotRead]
     commits: int = 0
     links: int = 0
-
-
-def environment(keep: Sequence[str] = ()) -> dict[str, str]:
-    """Return an environment in which git reads no settings but the repository's own."""
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in keep}
-    return plain | {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_GRAFT_FILE": os.devnull,
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_PAGER": "cat",
-        "LC_ALL": "C",
-    }
-
-
-def command(repository: str, *arguments: str) -> list[str]:
-    """Return a git command that runs nothing of the repository's.
-
-    Raises:
-        GitError: there is no git on PATH.
-    """
-    git = shutil.which("git")
-    if git is None:
-        raise GitError("git is not on PATH: expected it for --history and --staged")
-    return [git, *_SAFE, "-C", repository, *arguments]
+    modules: set[str] = field(default_factory=set)
 
 
 def top(repository: str) -> str:
@@ -96,21 +54,21 @@ def top(repository: str) -> str:
     Raises:
         GitError: it is no repository, or not one that git lets this user read.
     """
-    prefix = _told(repository, "rev-parse", "--show-prefix").strip("\n")
+    prefix = told(repository, "rev-parse", "--show-prefix").strip("\n")
     up = os.path.join(repository, *[os.pardir] * prefix.count("/"))  # noqa: PTH118 - bytes kept
     return os.path.normpath(up)
 
 
 def is_bare(repository: str) -> bool:
-    """Tell whether a path is a repository without a working tree."""
+    """Tell whether a path is a repository's own folder, whatever its settings say of itself."""
     try:
-        return _told(repository, "rev-parse", "--is-bare-repository").strip() == "true"
+        return told(repository, "rev-parse", "--git-dir").strip() == "."
     except GitError:
         return False
 
 
 def history(repository: str) -> History:
-    """Return each blob that a commit of any ref brought, with the oldest such commit.
+    """Return each blob that a ref reaches, with the oldest commit that brought it.
 
     Raises:
         GitError: it is no repository.
@@ -123,18 +81,20 @@ def history(repository: str) -> History:
         "--full-history", "--ignore-submodules=none",
         "--format=tformat:commit%x00%H%x00%aI%x00%B%x00",
     )  # fmt: skip
-    with subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - piped
-        assert process.stderr is not None  # noqa: S101 - piped
-        _read_log(_tokens(process.stdout), root, read)
-        complaint = process.stderr.read(_CHUNK).decode("utf-8", "replace")
+    with tempfile.TemporaryFile() as complaints:  # a pipe that nobody reads would hold git up
+        with subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
+            arguments, stdout=subprocess.PIPE, stderr=complaints, env=environment()
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - piped
+            _read_log(_tokens(process.stdout), root, read)
+        complaints.seek(0)
+        complaint = complaints.read(_CHUNK).decode("utf-8", "replace")
     if process.returncode != 0:
-        detail = f"git log ended early: {_short(complaint)}"
+        detail = f"git log ended early: {short(complaint)}"
         read.not_read.append(NotRead(path=root, reason=Unread.CORRUPT, detail=detail))
         _every_object(repository, root, read)
-    if _told(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
+    _read_tags(repository, root, read)
+    if told(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
         detail = "a shallow clone: older commits are not there; git fetch --unshallow"
         read.not_read.append(NotRead(path=root, reason=Unread.HISTORY, detail=detail))
     return read
@@ -149,10 +109,10 @@ def staged(repository: str) -> History:
     root = top(repository)
     keep = ("GIT_INDEX_FILE", "GIT_DIR", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
     try:
-        head = _told(repository, "rev-parse", "--verify", "--quiet", "HEAD^{tree}", keep=keep)
+        head = told(repository, "rev-parse", "--verify", "--quiet", "HEAD^{tree}", keep=keep)
     except GitError:  # no commit yet: compare with the empty tree, whatever the hash's kind
-        head = _told(repository, "hash-object", "-t", "tree", os.devnull, keep=keep)
-    text = _told(
+        head = told(repository, "hash-object", "-t", "tree", os.devnull, keep=keep)
+    text = told(
         repository, "diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames",
         "--no-ext-diff", "--no-textconv", "--ignore-submodules=none", head.strip(), keep=keep,
     )  # fmt: skip
@@ -252,26 +212,76 @@ def _entry(raw: str, name: str, root: str, origin: Origin, read: History) -> Non
     _, mode, _, oid, _ = parts
     path = os.path.normpath(os.path.join(root, name))  # noqa: PTH118 - bytes kept
     if mode == _SUBMODULE:
-        unread = NotRead(path=path, reason=Unread.SUBMODULE, detail="not looked into")
-        if unread not in read.not_read:
-            read.not_read.append(unread)
+        if path not in read.modules:
+            read.modules.add(path)
+            read.not_read.append(
+                NotRead(path=path, reason=Unread.SUBMODULE, detail="not looked into")
+            )
     elif mode == _LINK:
         read.links += 1
     elif mode != _NONE:
         read.blobs[oid] = Origin(path=path, commit=origin.commit, date=origin.date)
 
 
+def _read_tags(repository: str, root: str, read: History) -> None:
+    """Add what tags say, and what refs name that is no commit: the log tells of commits only."""
+    try:
+        listed = told(repository, "for-each-ref", "--format=%(objecttype) %(objectname) %(refname)")
+    except GitError as error:
+        read.not_read.append(NotRead(path=root, reason=Unread.CORRUPT, detail=str(error)))
+        return
+    named = [line.split(" ", 2) for line in listed.splitlines()]
+    waiting = [(kind, oid, ref) for kind, oid, ref in named if kind != "commit"]
+    seen = {oid for _, oid, _ in waiting}
+    while waiting:
+        now, waiting = waiting[:_BATCH], waiting[_BATCH:]
+        tags = {oid: ref for kind, oid, ref in now if kind == "tag"}
+        for kind, oid, ref in now:
+            path = os.path.join(root, f"({kind} of {ref})")  # noqa: PTH118 - bytes kept
+            if kind == "blob":
+                read.blobs.setdefault(oid, Origin(path=path))
+            elif kind == "tree":
+                _read_tree(repository, oid, root, read)
+        wanted = [Blob(oid, Origin(path=TAG, commit=oid)) for oid in tags]
+        for blob, answer in contents(repository, wanted, _CHUNK):
+            if isinstance(answer, NotRead):
+                read.not_read.append(answer)
+                continue
+            head, _, message = answer.decode("utf-8", "surrogateescape").partition("\n\n")
+            read.messages.append((message, blob.origin))
+            about = dict(line.partition(" ")[::2] for line in head.split("\n"))
+            oid, kind = about.get("object", ""), about.get("type", "commit")
+            if kind != "commit" and oid not in seen:
+                seen.add(oid)
+                waiting.append((kind, oid, tags[blob.oid]))
+
+
+def _read_tree(repository: str, tree: str, root: str, read: History) -> None:
+    """Add the blobs of a tree that a ref names without a commit."""
+    try:
+        listed = told(repository, "ls-tree", "-r", "-z", "--full-tree", tree)
+    except GitError as error:
+        read.not_read.append(NotRead(path=root, reason=Unread.CORRUPT, detail=str(error)))
+        return
+    for line in listed.split("\0"):
+        about, _, name = line.partition("\t")
+        mode, _, oid = about.partition(" ")
+        if oid and mode not in (_LINK, _SUBMODULE):
+            path = os.path.normpath(os.path.join(root, name))  # noqa: PTH118 - bytes kept
+            read.blobs.setdefault(oid.split(" ")[-1], Origin(path=path))
+
+
 def _every_object(repository: str, root: str, read: History) -> None:
     """Add the blobs that no log told of, since the log could not be read to its end."""
     try:
-        told = _told(
+        listed = told(
             repository, "cat-file", "--batch-all-objects", "--unordered",
             "--batch-check=%(objecttype) %(objectname)",
         )  # fmt: skip
     except GitError as error:
         read.not_read.append(NotRead(path=root, reason=Unread.CORRUPT, detail=str(error)))
         return
-    for line in told.splitlines():
+    for line in listed.splitlines():
         kind, _, oid = line.partition(" ")
         if kind == "blob":
             read.blobs.setdefault(oid, Origin(path=os.path.join(root, f"(object {oid})")))  # noqa: PTH118 - bytes kept
@@ -285,21 +295,3 @@ def _tokens(stream: IO[bytes]) -> Iterator[str]:
             yield token.decode("utf-8", "surrogateescape")
     if rest.strip():
         yield rest.decode("utf-8", "surrogateescape")
-
-
-def _told(repository: str, *arguments: str, keep: Sequence[str] = ()) -> str:
-    done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-        command(repository, *arguments),
-        capture_output=True,
-        env=environment(keep),
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode != 0:
-        said = _short(done.stderr.decode("utf-8", "replace")) or f"status {done.returncode}"
-        raise GitError(f"'{shown(repository)}': git {arguments[0]}: {said}")
-    return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def _short(complaint: str) -> str:
-    return shown(complaint.strip())[:_ERROR_TEXT]

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from typing import Any, Final
+from urllib.parse import unquote
 
 from iamrange.credentials.scan.rules_adopted import ADOPTED
 from iamrange.credentials.scan.rules_named import NAMED
@@ -23,15 +24,23 @@ from iamrange.credentials.scan.rules_types import (
     mixed_case,
     random_looking,
 )
+from iamrange.credentials.scan.rules_vendors import BY_PREFIX
 from iamrange.identity.names import AUTH_ISSUER, ISSUER
 
 _NEAR: Final = 4000
 _RANDOM_BASE64: Final = 4.0
-_KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',]{64,16384})"""
+_RANDOM_WORD: Final = 3.5
+_KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',>#*;|&]{64,16384})"""
 _PEM: Final = (
     r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:\s{0,4}[A-Za-z-]{1,20}: [^\n]{1,80}\n){0,4}" + _KEY_BODY
 )
+_PEM_MARGIN: Final = re.compile(r"[ \t]*(?:[>#*;|+]|//)[ \t]?")
+"""What a comment, a quotation or a diff puts before each line."""
+
+_PEM_JOINT: Final = re.compile(r"[\"']\s*\+|&#(?:1[03]|x0?[aAdD]);")
+"""What code puts between two lines, and XML for a line's end."""
+
 _PEM_STEP: Final = re.compile(r"\\[nrt]|[^A-Za-z0-9+/]")
 _LEAST_KEY: Final = 40
 _JWT: Final = (
@@ -52,7 +61,11 @@ _NAMED_AWS: Final = (
 
 def pem_body(text: str) -> str:
     """Return what a PEM's lines say, however they are written down."""
-    return _PEM_STEP.sub("", text)
+    lines = text.split("\n")
+    rest = [line for line in lines[1:] if line.strip()]
+    if rest and all(_PEM_MARGIN.match(line) for line in rest):
+        lines[1:] = [_PEM_MARGIN.sub("", line, count=1) for line in rest]
+    return _PEM_STEP.sub("", _PEM_JOINT.sub("", "\n".join(lines)))
 
 
 def _a_key(match: re.Match[str]) -> bool:
@@ -91,7 +104,7 @@ def _ours(match: re.Match[str]) -> bool:
 
 
 def _random(match: re.Match[str]) -> bool:
-    return random_looking(match["secret"], 3.5)
+    return random_looking(match["secret"], _RANDOM_WORD)
 
 
 def _aws_secret(match: re.Match[str]) -> bool:
@@ -118,12 +131,13 @@ OURS: Final = (
     SecretRule(
         id="private-jwk",
         summary="A private or symmetric JSON Web Key: an agent's key, or one for DPoP proofs.",
-        keywords=('"d"', '"d\\', "'d'", '"k"', '"k\\', "'k'"),
+        keywords=('"d"', '"d\\', "'d'", '"k"', '"k\\', "'k'", "d: '", 'd: "', "k: '", 'k: "'),
         find=by_pattern(
-            r"""["'][dk]\\{0,3}["']\s{0,8}:\s{0,8}\\{0,3}["'](?P<secret>[A-Za-z0-9_-]{20,1400})""",
+            r"""(?<![A-Za-z0-9_.-])["']?[dk]\\{0,3}["']?\s{0,8}:\s{0,8}\\{0,3}["'](?P<secret>[A-Za-z0-9_-]{20,1400})""",
             accepts=lambda match: _in_a_jwk(match) and _random(match),
         ),
         source="RFC 7517, RFC 7518 section 6",
+        needs="kty",
         reach=1024,
     ),
     SecretRule(
@@ -171,6 +185,32 @@ OURS: Final = (
         hint=4,
     ),
     SecretRule(
+        id="aws-session-token",
+        summary="The session token of a temporary AWS access key, of use with the key.",
+        keywords=("iqojb3jpz2lu", "fwogzxivyxdz", "fqogzxivyxdz"),
+        find=by_pattern(
+            # base64 of what all begin with: lengths, and the words "origin" or "aws"
+            r"(?<![A-Za-z0-9+/])(?P<secret>(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz)"
+            r"(?:[A-Za-z0-9+/=]|%2[BbFf]|%3[Dd]){80,4096})",
+            accepts=_random,
+        ),
+        canonical=lambda text: unquote(text).rstrip("="),
+        source="https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_use-resources.html",
+        reach=4096,
+        hint=4,
+    ),
+    SecretRule(
+        id="gcp-refresh-token",
+        summary="A Google refresh token: it gives access tokens until it is withdrawn.",
+        keywords=("1//0",),
+        find=by_pattern(
+            r"(?<![A-Za-z0-9/_-])(?P<secret>1//0[A-Za-z0-9_-]{40,160})(?![A-Za-z0-9_-])",
+            accepts=_random,
+        ),
+        source="https://developers.google.com/identity/protocols/oauth2",
+        hint=4,
+    ),
+    SecretRule(
         id="gcp-oauth-token",
         summary="A Google access token.",
         keywords=("ya29.",),
@@ -198,11 +238,14 @@ OURS: Final = (
     SecretRule(
         id="vault-token",
         summary="A token of OpenBao or HashiCorp Vault.",
-        keywords=("hvs.", "hvb.", "hvr.", "s.", "b."),
+        keywords=("hvs.", "hvb.", "hvr.", "s.", "b.aaaaaq", "r.aaaaaq"),
         reach=64,
         find=by_pattern(
-            r"(?<![A-Za-z0-9_.])(?P<secret>hv[sbr]\.[A-Za-z0-9_-]{24,512})",
-            r"(?<![A-Za-z0-9_./-])(?P<secret>[sb]\.[A-Za-z0-9]{24})(?![A-Za-z0-9_(\[])",
+            r"(?<![A-Za-z0-9_.])(?P<secret>hv[sbr]\.[A-Za-z0-9_-]{24,512}"
+            # signed ones, batch and recovery tokens: the same under OpenBao's names
+            r"|(?<!-)(?:s\.CAES[A-Za-z0-9_-]{80,512}|[br]\.AAAAAQ[A-Za-z0-9_-]{60,512}"
+            # a namespace's id may follow
+            r"|(?<!/)s\.[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5,8})?(?![A-Za-z0-9_(\[-])))",
             accepts=lambda match: _random(match) and mixed_case(match["secret"]),
         ),
         source="https://openbao.org/docs/concepts/tokens/",
@@ -229,8 +272,10 @@ OURS: Final = (
     SecretRule(
         id="openai-project-key",
         summary="An OpenAI project or service-account key.",
-        keywords=("sk-proj-", "sk-svcacct-"),
-        find=by_pattern(r"(?P<secret>sk-(?:proj|svcacct)-[A-Za-z0-9_-]{40,200})", accepts=_random),
+        keywords=("sk-proj-", "sk-svcacct-", "sk-admin-"),
+        find=by_pattern(
+            r"(?P<secret>sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,200})", accepts=_random
+        ),
         source="https://platform.openai.com/docs/api-reference/authentication",
         hint=4,
     ),
@@ -251,14 +296,15 @@ OURS: Final = (
         keywords=("hf_",),
         find=by_pattern(
             r"(?<![A-Za-z0-9_])(?P<secret>hf_[A-Za-z0-9]{34})(?![A-Za-z0-9_])",
-            accepts=lambda match: mixed_case(match["secret"]) or _random(match),
+            # most have no digit at all
+            accepts=lambda match: entropy(match["secret"]) >= _RANDOM_WORD,
         ),
         source="https://huggingface.co/docs/hub/security-tokens",
     ),
 )
 """What an agent holds, most specific first."""
 
-RULES: Final = (*OURS, *ADOPTED, *NAMED)
+RULES: Final = (*OURS, *BY_PREFIX, *ADOPTED, *NAMED)
 """All rules, in order of precedence."""
 
 RULE_OF: Final = {rule.id: rule for rule in RULES}

@@ -78,7 +78,7 @@ _TABLE: Final = (
         detector=SlackDetector,
         id="slack-token",
         hint=4,
-        keywords=("xoxa-", "xoxb-", "xoxp-", "xoxo-", "xoxs-", "xoxr-", "hooks.slack.com/"),
+        keywords=("xox", "hooks.slack.com/"),
     ),
     _Adopted(detector=OpenAIDetector, id="openai-api-key", keywords=("t3blbkfj",)),
     _Adopted(detector=PypiTokenDetector, id="pypi-token", hint=4, keywords=("pypi-ag",)),

@@ -5,35 +5,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from iamrange.credentials.scan.rules_by_name import NAMES, NO_SECRET_VALUE, named
 from iamrange.credentials.scan.rules_types import (
     BETWEEN,
-    Flavour,
-    Hit,
     Level,
     SecretRule,
     by_pattern,
     entropy,
-    made_of_words,
     random_looking,
 )
 
-_DATABASES: Final = (
-    "postgres",
-    "mysql",
-    "mariadb",
-    "mongodb",
-    "redis",
-    "rediss",
-    "valkey",
-    "amqp",
-    "mssql",
-    "sqlserver",
-    "oracle",
-    "clickhouse",
-    "cockroachdb",
-    "snowflake",
-    "jdbc:",
+_DATABASE: Final = re.compile(
+    r"(?:(?i:postgres|mysql|mariadb|mongodb|redis|valkey|amqp|mssql|sqlserver|oracle|clickhouse"
+    r"|cockroachdb|snowflake)[A-Za-z]{0,9}|(?i:jdbc):[A-Za-z]{3,12})(?:\+[A-Za-z0-9]{1,20})?"
+    r"(?::[a-z]{3,12})?$"
 )
+_LONGEST_SCHEME: Final = 64
 _USER: Final = r"""[^\s:/@"'`<>{}]{0,64}"""
 _PASSWORD: Final = r"""(?P<secret>[^\s/@"'`<>\\]{3,256})@[A-Za-z0-9\[_%$.-]"""  # noqa: S105 - a pattern
 _LEAST_ENTROPY: Final = 2.0
@@ -42,45 +29,11 @@ _FORMAT: Final = re.compile(r"[%$:{]\S*|\S*\}")
 
 _HEADER: Final = r"(?i:authorization)" + BETWEEN + r"(?i:basic|bearer|token)\s{1,4}"
 _CLIENT_SECRET: Final = r"(?i:client_?-?secret)" + BETWEEN
-_VALUE: Final = r"""(?P<secret>[^\s"'`,;<>(){}\[\]\\]{8,512})"""
-_NAMES: Final = (
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "api-key",
-    "access_key",
-    "accesskey",
-    "access-key",
-    "private_key",
-    "privatekey",
-    "auth_key",
-    "authkey",
-    "credential",
-    "encryption_key",
-    "signing_key",
-)
-_NAMED: Final = re.compile(
-    r"(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private_?key"
-    r"|auth_?key|credentials?|encryption_key|signing_key)"
-    r"(?P<more>[\w.-]{0,24})(?P<q1>[\\\"']{0,4}\]?)\s{0,8}"
-    r"(?:(?::\s?[A-Za-z]{1,12}\s?)?=>?|:=?)\s{0,8}[rbuf]?(?P<q2>[\\\"'`]{0,4})" + _VALUE
-)
-_A_PASSWORD: Final = re.compile(r"(?i)pass|pwd")
-_NO_SECRET_NAME: Final = re.compile(
-    r"(?i)(?:hash|digest|sum|name|id|ids|file|path|dir|folder|url|uri|endpoint|host|type|kind|env"
-    r"|field|label|length|len|size|count|max|min|limit|ttl|expiry|expires|expiration|arn|ref"
-    r"|version|prefix|suffix|format|regex|pattern|policy|rule|class|provider|manager|store|source"
-    r"|scope|scopes|audience|issuer|status|state|alg|algorithm|hint|address|bucket|index|s)$"
-)
-_NO_SECRET_VALUE: Final = re.compile(
-    r"(?i)(?:https?://|/|\./|~/|\$|arn:|spiffe://|urn:|sha\d{3}[:-]|[a-z_]+(?:\.[a-z_]+)+$"
-    r"|[a-z]+(?:[-_.][a-z]+)*$|[a-z0-9-]+:[a-z*]+$|[\d.:T+-]+Z?$|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$)"
-)
+
+
+def _of_a_database(match: re.Match[str]) -> bool:
+    at = match.start()
+    return _DATABASE.search(match.string[max(0, at - _LONGEST_SCHEME) : at]) is not None
 
 
 def _random_password(match: re.Match[str]) -> bool:
@@ -88,37 +41,14 @@ def _random_password(match: re.Match[str]) -> bool:
     return entropy(secret) >= _LEAST_ENTROPY and not _FORMAT.fullmatch(secret)
 
 
-def _named(text: str, at: int, flavour: Flavour) -> Hit | None:
-    match = _NAMED.match(text, at)
-    if match is None:
-        return None
-    secret, quoted = match["secret"], bool(match["q2"])
-    if not quoted and flavour is not Flavour.CONFIGURATION:
-        return None
-    more = match["more"].lower().strip("_.-")
-    if _NO_SECRET_NAME.search(more) or more.startswith(("_id", "name")):
-        return None
-    after = text[match.end() : match.end() + 1]
-    if not quoted and after and after not in " \t\r\n#,;":
-        return None  # an expression, not a value
-    if _NO_SECRET_VALUE.match(secret) or not random_looking(secret, 3.0):
-        return None
-    if not _A_PASSWORD.match(text, at) and made_of_words(secret):
-        return None
-    return Hit(*match.span("secret"))
-
-
 NAMED: Final = (
     SecretRule(
         id="database-url",
         summary="A database's URL with a password in it.",
-        keywords=_DATABASES,
+        keywords=("://",),
         find=by_pattern(
-            r"(?i:jdbc:)?[A-Za-z]{3,12}(?:\+[A-Za-z0-9]{1,20})?(?::[a-z]{3,12})?://"
-            + _USER
-            + ":"
-            + _PASSWORD,
-            accepts=_random_password,
+            r"://" + _USER + ":" + _PASSWORD,
+            accepts=lambda match: _of_a_database(match) and _random_password(match),
         ),
         source="RFC 3986 section 3.2.1",
     ),
@@ -146,7 +76,7 @@ NAMED: Final = (
         find=by_pattern(
             _CLIENT_SECRET + r"(?P<secret>[A-Za-z0-9_~.-]{16,256})(?![A-Za-z0-9_(\[])",
             accepts=lambda match: (
-                random_looking(match["secret"], 3.5) and not _NO_SECRET_VALUE.match(match["secret"])
+                random_looking(match["secret"], 3.5) and not NO_SECRET_VALUE.match(match["secret"])
             ),
         ),
         source="RFC 6749 section 2.3.1",
@@ -154,10 +84,11 @@ NAMED: Final = (
     SecretRule(
         id="named-secret",
         summary="A value that looks random under a name that says it is secret.",
-        keywords=_NAMES,
-        find=_named,
+        keywords=NAMES,
+        find=named,
         source="CWE-798",
         reach=200,
+        last=True,
         level=Level.WARNING,
     ),
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}[rbuf]?[\\"'`]{0,4}"""
+BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}(?:[rbuf](?=[\\"'`]))?[\\"'`]{0,4}"""
 """What stands between a member's name and its value: JSON, YAML, TOML, INI, shell, code."""
 
 
@@ -64,6 +64,9 @@ class SecretRule:
     `canonical` takes away what depends on how the same secret is written down. `source` is the
     page or the library that the format is known from. `reach` is how many characters one try may
     look at: hostile texts are made of keywords, and a rule gives up on one after a budget of them.
+    `needs` is a word in lower case without which a text has nothing for the rule: where a rule has
+    many keywords, one search instead of as many. A rule that is `last` takes what it sees only if
+    nothing is written in it in another way.
     """
 
     id: str
@@ -75,6 +78,8 @@ class SecretRule:
     hint: int = 0
     reach: int = 512
     canonical: Callable[[str], str] = str
+    needs: str = ""
+    last: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a rule that could never find anything.
@@ -91,6 +96,8 @@ class SecretRule:
         Raises:
             TooManyTriesError: the budget is used up; the rest of the text was not tried.
         """
+        if self.needs not in lowered:
+            return
         tries = (_LEAST_BUDGET + _BUDGET * len(text)) // self.reach
         for keyword in self.keywords:
             at = lowered.find(keyword)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,10 @@ _WAITING: Final = 4
 
 class NothingToScanError(Exception):
     """A path does not exist, or is a link; the text names it."""
+
+
+class BrokenScanError(Exception):
+    """A worker died, with what it had read; the text says the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,8 @@ def run(options: Options, hear: Callable[[str], None] = lambda _: None) -> Scan:
 
     Raises:
         NothingToScanError: a path is none.
-        scan_git.GitError: history or index were asked for, and git or the repository is not there.
+        BrokenScanError: a worker died.
+        GitError: history or index were asked for, and git or the repository is not there.
     """
     for path in options.paths:
         if not exists(path):
@@ -84,7 +90,13 @@ def run(options: Options, hear: Callable[[str], None] = lambda _: None) -> Scan:
         for batch in batches:
             scan.take(_work(batch, options))
     else:
-        _side_by_side(batches, options, scan, hear)
+        try:
+            _side_by_side(batches, options, scan, hear)
+        except BrokenProcessPool:
+            raise BrokenScanError(
+                "a worker of the scan was ended from outside, as when memory runs out: nothing is "
+                "said of what it read; way out: --jobs 1, or a smaller --max-size"
+            ) from None
     scan.findings = merged(scan.findings)
     return scan
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LETTERS: Final = string.ascii_letters + string.digits
 _URL: Final = _LETTERS + "-_"
 _LOWER: Final = string.ascii_lowercase + string.digits
+_HEX: Final = "0123456789abcdef"
 
 
 def _some(random: Random, size: int, alphabet: str = _LETTERS) -> str:
@@ -76,14 +77,47 @@ SAMPLES: Final[Mapping[str, Callable[[Random], str]]] = {
     "jwt": lambda r: _jwt(r, {"alg": "RS256", "typ": "JWT"}, {"sub": _some(r, 12)}),
     "aws-secret-access-key": lambda r: f"aws_secret_access_key = {_some(r, 40, _LETTERS + '+/')}",
     "aws-access-key-id": _access_key,
+    "aws-session-token": lambda r: f"IQoJb3JpZ2luX2Vj{_some(r, 400, _LETTERS + '+/')}==",
+    "gcp-refresh-token": lambda r: f"1//0{_some(r, 99, _URL)}",
     "gcp-oauth-token": lambda r: f"ya29.c.{_some(r, 128, _URL)}",
     "gcp-api-key": lambda r: f"AIza{_some(r, 35, _URL)}",
     "gcp-client-secret": lambda r: f"GOCSPX-{_some(r, 28, _URL)}",
-    "vault-token": lambda r: r.choice([f"hvs.{_some(r, 90, _URL)}", f"s.{_some(r, 24)}"]),
+    "vault-token": lambda r: r.choice(
+        [
+            f"hvs.{_some(r, 90, _URL)}",
+            f"s.{_some(r, 24)}",
+            f"s.CAES{_some(r, 86, _URL)}",
+            f"b.AAAAAQ{_some(r, 140, _URL)}",
+        ]
+    ),
     "github-fine-grained-token": lambda r: f"github_pat_{_some(r, 22)}_{_some(r, 59)}",
     "anthropic-api-key": lambda r: f"sk-ant-api03-{_some(r, 93, _URL)}AA",
     "openai-project-key": lambda r: f"sk-proj-{_some(r, 74, _URL)}",
-    "hugging-face-token": lambda r: f"hf_{_some(r, 34)}",
+    "hugging-face-token": lambda r: f"hf_{_some(r, 34, string.ascii_letters)}",
+    "openrouter-key": lambda r: f"sk-or-v1-{_some(r, 64, _HEX)}",
+    "groq-key": lambda r: f"gsk_{_some(r, 52)}",
+    "xai-key": lambda r: f"xai-{_some(r, 80)}",
+    "perplexity-key": lambda r: f"pplx-{_some(r, 48)}",
+    "replicate-token": lambda r: f"r8_{_some(r, 37)}",
+    "langsmith-key": lambda r: f"lsv2_pt_{_some(r, 32, _HEX)}_{_some(r, 10, _HEX)}",
+    "tavily-key": lambda r: f"tvly-dev-{_some(r, 32)}",
+    "pinecone-key": lambda r: f"pcsk_{_some(r, 6)}_{_some(r, 63)}",
+    "notion-token": lambda r: f"ntn_{_some(r, 46)}",
+    "linear-key": lambda r: f"lin_api_{_some(r, 40)}",
+    "figma-token": lambda r: f"figd_{_some(r, 40, _URL)}",
+    "digitalocean-token": lambda r: f"dop_v1_{_some(r, 64, _HEX)}",
+    "pulumi-token": lambda r: f"pul-{_some(r, 40, _HEX)}",
+    "docker-token": lambda r: f"dckr_pat_{_some(r, 27, _URL)}",
+    "databricks-token": lambda r: f"dapi{_some(r, 32, _HEX)}",
+    "grafana-token": lambda r: f"glsa_{_some(r, 32)}_{_some(r, 8, _HEX)}",
+    "shopify-token": lambda r: f"shpat_{_some(r, 32, _HEX)}",
+    "atlassian-token": lambda r: f"ATATT3xFfGF0{_some(r, 180, _URL)}",
+    "supabase-token": lambda r: f"sbp_{_some(r, 40, _HEX)}",
+    "postman-key": lambda r: f"PMAK-{_some(r, 24, _HEX)}-{_some(r, 34, _HEX)}",
+    "slack-app-token": lambda r: (
+        f"xapp-1-A{_some(r, 10, string.digits)}-{_some(r, 13, string.digits)}-{_some(r, 64, _HEX)}"
+    ),
+    "age-key": lambda r: f"AGE-SECRET-KEY-1{_some(r, 58, 'QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L')}",
     "github-token": lambda r: f"ghp_{_some(r, 36)}",
     "gitlab-token": lambda r: f"glpat-{_some(r, 20)}",
     "slack-token": lambda r: (

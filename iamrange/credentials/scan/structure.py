@@ -11,44 +11,33 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import yaml
 
+from iamrange.credentials.scan.file_kinds import Format, format_of
 from iamrange.credentials.scan.jsonc import without_comments
+from iamrange.credentials.scan.meanings import Value, json_in, of_a_text, of_an_object
 
 MAX_SIZE: Final = 8 << 20
 MAX_YAML: Final = 1 << 20
 MAX_VALUES: Final = 200_000
-_INI: Final = re.compile(r"[ \t]*(?:export[ \t]+)?([\w.-]{1,128})[ \t]*[=:][ \t]*(.*)")
+_MOST_MEMBERS: Final = 64
+_INI: Final = re.compile(
+    # .npmrc: the registry before the name
+    r"[ \t]*(?:export[ \t]+)?(?://[^\s=]{1,256}:)?([\w.-]{1,128})[ \t]*[=:][ \t]*(.*)"
+)
+_NETRC: Final = re.compile(r"\b(machine|password)[ \t\n]+(\S+)")
+_PGPASS_PARTS: Final = 5
 _SECTION: Final = re.compile(r"[ \t]*\[([^\]\n]{1,128})\]")
 _MULTILINE: Final = frozenset({"source", "text", "text/plain", "text/html", "traceback"})
-_JSON: Final = frozenset({".json", ".jsonc", ".ipynb", ".code-workspace", ".tfstate", ".jwk"})
-_LINES: Final = frozenset({".env", ".ini", ".cfg", ".conf", ".properties", ".envrc"})
-_TEXTS: Final = frozenset({".txt", ".md", ".prompt", ".sh", ".bash", ".tfvars", ".pem", ".log"})
 _FOLLOWS: Final = re.compile(r"--?[A-Za-z][\w-]{0,60}$")
 
 
 class StructureError(Exception):
     """A document is not what its name says, or larger than is read; the text says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A text in a document. `line` counts from 1, 0 where the format's reader does not tell."""
-
-    member: str
-    name: str
-    text: str = field(repr=False)
-    line: int = 0
-
-
-def is_configuration(path: str) -> bool:
-    """Tell whether an unquoted word in a file of this name is a value."""
-    return _format(path) is not None or PurePosixPath(path).suffix.lower() in _TEXTS
 
 
 def values(path: str, text: str) -> Iterator[Value]:
@@ -57,9 +46,10 @@ def values(path: str, text: str) -> Iterator[Value]:
     Raises:
         StructureError: it cannot be read as that.
     """
-    reader = _format(path)
-    if reader is None:
+    kind = format_of(path)
+    if kind is None:
         return
+    reader = _READERS[kind]
     most = MAX_YAML if reader is _yaml else MAX_SIZE
     if len(text) > most:
         raise StructureError(f"longer than {most} characters: read as text only")
@@ -69,22 +59,9 @@ def values(path: str, text: str) -> Iterator[Value]:
                 raise StructureError(f"more than {MAX_VALUES} values: the rest read as text only")
             yield value
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        kind = type(error).__name__
-        raise StructureError(f"not well-formed ({kind}): read as text only") from None
-
-
-def _format(path: str) -> Any:  # noqa: ANN401 - a reader or None
-    name = PurePosixPath(path).name.lower()
-    suffix = PurePosixPath(name).suffix
-    if suffix in _JSON:
-        return _json
-    if suffix in (".yaml", ".yml"):
-        return _yaml
-    if suffix == ".toml":
-        return _toml
-    if suffix in _LINES or name.startswith(".env") or name in (".npmrc", ".pypirc", "credentials"):
-        return _lines
-    return None
+        raise StructureError(
+            f"not well-formed ({type(error).__name__}): read as text only"
+        ) from None
 
 
 def _json(text: str) -> Iterator[Value]:
@@ -99,19 +76,22 @@ def _toml(text: str) -> Iterator[Value]:
     yield from _walk(tomllib.loads(text))
 
 
-def _walk(document: object) -> Iterator[Value]:
+def _walk(document: object, member: str = "", name: str = "") -> Iterator[Value]:
     """Yield the texts of nested values; where a value's meaning is its object, the object too."""
-    waiting: list[tuple[str, str, object]] = [("", "", document)]
+    waiting: list[tuple[str, str, object]] = [(member, name, document)]
     while waiting:
         member, name, value = waiting.pop()
         if isinstance(value, str):
             yield Value(member, name, value)
+            yield from of_a_text(member, name, value)
+            inner = json_in(value)
+            if inner is not None:
+                waiting.append((member, name, inner))
         elif isinstance(value, Mapping):
-            if "kty" in value or value.get("type") == "service_account":
-                yield Value(member, "", json.dumps(value, default=str))
+            yield from of_an_object(member, name, value)
             waiting += (
-                (f"{member}.{key}" if member else str(key), str(key), inner)
-                for key, inner in reversed(list(value.items()))
+                (f"{member}.{key}" if member else str(key), str(key), one)
+                for key, one in reversed(list(value.items()))
             )
         elif isinstance(value, list):
             if name in _MULTILINE and all(isinstance(one, str) for one in value):
@@ -141,7 +121,7 @@ def _yaml(text: str) -> Iterator[Value]:
                 frame.key = event.value
                 continue
             line = event.start_mark.line + 1 if event.start_mark is not None else 0
-            yield Value(frame.member(top=len(frames) == 1), frame.name(), event.value, line)
+            yield from frame.value(event, line, top=len(frames) == 1)
             frame.next(event.value)
         elif isinstance(event, yaml.CollectionStartEvent):
             if frame.takes_key():
@@ -153,7 +133,11 @@ def _yaml(text: str) -> Iterator[Value]:
                 )
             )
         elif isinstance(event, yaml.CollectionEndEvent):
-            frames.pop()
+            gone = frames.pop()
+            yield from (
+                replace(one, line=gone.line)
+                for one in of_an_object(gone.path, gone.called, gone.has)
+            )
             frames[-1].next("")
         elif isinstance(event, yaml.AliasEvent):
             if frame.takes_key():
@@ -172,6 +156,8 @@ class _Frame:
     key: str | None = None
     number: int = 0
     before: str = ""
+    line: int = 0
+    has: dict[str, object] = field(default_factory=dict)
 
     def takes_key(self) -> bool:
         return not self.is_list and self.key is None
@@ -187,6 +173,21 @@ class _Frame:
         if not self.is_list:
             return self.key or ""
         return _flag([self.before, ""], 1) or self.called
+
+    def value(self, event: yaml.ScalarEvent, line: int, *, top: bool) -> Iterator[Value]:
+        """Yield what a scalar says. With a tag of its own it names what will stand there."""
+        member, name, text = self.member(top=top), self.name(), event.value
+        if event.tag is not None and event.tag.startswith("!") and event.tag != "!":
+            yield Value(member, "", text, line)
+            return
+        yield Value(member, name, text, line)
+        found = [*of_a_text(member, name, text)]
+        inner = json_in(text)
+        found += _walk(inner, member, name) if inner is not None else ()
+        yield from (replace(one, line=line) for one in found)
+        if self.key is not None and len(self.has) < _MOST_MEMBERS:
+            self.has[self.key] = text
+            self.line = line
 
     def next(self, before: str) -> None:
         self.key, self.number, self.before = None, self.number + 1, before
@@ -204,4 +205,36 @@ def _lines(text: str) -> Iterator[Value]:
         match = _INI.match(line)
         if match is not None:
             value = match[2].strip().strip("\"'")
-            yield Value(f"{section}.{match[1]}" if section else match[1], match[1], value, number)
+            member = f"{section}.{match[1]}" if section else match[1]
+            yield Value(member, match[1], value, number)
+            yield from (replace(one, line=number) for one in of_a_text(member, match[1], value))
+            inner = json_in(value)
+            if inner is not None:
+                yield from (replace(one, line=number) for one in _walk(inner, member, match[1]))
+
+
+def _netrc(text: str) -> Iterator[Value]:
+    machine, line, counted = "", 1, 0
+    for match in _NETRC.finditer(text):
+        line, counted = line + text.count("\n", counted, match.start(2)), match.start(2)
+        if match[1] == "machine":
+            machine = match[2]
+        else:
+            yield Value(f"{machine}.password", "password", match[2], line)
+
+
+def _pgpass(text: str) -> Iterator[Value]:
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = line.strip().split(":")
+        if len(parts) >= _PGPASS_PARTS and not line.startswith("#"):
+            yield Value(f"{parts[0]}.password", "password", ":".join(parts[4:]), number)
+
+
+_READERS: Final[Mapping[Format, Callable[[str], Iterator[Value]]]] = {
+    Format.JSON: _json,
+    Format.YAML: _yaml,
+    Format.TOML: _toml,
+    Format.LINES: _lines,
+    Format.NETRC: _netrc,
+    Format.PGPASS: _pgpass,
+}

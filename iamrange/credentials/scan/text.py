@@ -7,41 +7,46 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from iamrange.credentials.scan.encoded import encoded
 from iamrange.credentials.scan.finding import Suppressed
 from iamrange.credentials.scan.rules import RULES
 from iamrange.credentials.scan.rules_types import Flavour, TooManyTriesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from iamrange.credentials.scan.rules_types import SecretRule
 
+DEPTH: Final = 2
+"""How deep encodings in one another are read."""
+
 MAX_ENCODED: Final = 20_000
-"""How many base64 values of one text are decoded."""
+"""How many encoded values of one text are looked at."""
 
 MAX_FOUND: Final = 5_000
 """How many secrets of one text are listed."""
 
-_ENCODED: Final = re.compile(
-    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/]{24,65536}+={0,2}(?![A-Za-z0-9+/=_-])"
-)
 _ALLOWED: Final = re.compile(r"iamrange:allow-secret[ \t]+[^\s]")
 _PLACEHOLDER: Final = re.compile(
     r"(?i)example|changeme|change[-_]me|placeholder|redacted|dummy|sample|your[-_]|[-_]here\b|"
     r"insert[-_]|replace[-_]|<[^>]*>|\$\{|\$\(|\{\{|%\(|%\{|\*{3}|x{5}|\.{3}|_{4}|"
-    r"(?:0123456789|1234567890|abcdefghij)|not[-_]?a[-_]?(?:real[-_]?)?(?:secret|key)"
+    r"(?:0123456789|1234567890|abcdefghij)|eyJzdWIiOiIxMjM0NTY3ODkw|not[-_]?a[-_]?(?:real[-_]?)?(?:secret|key)"
 )
+_WORD: Final = re.compile(
+    r"(?i)(?:(?:my|the|some|new|old|test|user|db)[-_]?)?"
+    r"(?:password|passwd|pass|pwd|secret|token|api[-_]?key|key|tiger|guest)[-_]?\d{0,4}"
+)
+"""What documentation writes where a password stands."""
+
 _REPEATED: Final = re.compile(r"(.)\1{7}")
 _LONG: Final = 512
 _NEAR: Final = 2000
 _LINE: Final = 4096
-_TEXT_BYTES: Final = bytes(range(32, 127)) + b"\t\n\r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +74,26 @@ def find(
     flavour: Flavour = Flavour.CODE,
     rules: Sequence[SecretRule] = RULES,
     *,
-    decode: bool = True,
+    depth: int = DEPTH,
 ) -> Found:
-    """Return every secret that the rules see in a text; base64 within it is read too."""
-    found = Found()
-    taken = _Taken()
-    lowered = _lowered(text)
-    seen: list[tuple[int, str, SecretRule, bool, str]] = []
-    for rule in rules:
-        try:
-            for hit in rule.hits(text, lowered, flavour):
-                if len(seen) < MAX_FOUND and taken.take(hit.start, hit.end):
-                    near = text[max(0, hit.start - _NEAR) : hit.end + _NEAR]
-                    seen.append((hit.start, text[hit.start : hit.end], rule, False, near))
-        except TooManyTriesError as error:
-            found.unread.append(str(error))
-    if decode:
-        seen += _encoded(text, flavour, rules, taken, found)
+    """Return every secret that the rules see in a text; what is encoded in it is read too."""
+    reading = _Reading(text, flavour)
+    reading.by([rule for rule in rules if not rule.last])
+    if depth:
+        reading.inside(rules, depth - 1)
+    reading.by([rule for rule in rules if rule.last])
+    found, seen = reading.found, reading.seen
     if len(seen) >= MAX_FOUND:
         found.unread.append(f"more than {MAX_FOUND} secrets in one file; the rest is not listed")
     line, counted = 1, 0
-    for start, secret, rule, encoded, near in sorted(seen, key=_by_place)[:MAX_FOUND]:
+    for start, secret, rule, written, near in sorted(seen, key=_by_place)[:MAX_FOUND]:
         line, counted = line + text.count("\n", counted, start), start
         if placeholder(secret):
             found.suppressed[rule.canonical(secret)] = Suppressed.PLACEHOLDER
         elif allowed(text, start):
             found.suppressed[rule.canonical(secret)] = Suppressed.ALLOWED
         else:
-            found.matches.append(Match(rule, secret, line, encoded, near))
+            found.matches.append(Match(rule, secret, line, written, near))
     return found
 
 
@@ -108,38 +105,7 @@ def placeholder(secret: str) -> bool:
     """Tell whether a value stands for one that somebody else will put in."""
     if len(secret) >= _LONG:  # chance makes words in what is long
         return bool(_REPEATED.match(secret))
-    return bool(_PLACEHOLDER.search(secret) or _REPEATED.search(secret))
-
-
-def decoded(value: str) -> str | None:
-    """Return what a base64 value says if that is plain text of some length, else None."""
-    try:
-        said = binascii.a2b_base64(value + "=" * (-len(value) % 4), strict_mode=True)
-    except (binascii.Error, ValueError):
-        return None
-    if not said or said.translate(None, _TEXT_BYTES):
-        return None
-    return said.decode("ascii")
-
-
-def _encoded(
-    text: str, flavour: Flavour, rules: Sequence[SecretRule], taken: _Taken, found: Found
-) -> Iterator[tuple[int, str, SecretRule, bool, str]]:
-    looked = 0
-    for match in _ENCODED.finditer(text):
-        if taken.covers(match.start()):
-            continue
-        said = decoded(match[0])
-        if said is None:
-            continue
-        looked += 1
-        if looked > MAX_ENCODED:
-            found.unread.append(f"more than {MAX_ENCODED} base64 values; the rest was not decoded")
-            return
-        inner = find(said, flavour, rules, decode=False)
-        found.suppressed.update(inner.suppressed)
-        for one in inner.matches:
-            yield match.start(), one.secret, one.rule, True, one.around
+    return bool(_PLACEHOLDER.search(secret) or _REPEATED.search(secret) or _WORD.fullmatch(secret))
 
 
 def allowed(text: str, at: int) -> bool:
@@ -183,3 +149,46 @@ class _Taken:
         """Tell whether a character is taken."""
         place = bisect_right(self._starts, at)
         return bool(place) and self._ends[place - 1] > at
+
+
+class _Reading:
+    """What is seen of one text so far."""
+
+    def __init__(self, text: str, flavour: Flavour) -> None:
+        self._text, self._lowered, self._flavour = text, _lowered(text), flavour
+        self._taken = _Taken()
+        self.found = Found()
+        self.seen: list[tuple[int, str, SecretRule, bool, str]] = []
+
+    def by(self, rules: Iterable[SecretRule]) -> None:
+        """Look at what is written plainly."""
+        text = self._text
+        for rule in rules:
+            try:
+                for hit in rule.hits(text, self._lowered, self._flavour):
+                    if len(self.seen) < MAX_FOUND and self._taken.take(hit.start, hit.end):
+                        near = text[max(0, hit.start - _NEAR) : hit.end + _NEAR]
+                        self.seen.append((hit.start, text[hit.start : hit.end], rule, False, near))
+            except TooManyTriesError as error:
+                self.found.unread.append(str(error))
+
+    def inside(self, rules: Sequence[SecretRule], depth: int) -> None:
+        """Look into what is encoded and is no rule's own."""
+        looked = 0
+        plain = {secret for _, secret, *_ in self.seen}
+        for one in encoded(self._text):
+            if self._taken.covers(one.start):
+                continue
+            looked += 1
+            if looked > MAX_ENCODED:
+                self.found.unread.append(
+                    f"more than {MAX_ENCODED} encoded values; the rest was not decoded"
+                )
+                return
+            inner = find(one.said, self._flavour, rules, depth=depth)
+            self.found.suppressed.update(inner.suppressed)
+            self.found.unread += inner.unread
+            new = [match for match in inner.matches if match.secret not in plain]
+            if new:
+                self._taken.take(one.start, one.end)
+            self.seen += ((one.start, m.secret, m.rule, True, m.around) for m in new)
