@@ -85,14 +85,16 @@ def test_each_rule_has_a_sample_and_each_sample_a_rule() -> None:
     assert set(SAMPLES) == {rule.id for rule in RULES}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Not a case for each kind too: Hypothesis bears with no more than some 900 of one property.
 @pytest.mark.parametrize("rule", SAMPLES)
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32))
-def test_what_is_planted_in_a_file_is_found(rule: str, kind: str, seed: int) -> None:
-    path, plant = KINDS[kind]
+def test_what_is_planted_in_a_file_is_found_in_every_kind_of_file(rule: str, seed: int) -> None:
     sample = invented(rule, seed)
-    assert rule in rules_in(path, plant(sample)), sample
+    missed = [
+        kind for kind, (path, plant) in KINDS.items() if rule not in rules_in(path, plant(sample))
+    ]
+    assert missed == [], sample
 
 
 @pytest.mark.parametrize("rule", SAMPLES)
