@@ -27,24 +27,26 @@ class Saved:
     incidents: list[dict[str, Any]]
 
 
-def read_saved(data: bytes) -> Saved:
-    """Read a watch's file, of this release or an older one.
+def read_saved(data: bytes, watcher: Watcher | None = None) -> Saved:
+    """Read a watch's file, of this release or an older one, and have this watcher go on with it.
 
-    The watcher that is returned knows of nobody's declarations: it is for looking, not for judging.
+    Without one the watcher that is returned knows of nobody's declarations: it is for looking, not
+    for judging.
 
     Raises:
-        StateError: it is something else, or damaged.
+        StateError: it is something else, or damaged; the watcher is as it was.
     """
+    watcher = Watcher(lambda _: None) if watcher is None else watcher
     try:
         value = json.loads(data)
-        watcher = Watcher(lambda _: None)
-        watcher.take(value["watcher"])
         containments = {str(name): list(steps) for name, steps in value["containments"].items()}
         for steps in containments.values():
             steps_of(steps)
         for incident in value["incidents"]:
             _check_incident(incident)
-        return Saved(watcher=watcher, containments=containments, incidents=list(value["incidents"]))
+        incidents = list(value["incidents"])
+        watcher.take(value["watcher"])  # last: what is damaged elsewhere is not half taken
+        return Saved(watcher=watcher, containments=containments, incidents=incidents)
     except StateError:
         raise
     except (

@@ -366,13 +366,12 @@ class BehaviourWatch:
 
     def _take(self, state: Path) -> None:
         try:
-            saved = read_saved(state.read_bytes())
+            saved = read_saved(state.read_bytes(), self._watcher)
         except (OSError, ValueError) as error:
             raise ProcessError(
                 f"file '{state}': expected the watch's own state, got {type(error).__name__}: "
                 f"{error}; way out: remove it, and every agent is one without history"
             ) from error
-        self._watcher.take(saved.watcher.to_json())
         for name, containment in self._means.items():
             # an older file knows nothing of means that are new
             containment.take(saved.containments.get(name, []))

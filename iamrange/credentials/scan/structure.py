@@ -72,6 +72,10 @@ def _json(text: str) -> Iterator[Value]:
     yield from _walk(document)
 
 
+def _at_line(line: int, found: Iterator[Value]) -> Iterator[Value]:
+    return (replace(one, line=line) for one in found)
+
+
 def _toml(text: str) -> Iterator[Value]:
     yield from _walk(tomllib.loads(text))
 
@@ -134,10 +138,7 @@ def _yaml(text: str) -> Iterator[Value]:
             )
         elif isinstance(event, yaml.CollectionEndEvent):
             gone = frames.pop()
-            yield from (
-                replace(one, line=gone.line)
-                for one in of_an_object(gone.path, gone.called, gone.has)
-            )
+            yield from _at_line(gone.line, of_an_object(gone.path, gone.called, gone.has))
             frames[-1].next("")
         elif isinstance(event, yaml.AliasEvent):
             if frame.takes_key():
@@ -180,11 +181,7 @@ class _Frame:
         if event.tag is not None and event.tag.startswith("!") and event.tag != "!":
             yield Value(member, "", text, line)
             return
-        yield Value(member, name, text, line)
-        found = [*of_a_text(member, name, text)]
-        inner = json_in(text)
-        found += _walk(inner, member, name) if inner is not None else ()
-        yield from (replace(one, line=line) for one in found)
+        yield from _at_line(line, _walk(text, member, name))
         if self.key is not None and len(self.has) < _MOST_MEMBERS:
             self.has[self.key] = text
             self.line = line
@@ -206,11 +203,7 @@ def _lines(text: str) -> Iterator[Value]:
         if match is not None:
             value = match[2].strip().strip("\"'")
             member = f"{section}.{match[1]}" if section else match[1]
-            yield Value(member, match[1], value, number)
-            yield from (replace(one, line=number) for one in of_a_text(member, match[1], value))
-            inner = json_in(value)
-            if inner is not None:
-                yield from (replace(one, line=number) for one in _walk(inner, member, match[1]))
+            yield from _at_line(number, _walk(value, member, match[1]))
 
 
 def _netrc(text: str) -> Iterator[Value]:
