@@ -11,12 +11,11 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from iamrange.detect.audit_boundary import RETIRED, Boundary, read_boundary
-from iamrange.detect.audit_log import HEADS_FILE
+from iamrange.detect.audit_log import heads_beside
 from iamrange.detect.audit_rotation import retirement
 from iamrange.detect.audit_seal import MAX_LINE
 from iamrange.detect.audit_segments import open_log
 from iamrange.detect.audit_verify import Broken, Flaw, Verified, verify
-from iamrange.detect.private_file import read_regular
 from iamrange.jose import Refusal
 
 if TYPE_CHECKING:
@@ -53,14 +52,6 @@ def verified(folder: Path, anchor: Anchor, kept: Sequence[str] = ()) -> Verified
             if isinstance(found, Verified) or retirement(folder) == retired:
                 return found
         # older files were retired meanwhile: it begins elsewhere now
-
-
-def heads_beside(folder: Path) -> list[str]:
-    """Return the signed heads that lie beside a log, none if they cannot be read. Unchecked."""
-    try:
-        return read_regular(folder / HEADS_FILE).decode(errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def verified_events(folder: Path, anchor: Anchor) -> Iterator[dict[str, Any]]:

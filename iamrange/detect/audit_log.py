@@ -295,11 +295,8 @@ class AuditLog:
 
     def _last_head(self) -> Head | None:
         """Return the last head beside the log that can be read."""
-        try:
-            lines = read_regular(self._folder / HEADS_FILE).decode(errors="replace").splitlines()
-        except OSError:
-            return None
-        found = (read_head(text, self._public()) for text in reversed(lines) if text.strip())
+        lines = reversed(heads_beside(self._folder))
+        found = (read_head(text, self._public()) for text in lines if text.strip())
         return next((head for head in found if isinstance(head, Head)), None)
 
     def _public(self) -> Anchor:
@@ -321,6 +318,14 @@ class AuditLog:
         os.ftruncate(self._descriptor, state.offset - begins)
         self._files.opened(begins, state, self._clock.now())
         return state
+
+
+def heads_beside(folder: Path) -> list[str]:
+    """Return the signed heads that lie beside a log, none if they cannot be read. Unchecked."""
+    try:
+        return read_regular(folder / HEADS_FILE).decode(errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _refuse_another(folder: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iamrange.core.clock import FixedClock
-from iamrange.detect.audit_events import heads_beside, verified
-from iamrange.detect.audit_log import HEADS_FILE, AuditLog
+from iamrange.detect.audit_events import verified
+from iamrange.detect.audit_log import HEADS_FILE, AuditLog, heads_beside
 from iamrange.detect.audit_rotation import RETIRED_FILE, Rotation
 from iamrange.detect.audit_segments import LOG_FILE, segments
 from iamrange.detect.audit_verify import Broken, Flaw, Verified

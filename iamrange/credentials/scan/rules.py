@@ -17,18 +17,19 @@ from iamrange.credentials.scan.rules_adopted import ADOPTED
 from iamrange.credentials.scan.rules_named import NAMED
 from iamrange.credentials.scan.rules_types import (
     BETWEEN,
+    RANDOM_BASE64,
     Level,
     SecretRule,
     by_pattern,
     entropy,
     mixed_case,
+    random_base64,
     random_looking,
 )
 from iamrange.credentials.scan.rules_vendors import BY_PREFIX
 from iamrange.identity.names import AUTH_ISSUER, ISSUER
 
 _NEAR: Final = 4000
-_RANDOM_BASE64: Final = 4.0
 _RANDOM_WORD: Final = 3.5
 _KEY_BODY: Final = r"""(?P<secret>[A-Za-z0-9+/=\s\\"',>#*;|&]{64,16384})"""
 _PEM: Final = (
@@ -70,7 +71,7 @@ def pem_body(text: str) -> str:
 
 def _a_key(match: re.Match[str]) -> bool:
     body = pem_body(match["secret"])
-    return len(body) >= _LEAST_KEY and entropy(body) >= _RANDOM_BASE64
+    return len(body) >= _LEAST_KEY and entropy(body) >= RANDOM_BASE64
 
 
 def _service_account(match: re.Match[str]) -> bool:
@@ -108,7 +109,7 @@ def _random(match: re.Match[str]) -> bool:
 
 
 def _aws_secret(match: re.Match[str]) -> bool:
-    return mixed_case(match["secret"]) and entropy(match["secret"]) >= _RANDOM_BASE64
+    return random_base64(match["secret"])
 
 
 OURS: Final = (

@@ -12,9 +12,8 @@ from typing import Final
 from iamrange.credentials.scan.rules_types import (
     Flavour,
     Hit,
-    entropy,
     made_of_words,
-    mixed_case,
+    random_base64,
     random_looking,
 )
 
@@ -87,7 +86,6 @@ _BEFORE: Final = 80
 _ENDS: Final = " \t\r\n#,;\"'`&\\|<"
 _LEAST, _LEAST_IN_A_STRING, _LEAST_KEY = 3.0, 3.3, 3.2
 _LEAST_KEY_CHARACTERS: Final = 16
-_RANDOM_BASE64: Final = 4.0
 
 
 def named(text: str, at: int, flavour: Flavour) -> Hit | None:
@@ -193,6 +191,5 @@ def _is_base64(secret: str) -> bool:
     return (
         _BASE64.fullmatch(secret) is not None
         and not secret.startswith("Ag")
-        and mixed_case(secret)
-        and entropy(secret) >= _RANDOM_BASE64
+        and random_base64(secret)
     )

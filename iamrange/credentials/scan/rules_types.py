@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+RANDOM_BASE64: Final = 4.0
+"""Bits a character that base64 of some 40 random bytes has at least."""
+
 BETWEEN: Final = r"""[\\"']{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}(?:[rbuf](?=[\\"'`]))?[\\"'`]{0,4}"""
 """What stands between a member's name and its value: JSON, YAML, TOML, INI, shell, code."""
 
@@ -149,6 +152,11 @@ def mixed_case(secret: str) -> bool:
         and any(c.isupper() for c in secret)
         and any(c.islower() for c in secret)
     )
+
+
+def random_base64(secret: str) -> bool:
+    """Tell whether a text looks like base64 of random bytes."""
+    return mixed_case(secret) and entropy(secret) >= RANDOM_BASE64
 
 
 def made_of_words(text: str) -> bool:
